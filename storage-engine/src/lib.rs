@@ -1,0 +1,6 @@
+//! Chartrier's storage engine: drives, segments, stripes, the commit log and the namespace.
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod ids;
+pub mod namespace;

@@ -1,0 +1,4 @@
+//! The namespace: rows, the commands that change them, and how they are encoded.
+
+pub mod command;
+pub mod rows;

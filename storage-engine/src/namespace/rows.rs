@@ -1,0 +1,223 @@
+//! The rows of the index: what the state machine stores, and what readers get back.
+//!
+//! A row on disk is one version byte, then the postcard encoding of the struct, fields in order
+//! (`namespace/encoding.rs`). Fields that the server seals are opaque here: the engine never
+//! sees plaintext or a key.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{BucketId, ObjectUuid, StripeId, UploadId, VersionId};
+
+/// A user's canonical id: 64 lower-case hexadecimal digits, as S3 answers show it.
+pub type UserId = String;
+
+/// One bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BucketRow {
+    /// Drawn at creation; rows of objects name the bucket by it.
+    pub id: BucketId,
+    /// Checked by the server against S3's rules.
+    pub name: String,
+    /// The user who created it.
+    pub owner: UserId,
+    /// Unix time in microseconds.
+    pub created_us: u64,
+    /// The region that the client asked for, as GetBucketLocation answers it.
+    pub region: String,
+}
+
+/// One version of an object. At most a few hundred bytes per part, plus an inline body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionRow {
+    /// [`VersionId::NULL`] in a bucket without versioning.
+    pub version_id: VersionId,
+    /// The log entry that made it; set at apply, whatever the command said.
+    pub commit_index: u64,
+    /// Index of its leaf in the `cycle` log; set at apply.
+    pub leaf_index: u64,
+    /// The lineage that its bytes are bound to.
+    pub object_uuid: ObjectUuid,
+    /// SOV1 mode byte (C, H, G, O), clear so that the server knows which key to ask for.
+    pub mode: u8,
+    /// Plaintext length in bytes.
+    pub size_bytes: u64,
+    /// Without quotes.
+    pub etag: String,
+    /// Unix time in microseconds.
+    pub modified_us: u64,
+    /// The user who wrote it.
+    pub owner: UserId,
+    /// Names of the checksums kept in the sealed metadata; listings show them. Never values.
+    pub checksum: Option<ChecksumTag>,
+    /// Number of parts that a multipart upload had; `None` for a single PUT.
+    pub multipart_parts: Option<u16>,
+    /// In order of part number; one part numbered 0 for a single PUT.
+    pub parts: Vec<PartRow>,
+    /// Wrap record of the object key: opaque.
+    pub wrap: Vec<u8>,
+    /// Sealed user metadata, content headers and checksums: opaque.
+    pub sealed_metadata: Vec<u8>,
+    /// MAC over the parts and metadata: opaque.
+    pub manifest_mac: [u8; 32],
+    /// SHA-256(salt || key name), as leaves name the object; the salt is in the sealed metadata.
+    pub key_commitment: [u8; 32],
+}
+
+/// Which checksum an object carries, in S3's words; never its value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChecksumTag {
+    /// `CRC32`, `CRC64NVME`, …
+    pub algorithm: String,
+    /// `FULL_OBJECT` or `COMPOSITE`.
+    pub kind: String,
+}
+
+/// One part: its SOV1 blob and what the manifest MAC covers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartRow {
+    /// 1..=10_000, or 0 for a single PUT.
+    pub number: u16,
+    /// Plaintext bytes.
+    pub plain_bytes: u64,
+    /// Salt of the part stream, as in the blob's header.
+    pub salt: [u8; 24],
+    /// Key commitment of the part stream, as in the blob's header.
+    pub commitment: [u8; 32],
+    /// Without quotes.
+    pub etag: String,
+    /// Unix time in microseconds.
+    pub modified_us: u64,
+    /// Where the sealed bytes are.
+    pub blob: BlobRef,
+    /// The part's sealed checksums: opaque.
+    pub sealed_checksums: Vec<u8>,
+}
+
+/// Where a blob's sealed bytes are.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BlobRef {
+    /// The bytes themselves, at most the inline limit.
+    Inline(Vec<u8>),
+    /// A run of stripes on the drives.
+    Stripes(StripeRun),
+}
+
+impl BlobRef {
+    /// Sealed bytes in the blob.
+    pub fn len_bytes(&self) -> u64 {
+        match self {
+            Self::Inline(bytes) => bytes.len() as u64,
+            Self::Stripes(run) => run.len_bytes,
+        }
+    }
+}
+
+impl fmt::Debug for BlobRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inline(bytes) => write!(f, "Inline({} bytes)", bytes.len()),
+            Self::Stripes(run) => run.fmt(f),
+        }
+    }
+}
+
+/// A blob laid over stripes `first`, `first + 1`, … of `stripe_bytes` sealed bytes, the last shorter.
+///
+/// Stripe `i` lies on placement group `(first_group + i) mod groups` of layout `layout_version`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StripeRun {
+    /// Id of stripe 0.
+    pub first: StripeId,
+    /// Number of stripes.
+    pub count: u32,
+    /// Sealed bytes in every stripe but the last: a multiple of k cells.
+    pub stripe_bytes: u32,
+    /// Sealed bytes in all.
+    pub len_bytes: u64,
+    /// Data columns.
+    pub k: u8,
+    /// Parity columns.
+    pub m: u8,
+    /// The layout that placed it.
+    pub layout_version: u32,
+    /// Placement group of stripe 0.
+    pub first_group: u32,
+    /// BLAKE3 of the sealed bytes in order.
+    pub blake3: [u8; 32],
+}
+
+/// What a listing shows of an object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectSummary {
+    /// Its version.
+    pub version_id: VersionId,
+    /// Plaintext length in bytes.
+    pub size_bytes: u64,
+    /// Without quotes.
+    pub etag: String,
+    /// Unix time in microseconds.
+    pub modified_us: u64,
+    /// The user who wrote it.
+    pub owner: UserId,
+    /// Names of its checksums.
+    pub checksum: Option<ChecksumTag>,
+}
+
+/// One multipart upload in progress.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UploadRow {
+    /// Drawn at Create.
+    pub id: UploadId,
+    /// The version that Complete will make.
+    pub version_id: VersionId,
+    /// The lineage of every part.
+    pub object_uuid: ObjectUuid,
+    /// SOV1 mode byte.
+    pub mode: u8,
+    /// Unix time in microseconds.
+    pub initiated_us: u64,
+    /// The user who began it.
+    pub owner: UserId,
+    /// What Create asked for, shown by ListParts.
+    pub checksum: Option<ChecksumTag>,
+    /// Wrap record of the object key under the root key of its mode: opaque.
+    pub wrap: Vec<u8>,
+    /// Sealed user metadata and content headers: opaque.
+    pub sealed_metadata: Vec<u8>,
+    /// Manifest and metadata keys under the operator key, for a Complete without the client's key.
+    pub pending_keys: Vec<u8>,
+    /// As in [`VersionRow`].
+    pub key_commitment: [u8; 32],
+}
+
+/// One user of the tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserRow {
+    /// Canonical id.
+    pub id: UserId,
+    /// Unique in the tenant.
+    pub name: String,
+    /// Shown in S3 answers.
+    pub display_name: String,
+    /// Never in a leaf.
+    pub email: String,
+    /// True for the root user: it may do anything and cannot be removed.
+    pub root: bool,
+    /// Unix time in microseconds.
+    pub created_us: u64,
+    /// The user's access keys.
+    pub access_keys: Vec<AccessKeyRow>,
+}
+
+/// One access key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessKeyRow {
+    /// The public half.
+    pub access_key_id: String,
+    /// The secret half, sealed under the operator key: opaque.
+    pub sealed_secret: Vec<u8>,
+    /// Unix time in microseconds.
+    pub created_us: u64,
+}
