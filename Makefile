@@ -1,0 +1,53 @@
+# The commands of the README. Each sets up what it needs first.
+#   make serve         build and serve with the embedded default
+#   make test          build and run every test, the real clients in their quick form included
+#   make check         formatting, lints and documentation, warnings denied
+#   make conformance   the real clients on real data, in full
+#   make bench         figures, beside whichever peers are installed
+#   make torture       kill -9 in a loop under load, with verification
+
+SHELL := /bin/bash
+ifdef CI
+# A fresh clone reuses the build output of the last one.
+CARGO_TARGET_DIR ?= $(HOME)/.cache/chartrier/target
+else
+CARGO_TARGET_DIR ?= $(CURDIR)/target
+endif
+export CARGO_TARGET_DIR
+BIN := $(CARGO_TARGET_DIR)/release
+
+ROUNDS ?= 200
+
+.PHONY: serve build setup test check conformance bench torture clean-data
+
+setup:
+	@scripts/setup build
+
+build: setup
+	cargo build --release --locked --workspace --bins
+
+serve: setup
+	cargo build --release --locked -p chartrier --bins
+	@exec $(BIN)/chartrier serve $(ARGS)
+
+test:
+	@scripts/setup build clients
+	cargo build --release --locked --workspace --bins
+	cargo test --release --locked --workspace
+	conformance/clients/run quick $(BIN)
+
+check: setup
+	cargo fmt --all --check
+	cargo clippy --release --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --workspace --no-deps --document-private-items
+
+conformance:
+	@scripts/setup build clients
+	cargo build --release --locked --workspace --bins
+	conformance/clients/run full $(BIN)
+
+bench: build
+	benches/run $(BIN)
+
+torture: build
+	$(BIN)/chartrier-torture --server $(BIN)/chartrier --verify $(BIN)/chartrier-verify --rounds $(ROUNDS)
