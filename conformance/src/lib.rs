@@ -1,0 +1,9 @@
+//! Judges any S3 server over HTTP.
+//!
+//! This crate knows no product crate: it speaks HTTP/1.1 and signs with its own small signer, so
+//! that what it finds is what a stranger's client would find.
+#![forbid(unsafe_code)]
+
+pub mod client;
+pub mod http;
+pub mod sign;
