@@ -145,11 +145,7 @@ impl Connection {
     ///
     /// # Errors
     /// As [`Connection::answer`], and what `sink` returns.
-    pub async fn answer_with(
-        &mut self,
-        method: &str,
-        sink: impl FnMut(&[u8]) -> io::Result<()>,
-    ) -> io::Result<Head> {
+    pub async fn answer_with(&mut self, method: &str, sink: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<Head> {
         timeout(ANSWER_TIMEOUT, self.answer_unbounded(method, sink))
             .await
             .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no whole answer within two minutes"))?
