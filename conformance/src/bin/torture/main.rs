@@ -1,1 +1,140 @@
-fn main() {}
+//! Kills a server with SIGKILL at random moments under load, again and again, and checks what it kept.
+//!
+//! Each client owns its keys and changes one at a time, so that after a kill the state of every key is
+//! known but for the one change in flight: that one must have happened whole or not at all. At the end
+//! the journal is exported, verified offline, and must hold exactly one leaf for each change that holds.
+#![forbid(unsafe_code)]
+#![expect(clippy::print_stdout, reason = "the report is this program's output")]
+
+mod ledger;
+mod process;
+mod verify;
+mod worker;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use clap::Parser;
+use tokio::task::JoinSet;
+
+use crate::ledger::{Ledger, Random};
+use crate::process::Server;
+
+/// Kills a server under load and checks that it lost nothing.
+#[derive(Parser)]
+struct Options {
+    /// The server's binary
+    #[arg(long)]
+    server: PathBuf,
+    /// The offline journal verifier
+    #[arg(long)]
+    verify: PathBuf,
+    /// Folder for the server's data; a new one under the temporary folder if not given
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Kills
+    #[arg(long, default_value_t = 200)]
+    rounds: u32,
+    /// Concurrent clients
+    #[arg(long, default_value_t = 8)]
+    clients: u64,
+    /// Longest time under load before a kill
+    #[arg(long, default_value_t = 1200)]
+    load_ms_max: u64,
+    /// Check every object and the journal after every so many kills
+    #[arg(long, default_value_t = 20)]
+    full_check_every: u32,
+    /// Seed of the random choices; of the clock if not given
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Further arguments for the server
+    #[arg(last = true)]
+    server_arguments: Vec<String>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Options::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("chartrier-torture: FAILED: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
+    let seed = options.seed.unwrap_or_else(clock_seed);
+    let mut random = Random::new(seed);
+    let data = options
+        .data
+        .clone()
+        .unwrap_or_else(|| std::env::temp_dir().join(format!("chartrier-torture-{}", std::process::id())));
+    println!("torture: seed {seed}, data in {}", data.display());
+    let mut ledgers: Vec<Ledger> = (0..options.clients).map(|client| Ledger::new(client, random.next())).collect();
+    let mut restart_ms_max = 0;
+    for round in 1..=options.rounds {
+        let begun = Instant::now();
+        let mut server = Server::start(&options.server, &data, &options.server_arguments).await?;
+        restart_ms_max = restart_ms_max.max(begun.elapsed().as_millis());
+        let client = server.client()?;
+        worker::prepare(&client).await?;
+        for ledger in &mut ledgers {
+            verify::settle(&client, ledger).await.map_err(|error| format!("round {round}: {error}"))?;
+        }
+        if round % options.full_check_every == 0 {
+            full_check(&options, &server, &client, &ledgers, round).await?;
+        }
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut workers = JoinSet::new();
+        for ledger in ledgers.drain(..) {
+            workers.spawn(worker::run(client.clone(), ledger, Arc::clone(&stop)));
+        }
+        tokio::time::sleep(Duration::from_millis(20 + random.below(options.load_ms_max))).await;
+        server.kill().await?;
+        stop.store(true, Ordering::Relaxed);
+        while let Some(done) = workers.join_next().await {
+            ledgers.push(done??);
+        }
+        ledgers.sort_by_key(|ledger| ledger.client);
+    }
+    let server = Server::start(&options.server, &data, &options.server_arguments).await?;
+    let client = server.client()?;
+    for ledger in &mut ledgers {
+        verify::settle(&client, ledger).await?;
+    }
+    full_check(&options, &server, &client, &ledgers, options.rounds).await?;
+    server.stop().await?;
+    let totals = ledger::Totals::of(&ledgers);
+    println!(
+        "torture: {} kills survived: {} deposits and {} deletes held, {} changes were in flight at a kill \
+         ({} of them happened), slowest start {restart_ms_max} ms",
+        options.rounds, totals.deposits, totals.deletes, totals.in_flight, totals.in_flight_happened
+    );
+    if options.data.is_none() {
+        std::fs::remove_dir_all(&data)?;
+    }
+    Ok(())
+}
+
+async fn full_check(
+    options: &Options,
+    server: &Server,
+    client: &chartrier_conformance::client::Client,
+    ledgers: &[Ledger],
+    round: u32,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let objects = verify::every_object(client, ledgers).await.map_err(|error| format!("round {round}: {error}"))?;
+    let leaves = verify::journal(&options.server, &options.verify, server, ledgers)
+        .await
+        .map_err(|error| format!("round {round}: {error}"))?;
+    println!("torture: after {round} kills: {objects} objects read back, {leaves} leaves verified");
+    Ok(())
+}
+
+fn clock_seed() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_micros() as u64)
+}
