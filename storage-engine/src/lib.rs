@@ -2,5 +2,8 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod env;
 pub mod ids;
+pub mod io;
 pub mod namespace;
+pub mod state;

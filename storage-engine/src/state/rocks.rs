@@ -1,0 +1,326 @@
+//! RocksDB behind [`Kv`]: the one module that names it.
+//!
+//! The namespace and each drive's index are stores of this kind. The write-ahead log is off: the
+//! commit log (or the drive's segments) rebuilds what a crash takes from memory. All families
+//! flush atomically, so that a store found on disk is always the state after some whole batch.
+//! Memory is bounded by one block cache and one write-buffer manager for all stores that share a
+//! [`RocksMemory`].
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rocksdb::checkpoint::Checkpoint;
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, ErrorKind,
+    FlushOptions, LogLevel, Options, ReadOptions, WriteBatch, WriteBufferManager, WriteOptions,
+};
+
+use super::kv::{Family, FamilySpec, Kv, KvBatch, KvError, KvOp, ScanStep, ScanVisitor, ValueSize};
+
+/// Memory that several stores share: a block cache and a bound on unflushed writes.
+#[derive(Clone)]
+pub struct RocksMemory {
+    cache: Cache,
+    buffers: WriteBufferManager,
+}
+
+impl RocksMemory {
+    /// `cache_bytes` for blocks read, `buffer_bytes` for writes not yet flushed (a soft bound).
+    pub fn new(cache_bytes: usize, buffer_bytes: usize) -> Self {
+        Self {
+            cache: Cache::new_lru_cache(cache_bytes),
+            buffers: WriteBufferManager::new_write_buffer_manager(buffer_bytes, false),
+        }
+    }
+
+    /// What the stores hold now, in bytes.
+    pub fn usage_bytes(&self) -> u64 {
+        (self.cache.get_usage() + self.buffers.get_usage()) as u64
+    }
+}
+
+/// How one store is sized.
+#[derive(Clone)]
+pub struct RocksConfig {
+    /// Shared with other stores.
+    pub memory: RocksMemory,
+    /// Unflushed bytes of one family before it flushes.
+    pub write_buffer_bytes: usize,
+    /// Open table files; the others are opened again when read.
+    pub open_files: i32,
+    /// Threads for flushes and compactions of this store (RocksDB's pool is one per process).
+    pub background_jobs: i32,
+}
+
+impl RocksConfig {
+    /// For the namespace.
+    pub fn namespace(memory: RocksMemory) -> Self {
+        Self { memory, write_buffer_bytes: 8 << 20, open_files: 256, background_jobs: 2 }
+    }
+
+    /// For the index of one drive.
+    pub fn drive_index(memory: RocksMemory) -> Self {
+        Self { memory, write_buffer_bytes: 2 << 20, open_files: 32, background_jobs: 1 }
+    }
+}
+
+/// A store on disk.
+pub struct RocksKv {
+    db: DB,
+    path: PathBuf,
+    schema: &'static [FamilySpec],
+    memory: RocksMemory,
+}
+
+impl RocksKv {
+    /// Opens the store in `path`, or makes an empty one, its directory included.
+    ///
+    /// A family that the schema has and the disk has not is made empty.
+    ///
+    /// # Errors
+    /// [`KvError::Corruption`] when the files do not make a store: rebuild it.
+    /// [`KvError::Locked`] when it is open already.
+    pub fn open(path: &Path, schema: &'static [FamilySpec], config: &RocksConfig) -> Result<Arc<Self>, KvError> {
+        let mut options = database_options(config);
+        options.create_if_missing(true);
+        options.create_missing_column_families(true);
+        Self::open_with(path, schema, config, &options)
+    }
+
+    /// Opens a store that must exist, as after the copy of a checkpoint.
+    ///
+    /// # Errors
+    /// As [`RocksKv::open`]; a store that is not there is [`KvError::Failed`].
+    pub fn open_existing(path: &Path, schema: &'static [FamilySpec], config: &RocksConfig) -> Result<Arc<Self>, KvError> {
+        Self::open_with(path, schema, config, &database_options(config))
+    }
+
+    fn open_with(
+        path: &Path,
+        schema: &'static [FamilySpec],
+        config: &RocksConfig,
+        options: &Options,
+    ) -> Result<Arc<Self>, KvError> {
+        let mut families = vec![ColumnFamilyDescriptor::new("default", family_options(config, ValueSize::Small))];
+        families.extend(
+            schema.iter().map(|spec| ColumnFamilyDescriptor::new(spec.name, family_options(config, spec.values))),
+        );
+        let db = DB::open_cf_descriptors(options, path, families).map_err(|error| typed(path, "open", &error))?;
+        Ok(Arc::new(Self { db, path: path.to_path_buf(), schema, memory: config.memory.clone() }))
+    }
+
+    fn handle(&self, family: Family) -> &ColumnFamily {
+        let spec = self.schema.get(usize::from(family.0)).expect("families come from the schema");
+        self.db.cf_handle(spec.name).expect("every family of the schema was opened")
+    }
+
+    fn error(&self, operation: &'static str, error: &rocksdb::Error) -> KvError {
+        typed(&self.path, operation, error)
+    }
+}
+
+impl Kv for RocksKv {
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, KvError> {
+        self.db.get_cf(self.handle(family), key).map_err(|error| self.error("get", &error))
+    }
+
+    fn write_batch(&self, batch: KvBatch) -> Result<(), KvError> {
+        let mut write = WriteBatch::default();
+        for op in batch.into_ops() {
+            match op {
+                KvOp::Put(family, key, value) => write.put_cf(self.handle(family), key, value),
+                KvOp::Delete(family, key) => write.delete_cf(self.handle(family), key),
+            }
+        }
+        let mut options = WriteOptions::default();
+        options.disable_wal(true);
+        self.db.write_opt(write, &options).map_err(|error| self.error("write", &error))
+    }
+
+    fn scan(
+        &self,
+        family: Family,
+        from: &[u8],
+        until: Option<&[u8]>,
+        visit: &mut ScanVisitor<'_>,
+    ) -> Result<(), KvError> {
+        let mut options = ReadOptions::default();
+        if let Some(until) = until {
+            if from >= until {
+                return Ok(());
+            }
+            options.set_iterate_upper_bound(until);
+        }
+        let mut cursor = self.db.raw_iterator_cf_opt(self.handle(family), options);
+        cursor.seek(from);
+        while let Some((key, value)) = cursor.item() {
+            match visit(key, value) {
+                ScanStep::Next => cursor.next(),
+                ScanStep::Seek(target) => cursor.seek(target),
+                ScanStep::Stop => return Ok(()),
+            }
+        }
+        cursor.status().map_err(|error| self.error("scan", &error))
+    }
+
+    fn flush(&self) -> Result<(), KvError> {
+        let families: Vec<&ColumnFamily> =
+            (0..self.schema.len()).map(|index| self.handle(Family(index as u8))).collect();
+        let mut options = FlushOptions::default();
+        options.set_wait(true);
+        self.db.flush_cfs_opt(&families, &options).map_err(|error| self.error("flush", &error))
+    }
+
+    fn checkpoint_to(&self, dir: &Path) -> Result<(), KvError> {
+        // A checkpoint flushes only if it must, and what it links is then synced; flushing first
+        // makes the copy hold every batch written before this call.
+        self.flush()?;
+        let checkpoint = Checkpoint::new(&self.db).map_err(|error| self.error("checkpoint", &error))?;
+        checkpoint.create_checkpoint(dir).map_err(|error| self.error("checkpoint", &error))
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        self.memory.usage_bytes()
+    }
+}
+
+fn database_options(config: &RocksConfig) -> Options {
+    let mut options = Options::default();
+    options.set_atomic_flush(true);
+    options.set_paranoid_checks(true);
+    options.set_write_buffer_manager(&config.memory.buffers);
+    options.set_max_background_jobs(config.background_jobs);
+    options.set_max_open_files(config.open_files);
+    options.set_table_cache_num_shard_bits(2);
+    options.set_skip_stats_update_on_db_open(true);
+    options.set_bytes_per_sync(1 << 20);
+    // RocksDB's own notes: small, few, and never statistics.
+    options.set_log_level(LogLevel::Warn);
+    options.set_keep_log_file_num(2);
+    options.set_max_log_file_size(1 << 20);
+    options.set_stats_dump_period_sec(0);
+    options.set_stats_persist_period_sec(0);
+    options
+}
+
+fn family_options(config: &RocksConfig, values: ValueSize) -> Options {
+    let mut table = BlockBasedOptions::default();
+    table.set_block_cache(&config.memory.cache);
+    table.set_block_size(8 << 10);
+    table.set_bloom_filter(10.0, false);
+    // Index and filter blocks count against the cache, so that memory does not grow with the store.
+    table.set_cache_index_and_filter_blocks(true);
+    table.set_cache_index_and_filter_blocks_with_high_priority(true);
+    table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    table.set_format_version(5);
+
+    let mut options = Options::default();
+    options.set_block_based_table_factory(&table);
+    options.set_compression_type(DBCompressionType::Lz4);
+    options.set_write_buffer_size(config.write_buffer_bytes);
+    options.set_max_write_buffer_number(3);
+    // A family that is hardly used must not hold a large arena.
+    options.set_arena_block_size(64 << 10);
+    options.set_level_compaction_dynamic_level_bytes(true);
+    options.set_target_file_size_base(16 << 20);
+    if values == ValueSize::Large {
+        options.set_enable_blob_files(true);
+        options.set_min_blob_size(BLOB_BYTES_MIN);
+        options.set_blob_file_size(64 << 20);
+        // Sealed bytes do not compress.
+        options.set_blob_compression_type(DBCompressionType::None);
+        options.set_enable_blob_gc(true);
+        options.set_blob_gc_age_cutoff(0.25);
+        options.set_blob_gc_force_threshold(0.5);
+    }
+    options
+}
+
+/// Values at or over this many bytes go to blob files in a family of large values.
+const BLOB_BYTES_MIN: u64 = 4 << 10;
+
+fn typed(path: &Path, operation: &'static str, error: &rocksdb::Error) -> KvError {
+    let path = path.to_path_buf();
+    let detail: &str = error.as_ref();
+    match error.kind() {
+        ErrorKind::Corruption => KvError::Corruption { path, detail: detail.to_owned() },
+        ErrorKind::IOError if detail.contains("No space left") => KvError::Full { path },
+        ErrorKind::IOError if detail.contains("lock") && operation == "open" => KvError::Locked { path },
+        // A table or blob file that the manifest names and the directory lacks is a damaged store.
+        ErrorKind::IOError if detail.contains("No such file") => {
+            KvError::Corruption { path, detail: detail.to_owned() }
+        }
+        _ => KvError::Failed { path, operation, detail: detail.to_owned() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCHEMA: &[FamilySpec] = &[
+        FamilySpec { name: "small", values: ValueSize::Small },
+        FamilySpec { name: "large", values: ValueSize::Large },
+    ];
+    const SMALL: Family = Family(0);
+    const LARGE: Family = Family(1);
+
+    fn config() -> RocksConfig {
+        RocksConfig::drive_index(RocksMemory::new(1 << 20, 1 << 20))
+    }
+
+    fn put(kv: &RocksKv, family: Family, key: &str, value: &[u8]) {
+        let mut batch = KvBatch::new();
+        batch.put(family, key, value);
+        kv.write_batch(batch).unwrap();
+    }
+
+    #[test]
+    fn flushed_batches_come_back_and_unflushed_ones_go_together() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("index");
+        let kv = RocksKv::open(&path, SCHEMA, &config()).unwrap();
+        put(&kv, SMALL, "a", b"1");
+        put(&kv, LARGE, "a", &[7; 9000]);
+        kv.flush().unwrap();
+        put(&kv, SMALL, "b", b"2");
+        assert!(matches!(RocksKv::open(&path, SCHEMA, &config()), Err(KvError::Locked { .. })));
+        let copy = dir.path().join("copy");
+        kv.checkpoint_to(&copy).unwrap();
+        put(&kv, SMALL, "c", b"3");
+        drop(kv);
+        let copy = RocksKv::open_existing(&copy, SCHEMA, &config()).unwrap();
+        assert_eq!(copy.get(LARGE, b"a").unwrap().unwrap(), vec![7; 9000]);
+        assert_eq!(copy.get(SMALL, b"b").unwrap().unwrap(), b"2");
+        assert_eq!(copy.get(SMALL, b"c").unwrap(), None);
+    }
+
+    #[test]
+    fn scans_seek_and_stop_at_the_bound() {
+        let dir = tempfile::tempdir().unwrap();
+        let kv = RocksKv::open(dir.path(), SCHEMA, &config()).unwrap();
+        for key in ["a/1", "a/2", "b", "c"] {
+            put(&kv, SMALL, key, b"");
+        }
+        let mut seen = Vec::new();
+        kv.scan(SMALL, b"a", Some(b"c"), &mut |key, _| {
+            seen.push(String::from_utf8(key.to_vec()).unwrap());
+            if key.starts_with(b"a/") { ScanStep::Seek(b"a0".to_vec()) } else { ScanStep::Next }
+        })
+        .unwrap();
+        assert_eq!(seen, ["a/1", "b"]);
+    }
+
+    #[test]
+    fn damaged_files_are_told_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("index");
+        drop(RocksKv::open(&path, SCHEMA, &config()).unwrap());
+        std::fs::write(path.join("CURRENT"), b"nonsense\n").unwrap();
+        assert!(matches!(RocksKv::open(&path, SCHEMA, &config()), Err(KvError::Corruption { .. })));
+        assert!(matches!(
+            RocksKv::open_existing(&dir.path().join("none"), SCHEMA, &config()),
+            Err(KvError::Failed { .. } | KvError::Corruption { .. })
+        ));
+    }
+}
