@@ -1,10 +1,17 @@
 //! S3: the operation table, requests, answers, errors, and one file per operation.
 
+pub mod checksum;
+pub mod conditions;
 pub mod error;
+pub mod metadata;
 pub mod names;
+pub mod open;
 pub mod ops;
+pub mod range;
 pub mod request;
 pub mod response;
 pub mod router;
+pub mod seal;
+pub mod sse;
 pub mod table;
 pub mod xml;

@@ -1,0 +1,105 @@
+//! Headers of a write that ask for what is not built: refused by name, never ignored.
+
+use http::HeaderMap;
+
+use crate::s3::checksum::ChecksumAlgorithm;
+use crate::s3::error::{S3Error, S3ErrorCode};
+
+/// Checks the `x-amz-*` headers of PutObject, CreateMultipartUpload and CopyObject.
+///
+/// # Errors
+/// `NotImplemented` for a feature that does not exist here, `InvalidStorageClass`, and
+/// `AccessControlListNotSupported` in AWS's words for an ACL that would open the object.
+pub fn refuse_unbuilt(headers: &HeaderMap) -> Result<(), S3Error> {
+    for (name, value) in headers {
+        let name = name.as_str();
+        let Some(feature) = name.strip_prefix("x-amz-") else { continue };
+        let value = value.as_bytes();
+        match feature {
+            "storage-class" if value == b"STANDARD" => {}
+            "storage-class" => return Err(S3Error::of(S3ErrorCode::InvalidStorageClass)),
+            // Objects belong to the bucket's owner and to nobody else, which is what these say.
+            "acl" if PRIVATE_ACLS.iter().any(|acl| value == acl.as_bytes()) => {}
+            "acl" => return Err(S3Error::not_implemented(format!("An ACL other than {}", PRIVATE_ACLS.join(", ")))),
+            "server-side-encryption-bucket-key-enabled" if value.eq_ignore_ascii_case(b"false") => {}
+            "tagging-directive" if value == b"COPY" => {}
+            _ if is_built(feature, name) => {}
+            _ => return Err(S3Error::not_implemented(format!("The header {name}"))),
+        }
+    }
+    Ok(())
+}
+
+/// ACLs that say what holds anyway.
+const PRIVATE_ACLS: [&str; 3] = ["private", "bucket-owner-full-control", "bucket-owner-read"];
+
+fn is_built(feature: &str, name: &str) -> bool {
+    feature.starts_with("meta-") || BUILT.contains(&feature) || ChecksumAlgorithm::from_header(name).is_some()
+}
+
+/// What this server understands, or what changes nothing by its nature (who pays, which SDK sends).
+const BUILT: [&str; 23] = [
+    "api-version",
+    "checksum-algorithm",
+    "checksum-type",
+    "content-sha256",
+    "copy-source",
+    "copy-source-if-match",
+    "copy-source-if-modified-since",
+    "copy-source-if-none-match",
+    "copy-source-if-unmodified-since",
+    "copy-source-range",
+    "date",
+    "decoded-content-length",
+    "expected-bucket-owner",
+    "metadata-directive",
+    "request-payer",
+    "sdk-checksum-algorithm",
+    "security-token",
+    "server-side-encryption",
+    "source-expected-bucket-owner",
+    "te",
+    "trailer",
+    "user-agent",
+    "website-redirect-location",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(name: &'static str, value: &str) -> Option<S3ErrorCode> {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, value.parse().unwrap());
+        refuse_unbuilt(&headers).err().map(|error| error.code)
+    }
+
+    #[test]
+    fn what_is_built_passes_and_the_rest_is_refused_by_name() {
+        for (name, value) in [
+            ("content-type", "text/plain"),
+            ("x-amz-meta-anything", "x"),
+            ("x-amz-date", "20261122T000000Z"),
+            ("x-amz-checksum-xxhash128", "x"),
+            ("x-amz-storage-class", "STANDARD"),
+            ("x-amz-acl", "private"),
+            ("x-amz-server-side-encryption", "AES256"),
+        ] {
+            assert_eq!(code(name, value), None, "{name}");
+        }
+        for name in [
+            "x-amz-tagging",
+            "x-amz-object-lock-mode",
+            "x-amz-object-lock-legal-hold",
+            "x-amz-grant-read",
+            "x-amz-server-side-encryption-aws-kms-key-id",
+            "x-amz-server-side-encryption-context",
+            "x-amz-write-offset-bytes",
+            "x-amz-mfa",
+        ] {
+            assert_eq!(code(name, "x"), Some(S3ErrorCode::NotImplemented), "{name}");
+        }
+        assert_eq!(code("x-amz-acl", "public-read"), Some(S3ErrorCode::NotImplemented));
+        assert_eq!(code("x-amz-storage-class", "GLACIER"), Some(S3ErrorCode::InvalidStorageClass));
+    }
+}
