@@ -97,59 +97,49 @@ pub fn sha512(data: &[u8]) -> [u8; 64] {
     to_array(digest::digest(&digest::SHA512, data).as_ref())
 }
 
-/// SHA-256 of data that comes in pieces.
-#[derive(Clone)]
-pub struct Sha256(digest::Context);
+macro_rules! streaming_digest {
+    ($(#[$doc:meta])* $name:ident, $algorithm:ident, $len:literal) => {
+        $(#[$doc])*
+        #[derive(Clone)]
+        pub struct $name(digest::Context);
 
-impl Sha256 {
-    /// Of nothing yet.
-    pub fn new() -> Self {
-        Self(digest::Context::new(&digest::SHA256))
-    }
+        impl $name {
+            /// Of nothing yet.
+            pub fn new() -> Self {
+                Self(digest::Context::new(&digest::$algorithm))
+            }
 
-    /// Adds the next bytes.
-    pub fn update(&mut self, data: &[u8]) {
-        self.0.update(data);
-    }
+            /// Adds the next bytes.
+            pub fn update(&mut self, data: &[u8]) {
+                self.0.update(data);
+            }
 
-    /// The digest of all bytes added.
-    pub fn finish(self) -> [u8; 32] {
-        to_array(self.0.finish().as_ref())
-    }
+            /// The digest of all bytes added.
+            pub fn finish(self) -> [u8; $len] {
+                to_array(self.0.finish().as_ref())
+            }
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self::new()
+            }
+        }
+    };
 }
 
-impl Default for Sha256 {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// SHA-512 of data that comes in pieces.
-#[derive(Clone)]
-pub struct Sha512(digest::Context);
-
-impl Sha512 {
-    /// Of nothing yet.
-    pub fn new() -> Self {
-        Self(digest::Context::new(&digest::SHA512))
-    }
-
-    /// Adds the next bytes.
-    pub fn update(&mut self, data: &[u8]) {
-        self.0.update(data);
-    }
-
-    /// The digest of all bytes added.
-    pub fn finish(self) -> [u8; 64] {
-        to_array(self.0.finish().as_ref())
-    }
-}
-
-impl Default for Sha512 {
-    fn default() -> Self {
-        Self::new()
-    }
-}
+streaming_digest!(
+    /// SHA-256 of data that comes in pieces.
+    Sha256,
+    SHA256,
+    32
+);
+streaming_digest!(
+    /// SHA-512 of data that comes in pieces.
+    Sha512,
+    SHA512,
+    64
+);
 
 /// HMAC-SHA-256 of `data` under a key of any length.
 pub fn hmac_sha256(key: &[u8], data: &[u8]) -> [u8; 32] {

@@ -86,9 +86,9 @@ impl StreamSealer {
     /// Takes plaintext and seals it into `window`.
     ///
     /// The window is what lies behind the bytes already written: the caller drops `written` bytes
-    /// from its front, and may give a new one only when fewer than a sealed chunk remain or none.
-    /// Behind `written` the window may hold the plaintext of an unfinished chunk, which the next
-    /// call expects there. Returns when the plaintext or the window is used up.
+    /// from its front, and brings another window only once this one is used up. Behind `written`
+    /// it may hold the plaintext of an unfinished chunk, which the next call expects there and
+    /// seals. Returns when the plaintext or the window is used up.
     ///
     /// # Errors
     /// [`SealError::WindowMoved`] if the window shrank under an unfinished chunk,
