@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn one_spelling_only() {
-        for good in ["tile/0/000", "tile/7/000.p/255", "tile/entries/x001/x234/067", "tile/entries/999.p/1"] {
+        for good in ["tile/0/000", "tile/7/000.p/16", "tile/entries/x001/x234/067", "tile/entries/999.p/1"] {
             assert_eq!(TilePath::parse(good).unwrap().path(), good);
         }
         for bad in [
