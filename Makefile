@@ -34,6 +34,7 @@ test:
 	@scripts/setup build clients
 	cargo build --release --locked --workspace --bins
 	cargo test --release --locked --workspace
+	$(BIN)/chartrier-conformance --server $(BIN)/chartrier
 	conformance/clients/run quick $(BIN)
 
 check: setup

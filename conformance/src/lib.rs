@@ -6,4 +6,6 @@
 
 pub mod client;
 pub mod http;
+pub mod process;
 pub mod sign;
+pub mod suite;

@@ -7,7 +7,6 @@
 #![expect(clippy::print_stdout, reason = "the report is this program's output")]
 
 mod ledger;
-mod process;
 mod verify;
 mod worker;
 
@@ -17,11 +16,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use chartrier_conformance::process::Server;
 use clap::Parser;
 use tokio::task::JoinSet;
 
 use crate::ledger::{Ledger, Random};
-use crate::process::Server;
 
 /// Kills a server under load and checks that it lost nothing.
 #[derive(Parser)]

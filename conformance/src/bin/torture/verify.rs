@@ -4,10 +4,10 @@ use std::io;
 use std::path::Path;
 
 use chartrier_conformance::client::Client;
+use chartrier_conformance::process::Server;
 use tokio::process::Command;
 
 use crate::ledger::{Ledger, Totals};
-use crate::process::Server;
 use crate::worker;
 
 /// Finds out whether the change in flight at the kill happened; it may not have half happened.

@@ -1,4 +1,4 @@
-//! The server as a process: started, killed, stopped.
+//! A Chartrier server as a process: started, killed, stopped.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,26 +6,32 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chartrier_conformance::client::Client;
-use chartrier_conformance::http::Endpoint;
-use chartrier_conformance::sign::Credentials;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
+
+use crate::client::Client;
+use crate::http::Endpoint;
+use crate::sign::Credentials;
 
 /// A server that is not ready within this time has failed.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A running server.
-pub(crate) struct Server {
+pub struct Server {
     child: Child,
-    pub(crate) data: PathBuf,
+    /// Its data folder.
+    pub data: PathBuf,
     /// `127.0.0.1:port` of the S3 listener.
     authority: String,
 }
 
 impl Server {
-    pub(crate) async fn start(binary: &Path, data: &Path, arguments: &[String]) -> io::Result<Self> {
+    /// Starts `binary serve` on free ports and waits for its readiness line. Its log goes to `DATA.log`.
+    ///
+    /// # Errors
+    /// If it ends, or says nothing within a minute.
+    pub async fn start(binary: &Path, data: &Path, arguments: &[String]) -> io::Result<Self> {
         let mut child = Command::new(binary)
             .arg("serve")
             .arg("--data")
@@ -49,8 +55,16 @@ impl Server {
         Ok(Self { child, data: data.to_owned(), authority })
     }
 
-    /// A client over TLS, since half of the load sends keys.
-    pub(crate) fn client(&self) -> io::Result<Client> {
+    /// Its process id.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// A client over TLS, with the root credentials.
+    ///
+    /// # Errors
+    /// If the data folder has no CA certificate or credentials.
+    pub fn client(&self) -> io::Result<Client> {
         let ca = std::fs::read(self.data.join("tls/ca.pem"))?;
         let endpoint = Endpoint::parse(&format!("https://{}", self.authority), Some(&ca))?;
         let credentials = std::fs::read_to_string(self.data.join("credentials"))?;
@@ -66,13 +80,40 @@ impl Server {
         Ok(Client { endpoint, credentials: Arc::new(credentials) })
     }
 
+    /// Adds a user through the admin command; returns its access key id and secret.
+    ///
+    /// # Errors
+    /// If the command fails or its answer lacks them.
+    pub async fn add_user(&self, binary: &Path, name: &str) -> io::Result<(String, String)> {
+        let output = Command::new(binary)
+            .arg("admin")
+            .arg("--data")
+            .arg(&self.data)
+            .args(["--json", "user", "add", name])
+            .output()
+            .await?;
+        let answer: serde_json::Value = serde_json::from_slice(&output.stdout).map_err(|error| {
+            io::Error::other(format!("user add: {error}: {}", String::from_utf8_lossy(&output.stderr)))
+        })?;
+        let field = |name: &str| {
+            answer[name].as_str().map(str::to_owned).ok_or_else(|| io::Error::other(format!("user add gave no {name}")))
+        };
+        Ok((field("access_key_id")?, field("secret_access_key")?))
+    }
+
     /// SIGKILL, and waits until the process is gone.
-    pub(crate) async fn kill(&mut self) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// If it was gone before.
+    pub async fn kill(&mut self) -> io::Result<()> {
         self.child.kill().await
     }
 
     /// SIGTERM; the server must end with 0.
-    pub(crate) async fn stop(mut self) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// If it ends with anything else.
+    pub async fn stop(mut self) -> io::Result<()> {
         let pid = self.child.id().ok_or_else(|| io::Error::other("the server has ended by itself"))?;
         let sent = Command::new("kill").arg(pid.to_string()).status().await?;
         let status = self.child.wait().await?;

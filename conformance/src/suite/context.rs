@@ -1,0 +1,223 @@
+//! What a case is given, and the small assertions that cases are made of.
+
+use std::fmt;
+use std::io;
+
+use crate::client::{Client, Request};
+use crate::http::Answer;
+
+/// Why a case did not pass, in one line.
+#[derive(Debug)]
+pub enum Failure {
+    /// The server did something else than it must.
+    Wrong(String),
+    /// The case needs something that this run does not have.
+    NotRun(&'static str),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Wrong(what) => f.write_str(what),
+            Self::NotRun(why) => f.write_str(why),
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Wrong(format!("the connection: {error}"))
+    }
+}
+
+impl From<String> for Failure {
+    fn from(text: String) -> Self {
+        Self::Wrong(text)
+    }
+}
+
+impl From<&str> for Failure {
+    fn from(text: &str) -> Self {
+        Self::Wrong(text.to_owned())
+    }
+}
+
+/// A server to judge, and a name that no other case uses.
+#[derive(Clone)]
+pub struct Context {
+    /// With the first access key.
+    pub client: Client,
+    /// With the access key of another user, if there is one.
+    pub other: Option<Client>,
+    /// A bucket name of this case's own; the bucket is not there yet.
+    pub bucket: String,
+    /// Makes bucket names of this run differ from those of others.
+    run: String,
+}
+
+impl Context {
+    /// `run` is at most 12 letters and digits, different for each run on a server.
+    pub fn new(client: Client, other: Option<Client>, run: &str) -> Self {
+        Self { client, other, bucket: String::new(), run: run.to_owned() }
+    }
+
+    pub(super) fn for_case(&self, area: &str, name: &str) -> Self {
+        let mut bucket = format!("{}-{area}-{name}", self.run).replace('_', "-");
+        bucket.truncate(60);
+        Self { bucket: bucket.trim_end_matches('-').to_owned(), ..self.clone() }
+    }
+
+    /// Ends a case that needs TLS where there is none.
+    pub(super) fn needs_tls(&self) -> Result<(), Failure> {
+        self.client.endpoint.tls.as_ref().map(drop).ok_or(Failure::NotRun("needs TLS"))
+    }
+
+    /// Ends a case that needs plain HTTP where there is TLS.
+    pub(super) fn needs_plain_http(&self) -> Result<(), Failure> {
+        if self.client.endpoint.tls.is_none() { Ok(()) } else { Err(Failure::NotRun("needs plain HTTP")) }
+    }
+
+    /// The other user, or the end of a case that needs one.
+    pub(super) fn needs_other_user(&self) -> Result<&Client, Failure> {
+        self.other.as_ref().ok_or(Failure::NotRun("needs another user"))
+    }
+
+    /// A request on this case's bucket.
+    pub fn request(&self, method: &str, key: &str) -> Request {
+        Request::new(method, &self.bucket, key)
+    }
+
+    /// Sends with the first access key.
+    pub async fn send(&self, request: Request) -> Result<Answer, Failure> {
+        Ok(self.client.send(&request).await?)
+    }
+
+    /// Creates this case's bucket.
+    pub async fn create_bucket(&self) -> Result<(), Failure> {
+        let answer = self.send(self.request("PUT", "")).await?;
+        status(&answer, 200)
+    }
+
+    /// Creates this case's bucket and one object in it.
+    pub async fn create_object(&self, key: &str, body: &[u8]) -> Result<Answer, Failure> {
+        self.create_bucket().await?;
+        self.put(key, body).await
+    }
+
+    /// Puts an object and expects success.
+    pub async fn put(&self, key: &str, body: &[u8]) -> Result<Answer, Failure> {
+        let answer = self.send(self.request("PUT", key).body(body)).await?;
+        status(&answer, 200)?;
+        Ok(answer)
+    }
+
+    /// Gets an object and expects just these bytes.
+    pub async fn expect_object(&self, key: &str, body: &[u8]) -> Result<Answer, Failure> {
+        let answer = self.send(self.request("GET", key)).await?;
+        status(&answer, 200)?;
+        same_bytes(&answer.body, body)?;
+        Ok(answer)
+    }
+
+    /// Expects that the object is not there.
+    pub async fn expect_no_object(&self, key: &str) -> Result<(), Failure> {
+        let answer = self.send(self.request("GET", key)).await?;
+        error(&answer, 404, "NoSuchKey")
+    }
+}
+
+/// Expects a status.
+pub(super) fn status(answer: &Answer, expected: u16) -> Result<(), Failure> {
+    if answer.head.status == expected {
+        return Ok(());
+    }
+    Err(format!("expected {expected}, got {}: {}", answer.head.status, text(answer)).into())
+}
+
+/// Expects a status and an S3 error code in the body.
+pub(super) fn error(answer: &Answer, expected: u16, code: &str) -> Result<(), Failure> {
+    status(answer, expected)?;
+    let got = element(&text(answer), "Code").unwrap_or_default();
+    if got == code { Ok(()) } else { Err(format!("expected code {code}, got {got:?}: {}", text(answer)).into()) }
+}
+
+/// Expects a header's value.
+pub(super) fn header(answer: &Answer, name: &str, expected: &str) -> Result<(), Failure> {
+    match answer.head.header(name) {
+        Some(value) if value == expected => Ok(()),
+        other => Err(format!("header {name}: expected {expected:?}, got {other:?}").into()),
+    }
+}
+
+/// Expects that a header is there, and gives its value.
+pub(super) fn has_header<'a>(answer: &'a Answer, name: &str) -> Result<&'a str, Failure> {
+    answer.head.header(name).ok_or_else(|| format!("header {name} is missing").into())
+}
+
+/// Expects that a header is not there.
+pub(super) fn no_header(answer: &Answer, name: &str) -> Result<(), Failure> {
+    match answer.head.header(name) {
+        None => Ok(()),
+        Some(value) => Err(format!("header {name} should not be there, it is {value:?}").into()),
+    }
+}
+
+/// Expects something, or fails with a message.
+pub(super) fn check(holds: bool, message: impl Into<String>) -> Result<(), Failure> {
+    if holds { Ok(()) } else { Err(Failure::Wrong(message.into())) }
+}
+
+pub(super) fn same_bytes(got: &[u8], expected: &[u8]) -> Result<(), Failure> {
+    if got == expected {
+        return Ok(());
+    }
+    let at = got.iter().zip(expected).position(|(one, other)| one != other);
+    Err(format!("{} bytes instead of {}, first difference at {at:?}", got.len(), expected.len()).into())
+}
+
+/// The body as text.
+pub(super) fn text(answer: &Answer) -> String {
+    String::from_utf8_lossy(&answer.body).into_owned()
+}
+
+/// The text of the first element of this name.
+pub(super) fn element(xml: &str, name: &str) -> Option<String> {
+    elements(xml, name).into_iter().next()
+}
+
+/// The texts of all elements of this name, entities of XML resolved.
+pub(super) fn elements(xml: &str, name: &str) -> Vec<String> {
+    let (open, close) = (format!("<{name}>"), format!("</{name}>"));
+    let mut found = Vec::new();
+    let mut rest = xml;
+    while let Some((_, after)) = rest.split_once(&open) {
+        let Some((inside, next)) = after.split_once(&close) else { break };
+        found.push(unescape(inside));
+        rest = next;
+    }
+    found
+}
+
+fn unescape(text: &str) -> String {
+    text.replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&quot;", "\"")
+        .replace("&#34;", "\"")
+        .replace("&apos;", "'")
+        .replace("&#39;", "'")
+        .replace("&amp;", "&")
+}
+
+/// Bytes that repeat with a long period, so that a shifted or swapped piece shows.
+pub(super) fn pattern(len_bytes: usize) -> Vec<u8> {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut bytes = Vec::with_capacity(len_bytes + 8);
+    while bytes.len() < len_bytes {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(len_bytes);
+    bytes
+}

@@ -1,0 +1,105 @@
+//! The cases, by area, and what runs them.
+
+mod auth;
+mod buckets;
+mod chunked;
+mod conditions;
+mod context;
+mod hostile;
+mod keys;
+mod listing;
+mod multipart;
+mod objects;
+mod sse_c;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+pub use context::{Context, Failure};
+use tokio::time::timeout;
+
+/// A case that takes longer has failed.
+const CASE_TIMEOUT: Duration = Duration::from_secs(120);
+
+type CaseFuture = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>;
+
+/// One thing that a server must do.
+pub struct Case {
+    /// The area, which is the module's name.
+    pub area: &'static str,
+    /// What must hold, in snake case.
+    pub name: &'static str,
+    run: fn(Context) -> CaseFuture,
+}
+
+/// How a case ended.
+pub struct Outcome {
+    /// The area of the case.
+    pub area: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// Whether it held.
+    pub verdict: Verdict,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Whether a case held.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It held.
+    Passed,
+    /// It did not, and why.
+    Failed(String),
+    /// The run lacks what it needs.
+    NotRun(&'static str),
+}
+
+/// Lists async functions as the cases of a module.
+macro_rules! cases {
+    ($area:literal: $($name:ident),+ $(,)?) => {
+        /// The cases of this module.
+        pub(super) const CASES: &[crate::suite::Case] = &[$(crate::suite::Case {
+            area: $area,
+            name: stringify!($name),
+            run: |context| Box::pin($name(context)),
+        }),+];
+    };
+}
+use cases;
+
+/// All cases, by area.
+pub fn all() -> impl Iterator<Item = &'static Case> {
+    [
+        auth::CASES,
+        buckets::CASES,
+        chunked::CASES,
+        conditions::CASES,
+        hostile::CASES,
+        keys::CASES,
+        listing::CASES,
+        multipart::CASES,
+        objects::CASES,
+        sse_c::CASES,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// Runs the cases whose `area::name` contains `filter`, one after the other.
+pub async fn run(context: &Context, filter: &str) -> Vec<Outcome> {
+    let mut outcomes = Vec::new();
+    for case in all().filter(|case| format!("{}::{}", case.area, case.name).contains(filter)) {
+        let start = Instant::now();
+        let result = timeout(CASE_TIMEOUT, (case.run)(context.for_case(case.area, case.name))).await;
+        let verdict = match result {
+            Ok(Ok(())) => Verdict::Passed,
+            Ok(Err(Failure::NotRun(why))) => Verdict::NotRun(why),
+            Ok(Err(failure)) => Verdict::Failed(failure.to_string()),
+            Err(_) => Verdict::Failed("no end within two minutes".to_owned()),
+        };
+        outcomes.push(Outcome { area: case.area, name: case.name, verdict, took: start.elapsed() });
+    }
+    outcomes
+}

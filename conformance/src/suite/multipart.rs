@@ -1,0 +1,441 @@
+//! Multipart uploads: put together right, and every way to put them together wrong.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use md5::{Digest as _, Md5};
+
+use super::context::{
+    Context, Failure, check, element, elements, error, has_header, header, pattern, same_bytes, status, text,
+};
+use super::objects::checksums;
+use crate::client::Request;
+use crate::http::Answer;
+
+super::cases!("multipart":
+    three_parts_become_an_object,
+    etag_is_the_md5_of_md5s,
+    part_order_of_numbers_not_of_arrival,
+    part_can_be_replaced,
+    parts_left_out_are_left_out,
+    get_by_part_number,
+    small_part_in_the_middle_is_refused,
+    wrong_order_is_refused,
+    wrong_etag_is_refused,
+    missing_part_is_refused,
+    part_numbers_out_of_range_are_refused,
+    complete_without_parts_is_refused,
+    complete_of_no_upload_is_refused,
+    complete_twice,
+    abort_removes_the_upload,
+    complete_races_abort,
+    object_is_not_visible_before_complete,
+    list_parts_pages,
+    list_uploads,
+    upload_part_copy,
+    upload_part_copy_range_beyond_the_end,
+    metadata_comes_from_create,
+    composite_checksum,
+    full_object_checksum,
+    default_checksum_of_an_upload,
+    wrong_part_checksum_is_refused,
+    wrong_object_size_is_refused,
+);
+
+const FIVE_MIB: usize = 5 << 20;
+
+/// An upload in progress.
+pub(super) struct Upload {
+    context: Context,
+    key: String,
+    id: String,
+    headers: Vec<(String, String)>,
+}
+
+/// A part as Complete names it.
+#[derive(Clone)]
+pub(super) struct Part {
+    number: u32,
+    etag: String,
+}
+
+impl Upload {
+    /// `headers` go with Create only.
+    pub(super) async fn begin(context: &Context, key: &str, headers: &[(&str, &str)]) -> Result<Self, Failure> {
+        let request =
+            headers.iter().fold(context.request("POST", key).query("uploads", ""), |request, (name, value)| {
+                request.header(name, value)
+            });
+        let answer = context.send(request).await?;
+        status(&answer, 200)?;
+        let id = element(&text(&answer), "UploadId").ok_or("no UploadId")?;
+        Ok(Self { context: context.clone(), key: key.to_owned(), id, headers: Vec::new() })
+    }
+
+    /// These headers go with each part.
+    pub(super) fn with_part_headers(mut self, headers: &[(String, String)]) -> Self {
+        self.headers = headers.to_vec();
+        self
+    }
+
+    pub(super) fn part_request(&self, number: &str) -> Request {
+        let mut request =
+            self.context.request("PUT", &self.key).query("partNumber", number).query("uploadId", &self.id);
+        request.headers.extend(self.headers.iter().cloned());
+        request
+    }
+
+    pub(super) async fn put(&self, number: u32, body: &[u8]) -> Result<Part, Failure> {
+        let answer = self.context.send(self.part_request(&number.to_string()).body(body)).await?;
+        status(&answer, 200)?;
+        Ok(Part { number, etag: has_header(&answer, "etag")?.to_owned() })
+    }
+
+    pub(super) fn complete_request(&self, parts: &[Part]) -> Request {
+        let inside: String = parts
+            .iter()
+            .map(|part| format!("<Part><PartNumber>{}</PartNumber><ETag>{}</ETag></Part>", part.number, part.etag))
+            .collect();
+        self.complete_with(&inside)
+    }
+
+    fn complete_with(&self, inside: &str) -> Request {
+        let xml = format!(
+            "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">{inside}</CompleteMultipartUpload>"
+        );
+        self.context.request("POST", &self.key).query("uploadId", &self.id).body(xml)
+    }
+
+    pub(super) async fn complete(&self, parts: &[Part]) -> Result<Answer, Failure> {
+        self.context.send(self.complete_request(parts)).await
+    }
+
+    async fn abort(&self) -> Result<Answer, Failure> {
+        self.context.send(self.context.request("DELETE", &self.key).query("uploadId", &self.id)).await
+    }
+}
+
+async fn begin(context: &Context) -> Result<Upload, Failure> {
+    context.create_bucket().await?;
+    Upload::begin(context, "key", &[]).await
+}
+
+/// A 200 that holds an error is an error too.
+fn completed(answer: &Answer) -> Result<(), Failure> {
+    status(answer, 200)?;
+    check(!text(answer).contains("<Error>"), text(answer))
+}
+
+async fn three_parts_become_an_object(context: Context) -> Result<(), Failure> {
+    let upload = begin(&context).await?;
+    let body = pattern(2 * FIVE_MIB + 12_345);
+    let mut parts = Vec::new();
+    for (number, piece) in (1..).zip(body.chunks(FIVE_MIB)) {
+        parts.push(upload.put(number, piece).await?);
+    }
+    completed(&upload.complete(&parts).await?)?;
+    context.expect_object("key", &body).await?;
+    let from = FIVE_MIB - 10;
+    let request = context.request("GET", "key").header("range", &format!("bytes={from}-{}", FIVE_MIB + 9));
+    let answer = context.send(request).await?;
+    status(&answer, 206)?;
+    same_bytes(&answer.body, &body[from..FIVE_MIB + 10])
+}
+
+async fn etag_is_the_md5_of_md5s(context: Context) -> Result<(), Failure> {
+    let upload = begin(&context).await?;
+    let (one, two) = (pattern(FIVE_MIB), b"two");
+    let parts = [upload.put(1, &one).await?, upload.put(2, two).await?];
+    let answer = upload.complete(&parts).await?;
+    completed(&answer)?;
+    let mut digests = Md5::digest(&one).to_vec();
+    digests.extend_from_slice(&Md5::digest(two));
+    let expected = format!("\"{}-2\"", hex::encode(Md5::digest(&digests)));
+    check(element(&text(&answer), "ETag").as_deref() == Some(&expected), text(&answer))?;
+    header(&context.send(context.request("HEAD", "key")).await?, "etag", &expected)
+}
+
+async fn part_order_of_numbers_not_of_arrival(context: Context) -> Result<(), Failure> {
+    let upload = begin(&context).await?;
+    let (one, two) = (pattern(FIVE_MIB), b"the end".to_vec());
+    let last = upload.put(7, &two).await?;
+    let first = upload.put(3, &one).await?;
+    completed(&upload.complete(&[first, last]).await?)?;
+    context.expect_object("key", &[one, two].concat()).await.map(drop)
+}
+
+async fn part_can_be_replaced(context: Context) -> Result<(), Failure> {
+    let upload = begin(&context).await?;
+    upload.put(1, b"the first try").await?;
+    let part = upload.put(1, b"the second").await?;
+    completed(&upload.complete(&[part]).await?)?;
+    context.expect_object("key", b"the second").await.map(drop)
+}
+
+async fn parts_left_out_are_left_out(context: Context) -> Result<(), Failure> {
+    let upload = begin(&context).await?;
+    let part = upload.put(1, b"in").await?;
+    upload.put(2, b"out").await?;
+    completed(&upload.complete(&[part]).await?)?;
+    context.expect_object("key", b"in").await.map(drop)
+}
+
+async fn get_by_part_number(context: Context) -> Result<(), Failure> {
+    let upload = begin(&context).await?;
+    let parts = [upload.put(2, &pattern(FIVE_MIB)).await?, upload.put(4, b"second").await?];
+    completed(&upload.complete(&parts).await?)?;
+    let answer = context.send(context.request("GET", "key").query("partNumber", "2")).await?;
+    status(&answer, 206)?;
+    same_bytes(&answer.body, b"second")?;
+    header(&answer, "x-amz-mp-parts-count", "2")?;
+    let answer = context.send(context.request("GET", "key").query("partNumber", "3")).await?;
+    error(&answer, 416, "InvalidPartNumber")
+}
+
+async fn small_part_in_the_middle_is_refused(context: Context) -> Result<(), Failure> {
+    let upload = begin(&context).await?;
+    let parts = [upload.put(1, b"too small").await?, upload.put(2, b"last").await?];
+    error(&upload.complete(&parts).await?, 400, "EntityTooSmall")?;
+    context.expect_no_object("key").await
+}
+
+async fn wrong_order_is_refused(context: Context) -> Result<(), Failure> {
+    let upload = begin(&context).await?;
+    let parts = [upload.put(1, &pattern(FIVE_MIB)).await?, upload.put(2, b"last").await?];
+    error(&upload.complete(&[parts[1].clone(), parts[0].clone()]).await?, 400, "InvalidPartOrder")
+}
+
+async fn wrong_etag_is_refused(context: Context) -> Result<(), Failure> {
+    let upload = begin(&context).await?;
+    let mut part = upload.put(1, b"body").await?;
+    part.etag = format!("\"{}\"", "0".repeat(32));
+    error(&upload.complete(&[part]).await?, 400, "InvalidPart")
+}
+
+async fn missing_part_is_refused(context: Context) -> Result<(), Failure> {
+    let upload = begin(&context).await?;
+    let mut part = upload.put(1, b"body").await?;
+    part.number = 2;
+    error(&upload.complete(&[part]).await?, 400, "InvalidPart")
+}
+
+async fn part_numbers_out_of_range_are_refused(context: Context) -> Result<(), Failure> {
+    let upload = begin(&context).await?;
+    for number in ["0", "10001", "-1", "one"] {
+        let answer = context.send(upload.part_request(number).body("x")).await?;
+        error(&answer, 400, "InvalidArgument").map_err(|failure| format!("{number}: {failure}"))?;
+    }
+    upload.put(10_000, b"x").await.map(drop)
+}
+
+async fn complete_without_parts_is_refused(context: Context) -> Result<(), Failure> {
+    let upload = begin(&context).await?;
+    upload.put(1, b"body").await?;
+    error(&upload.complete(&[]).await?, 400, "MalformedXML")
+}
+
+async fn complete_of_no_upload_is_refused(context: Context) -> Result<(), Failure> {
+    let mut upload = begin(&context).await?;
+    let part = upload.put(1, b"body").await?;
+    upload.id = "no-such-upload".to_owned();
+    error(&upload.complete(&[part]).await?, 404, "NoSuchUpload")?;
+    error(&context.send(upload.part_request("1").body("x")).await?, 404, "NoSuchUpload")
+}
+
+/// A client that did not hear the first answer asks again: it must hear success or that the upload is gone.
+async fn complete_twice(context: Context) -> Result<(), Failure> {
+    let upload = begin(&context).await?;
+    let part = upload.put(1, b"body").await?;
+    completed(&upload.complete(std::slice::from_ref(&part)).await?)?;
+    let again = upload.complete(&[part]).await?;
+    if again.head.status != 200 {
+        error(&again, 404, "NoSuchUpload")?;
+    }
+    context.expect_object("key", b"body").await.map(drop)
+}
+
+async fn abort_removes_the_upload(context: Context) -> Result<(), Failure> {
+    let upload = begin(&context).await?;
+    let part = upload.put(1, b"body").await?;
+    status(&upload.abort().await?, 204)?;
+    error(&upload.complete(&[part]).await?, 404, "NoSuchUpload")?;
+    error(&upload.abort().await?, 404, "NoSuchUpload")?;
+    context.expect_no_object("key").await
+}
+
+async fn complete_races_abort(context: Context) -> Result<(), Failure> {
+    context.create_bucket().await?;
+    for round in 0..8 {
+        let key = format!("key-{round}");
+        let upload = Upload::begin(&context, &key, &[]).await?;
+        let part = upload.put(1, b"body").await?;
+        let parts = [part];
+        let (complete, abort) = tokio::join!(upload.complete(&parts), upload.abort());
+        let won = completed(&complete?).is_ok();
+        let aborted = abort?.head.status == 204;
+        check(won != aborted, format!("round {round}: completed {won}, aborted {aborted}"))?;
+        if won {
+            context.expect_object(&key, b"body").await?;
+        } else {
+            context.expect_no_object(&key).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn object_is_not_visible_before_complete(context: Context) -> Result<(), Failure> {
+    let upload = begin(&context).await?;
+    upload.put(1, b"body").await?;
+    context.expect_no_object("key").await?;
+    let answer = context.send(context.request("GET", "").query("list-type", "2")).await?;
+    check(elements(&text(&answer), "Key").is_empty(), text(&answer))
+}
+
+async fn list_parts_pages(context: Context) -> Result<(), Failure> {
+    let upload = begin(&context).await?;
+    for number in [1, 2, 5, 9] {
+        upload.put(number, b"part").await?;
+    }
+    let list = |marker: &str| {
+        context
+            .request("GET", "key")
+            .query("uploadId", &upload.id)
+            .query("max-parts", "3")
+            .query("part-number-marker", marker)
+    };
+    let first = text(&context.send(list("0")).await?);
+    check(elements(&first, "PartNumber") == ["1", "2", "5"], first.clone())?;
+    check(element(&first, "IsTruncated").as_deref() == Some("true"), first.clone())?;
+    let next = element(&first, "NextPartNumberMarker").ok_or("no NextPartNumberMarker")?;
+    let second = text(&context.send(list(&next)).await?);
+    check(elements(&second, "PartNumber") == ["9"], second.clone())?;
+    check(element(&second, "IsTruncated").as_deref() == Some("false"), second)
+}
+
+async fn list_uploads(context: Context) -> Result<(), Failure> {
+    context.create_bucket().await?;
+    for key in ["a/1", "a/2", "b/1"] {
+        Upload::begin(&context, key, &[]).await?;
+    }
+    let xml = text(&context.send(context.request("GET", "").query("uploads", "")).await?);
+    check(elements(&xml, "Key") == ["a/1", "a/2", "b/1"], xml)?;
+    let request = context.request("GET", "").query("uploads", "").query("prefix", "a/");
+    let xml = text(&context.send(request).await?);
+    check(elements(&xml, "Key") == ["a/1", "a/2"], xml)?;
+    let request = context.request("GET", "").query("uploads", "").query("max-uploads", "1");
+    let xml = text(&context.send(request).await?);
+    check(element(&xml, "IsTruncated").as_deref() == Some("true"), xml.clone())?;
+    let (key, id) = (element(&xml, "NextKeyMarker"), element(&xml, "NextUploadIdMarker"));
+    let request = context
+        .request("GET", "")
+        .query("uploads", "")
+        .query("key-marker", &key.unwrap_or_default())
+        .query("upload-id-marker", &id.unwrap_or_default());
+    let xml = text(&context.send(request).await?);
+    check(elements(&xml, "Key") == ["a/2", "b/1"], xml)
+}
+
+async fn upload_part_copy(context: Context) -> Result<(), Failure> {
+    let body = pattern(FIVE_MIB + 1000);
+    context.create_object("source", &body).await?;
+    let upload = Upload::begin(&context, "key", &[]).await?;
+    let source = format!("/{}/source", context.bucket);
+    let mut parts = Vec::new();
+    for (number, range) in [(1, format!("bytes=0-{}", FIVE_MIB - 1)), (2, "bytes=10-19".to_owned())] {
+        let request = upload
+            .part_request(&number.to_string())
+            .header("x-amz-copy-source", &source)
+            .header("x-amz-copy-source-range", &range);
+        let answer = context.send(request).await?;
+        status(&answer, 200)?;
+        let etag = element(&text(&answer), "ETag").ok_or("no ETag")?;
+        parts.push(Part { number, etag });
+    }
+    completed(&upload.complete(&parts).await?)?;
+    context.expect_object("key", &[&body[..FIVE_MIB], &body[10..20]].concat()).await.map(drop)
+}
+
+async fn upload_part_copy_range_beyond_the_end(context: Context) -> Result<(), Failure> {
+    context.create_object("source", b"0123456789").await?;
+    let upload = Upload::begin(&context, "key", &[]).await?;
+    let request = upload
+        .part_request("1")
+        .header("x-amz-copy-source", &format!("/{}/source", context.bucket))
+        .header("x-amz-copy-source-range", "bytes=5-20");
+    let answer = context.send(request).await?;
+    check(matches!(answer.head.status, 400 | 416), format!("got {}", answer.head.status))
+}
+
+async fn metadata_comes_from_create(context: Context) -> Result<(), Failure> {
+    context.create_bucket().await?;
+    let headers = [("x-amz-meta-kind", "charter"), ("content-type", "text/x-charter")];
+    let upload = Upload::begin(&context, "key", &headers).await?;
+    let part = upload.put(1, b"body").await?;
+    completed(&upload.complete(&[part]).await?)?;
+    let answer = context.expect_object("key", b"body").await?;
+    headers.iter().try_for_each(|(name, value)| header(&answer, name, value))
+}
+
+async fn composite_checksum(context: Context) -> Result<(), Failure> {
+    context.create_bucket().await?;
+    let upload = Upload::begin(&context, "key", &[("x-amz-checksum-algorithm", "SHA256")]).await?;
+    let (one, two) = (pattern(FIVE_MIB), b"two".to_vec());
+    let mut inside = String::new();
+    let mut digests = Vec::new();
+    for (number, body) in [(1, &one), (2, &two)] {
+        let value = checksums(body)[4].1.clone();
+        let request =
+            upload.part_request(&number.to_string()).header("x-amz-checksum-sha256", &value).body(body.as_slice());
+        let answer = context.send(request).await?;
+        status(&answer, 200)?;
+        header(&answer, "x-amz-checksum-sha256", &value)?;
+        let etag = has_header(&answer, "etag")?;
+        inside.push_str(&format!(
+            "<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag><ChecksumSHA256>{value}</ChecksumSHA256></Part>"
+        ));
+        digests.extend(STANDARD.decode(&value).map_err(|error| error.to_string())?);
+    }
+    completed(&context.send(upload.complete_with(&inside)).await?)?;
+    let head = context.send(context.request("HEAD", "key").header("x-amz-checksum-mode", "ENABLED")).await?;
+    header(&head, "x-amz-checksum-sha256", &format!("{}-2", checksums(&digests)[4].1))?;
+    header(&head, "x-amz-checksum-type", "COMPOSITE")
+}
+
+async fn full_object_checksum(context: Context) -> Result<(), Failure> {
+    context.create_bucket().await?;
+    for (index, name) in [(0, "CRC32"), (1, "CRC32C"), (2, "CRC64NVME")] {
+        let headers = [("x-amz-checksum-algorithm", name), ("x-amz-checksum-type", "FULL_OBJECT")];
+        let upload = Upload::begin(&context, name, &headers).await?;
+        let (one, two) = (pattern(FIVE_MIB), pattern(777));
+        let parts = [upload.put(1, &one).await?, upload.put(2, &two).await?];
+        completed(&upload.complete(&parts).await?)?;
+        let head = context.send(context.request("HEAD", name).header("x-amz-checksum-mode", "ENABLED")).await?;
+        let (header_name, value) = checksums(&[one, two].concat())[index].clone();
+        header(&head, &format!("x-amz-checksum-{header_name}"), &value)?;
+        header(&head, "x-amz-checksum-type", "FULL_OBJECT")?;
+    }
+    Ok(())
+}
+
+async fn default_checksum_of_an_upload(context: Context) -> Result<(), Failure> {
+    let upload = begin(&context).await?;
+    let (one, two) = (pattern(FIVE_MIB), pattern(777));
+    let parts = [upload.put(1, &one).await?, upload.put(2, &two).await?];
+    completed(&upload.complete(&parts).await?)?;
+    let head = context.send(context.request("HEAD", "key").header("x-amz-checksum-mode", "ENABLED")).await?;
+    header(&head, "x-amz-checksum-crc64nvme", &checksums(&[one, two].concat())[2].1)
+}
+
+async fn wrong_part_checksum_is_refused(context: Context) -> Result<(), Failure> {
+    let upload = begin(&context).await?;
+    let value = checksums(b"other")[0].1.clone();
+    let answer = context.send(upload.part_request("1").header("x-amz-checksum-crc32", &value).body("body")).await?;
+    error(&answer, 400, "BadDigest")
+}
+
+async fn wrong_object_size_is_refused(context: Context) -> Result<(), Failure> {
+    let upload = begin(&context).await?;
+    let part = upload.put(1, b"body").await?;
+    let request = upload.complete_request(&[part]).header("x-amz-mp-object-size", "5");
+    error(&context.send(request).await?, 400, "InvalidRequest")?;
+    context.expect_no_object("key").await
+}
