@@ -85,7 +85,7 @@ impl Json {
             Self::Number(number) if *number > JSON_NUMBER_MAX => return Err(JsonError::NumberTooLarge),
             Self::Number(number) => text.push_str(&number.to_string()),
             Self::String(string) => write_string(string, text),
-            Self::Array(_) | Self::Object(_) if depth == JSON_DEPTH_MAX => return Err(JsonError::TooDeep),
+            Self::Array(_) if depth == JSON_DEPTH_MAX => return Err(JsonError::TooDeep),
             Self::Array(values) => {
                 text.push('[');
                 for (i, value) in values.iter().enumerate() {
@@ -96,23 +96,25 @@ impl Json {
                 }
                 text.push(']');
             }
-            Self::Object(members) => {
-                let mut members: Vec<_> = members.iter().collect();
-                members.sort_by(|(a, _), (b, _)| name_order(a, b));
-                text.push('{');
-                for (i, (name, value)) in members.into_iter().enumerate() {
-                    if i > 0 {
-                        text.push(',');
-                    }
-                    write_string(name, text);
-                    text.push(':');
-                    value.write(text, depth + 1)?;
-                }
-                text.push('}');
-            }
+            Self::Object(members) => write_object(members, text, depth)?,
         }
         Ok(())
     }
+}
+
+/// Writes an object that lies `depth` objects and arrays deep.
+pub(crate) fn write_object(members: &BTreeMap<String, Json>, text: &mut String, depth: usize) -> Result<(), JsonError> {
+    if depth == JSON_DEPTH_MAX {
+        return Err(JsonError::TooDeep);
+    }
+    let mut members: Vec<_> = members.iter().collect();
+    members.sort_by(|(a, _), (b, _)| name_order(a, b));
+    let mut object = ObjectWriter::begin(text);
+    for (name, value) in members {
+        value.write(object.name(name), depth + 1)?;
+    }
+    object.end();
+    Ok(())
 }
 
 impl From<u64> for Json {
@@ -152,22 +154,66 @@ fn name_order(a: &str, b: &str) -> Ordering {
 }
 
 /// RFC 8785, 3.2.2.2: short escapes where JSON has them, `\u00xx` for other controls, the rest as is.
-fn write_string(string: &str, text: &mut String) {
+pub(crate) fn write_string(string: &str, text: &mut String) {
     text.push('"');
-    for c in string.chars() {
-        match c {
-            '"' => text.push_str("\\\""),
-            '\\' => text.push_str("\\\\"),
-            '\u{08}' => text.push_str("\\b"),
-            '\t' => text.push_str("\\t"),
-            '\n' => text.push_str("\\n"),
-            '\u{0c}' => text.push_str("\\f"),
-            '\r' => text.push_str("\\r"),
-            c if c < ' ' => text.push_str(&format!("\\u{:04x}", u32::from(c))),
-            c => text.push(c),
+    let mut plain_from = 0;
+    // All that is escaped is ASCII, so every place found is a character boundary.
+    for (at, byte) in string.bytes().enumerate().filter(|(_, byte)| *byte < b' ' || matches!(byte, b'"' | b'\\')) {
+        text.push_str(&string[plain_from..at]);
+        plain_from = at + 1;
+        match SHORT_ESCAPES.iter().find(|(_, c)| *c == char::from(byte)) {
+            Some((escape, _)) => text.push_str(escape),
+            None => text.push_str(&format!("\\u{byte:04x}")),
         }
     }
+    text.push_str(&string[plain_from..]);
     text.push('"');
+}
+
+const SHORT_ESCAPES: [(&str, char); 7] =
+    [("\\\"", '"'), ("\\\\", '\\'), ("\\b", '\u{08}'), ("\\t", '\t'), ("\\n", '\n'), ("\\f", '\u{0c}'), ("\\r", '\r')];
+
+/// Writes an object whose members the caller names in canonical order.
+pub(crate) struct ObjectWriter<'a> {
+    text: &'a mut String,
+    empty: bool,
+}
+
+impl<'a> ObjectWriter<'a> {
+    pub(crate) fn begin(text: &'a mut String) -> Self {
+        text.push('{');
+        Self { text, empty: true }
+    }
+
+    /// Writes the name; the caller writes the value to what it answers.
+    pub(crate) fn name(&mut self, name: &str) -> &mut String {
+        if !std::mem::take(&mut self.empty) {
+            self.text.push(',');
+        }
+        write_string(name, self.text);
+        self.text.push(':');
+        self.text
+    }
+
+    pub(crate) fn string(&mut self, name: &str, value: &str) {
+        write_string(value, self.name(name));
+    }
+
+    /// A string, or null.
+    pub(crate) fn nullable(&mut self, name: &str, value: Option<&str>) {
+        match value {
+            Some(value) => self.string(name, value),
+            None => self.name(name).push_str("null"),
+        }
+    }
+
+    pub(crate) fn number(&mut self, name: &str, value: u64) -> Result<(), JsonError> {
+        Json::Number(value).write(self.name(name), 0)
+    }
+
+    pub(crate) fn end(self) {
+        self.text.push('}');
+    }
 }
 
 /// Reads canonical text from left to right. `at` always lies on a character boundary.
@@ -263,23 +309,14 @@ impl Parser<'_> {
 
     /// One of the escapes that [`write_string`] writes, and no other.
     fn escape(&mut self) -> Result<char, JsonError> {
-        const SHORT: [(&str, char); 7] = [
-            ("\\\"", '"'),
-            ("\\\\", '\\'),
-            ("\\b", '\u{08}'),
-            ("\\t", '\t'),
-            ("\\n", '\n'),
-            ("\\f", '\u{0c}'),
-            ("\\r", '\r'),
-        ];
-        for (escape, c) in SHORT {
+        for (escape, c) in SHORT_ESCAPES {
             if self.take(escape) {
                 return Ok(c);
             }
         }
         for code in 0_u8..0x20 {
             let c = char::from(code);
-            if !SHORT.iter().any(|(_, short)| *short == c) && self.take(&format!("\\u{code:04x}")) {
+            if !SHORT_ESCAPES.iter().any(|(_, short)| *short == c) && self.take(&format!("\\u{code:04x}")) {
                 return Ok(c);
             }
         }

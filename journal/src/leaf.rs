@@ -6,11 +6,14 @@ use crate::bundle::ENTRY_LEN_MAX;
 use crate::checkpoint::is_origin;
 use crate::error::JournalError;
 use crate::hash::{Hash, leaf_hash};
-use crate::json::{Json, JsonError};
+use crate::json::{Json, JsonError, ObjectWriter, write_object};
 use crate::time::{format_time, parse_time};
 
 /// Version of the leaf schema, field `v`.
 pub const LEAF_VERSION: u64 = 1;
+
+/// Room for a leaf of usual size, so that writing one allocates once.
+const TYPICAL_LEN: usize = 1024;
 
 /// One event of the journal. All fields are encoded, in canonical JSON, in every leaf.
 ///
@@ -186,33 +189,34 @@ impl Leaf {
         Ok(leaf_hash(&self.encode()?))
     }
 
+    /// Names are written in the order of RFC 8785, which [`Leaf::parse`] insists on.
     fn encode_checked(&self) -> Result<Vec<u8>, LeafError> {
         self.check()?;
         let time = format_time(self.time_us).ok_or(LeafError::field("time", "is beyond year 9999"))?;
         let (outcome, reason) = match &self.outcome {
-            Outcome::Ok => ("ok", Json::Null),
-            Outcome::Refused(reason) => ("refused", reason.as_str().into()),
+            Outcome::Ok => ("ok", None),
+            Outcome::Refused(reason) => ("refused", Some(reason.as_str())),
         };
-        let json = Json::object([
-            ("v", LEAF_VERSION.into()),
-            ("log", self.log.as_str().into()),
-            ("seq", self.seq.into()),
-            ("time", time.into()),
-            ("type", self.event.name().into()),
-            ("tenant", self.tenant.as_str().into()),
-            ("actor", self.actor.to_json()),
-            ("req", self.req.as_str().into()),
-            ("node", self.node.as_str().into()),
-            ("target", self.target.to_json()),
-            ("outcome", outcome.into()),
-            ("reason", reason),
-            ("data", Json::Object(self.data.clone())),
-        ]);
-        let bytes = json.encode()?.into_bytes();
-        if bytes.len() > ENTRY_LEN_MAX {
-            return Err(LeafError::TooLong { len: bytes.len() });
+        let mut text = String::with_capacity(TYPICAL_LEN);
+        let mut leaf = ObjectWriter::begin(&mut text);
+        self.actor.write(leaf.name("actor"));
+        write_object(&self.data, leaf.name("data"), 1)?;
+        leaf.string("log", &self.log);
+        leaf.string("node", &self.node);
+        leaf.string("outcome", outcome);
+        leaf.nullable("reason", reason);
+        leaf.string("req", &self.req);
+        leaf.number("seq", self.seq)?;
+        self.target.write(leaf.name("target"));
+        leaf.string("tenant", &self.tenant);
+        leaf.string("time", &time);
+        leaf.string("type", self.event.name());
+        leaf.number("v", LEAF_VERSION)?;
+        leaf.end();
+        if text.len() > ENTRY_LEN_MAX {
+            return Err(LeafError::TooLong { len: text.len() });
         }
-        Ok(bytes)
+        Ok(text.into_bytes())
     }
 
     fn parse_checked(bytes: &[u8]) -> Result<Self, LeafError> {
@@ -272,13 +276,13 @@ impl LeafError {
 }
 
 impl Actor {
-    fn to_json(&self) -> Json {
-        Json::object([
-            ("pid", self.pid.as_str().into()),
-            ("role", self.role.as_str().into()),
-            ("org", self.org.as_deref().into()),
-            ("auth", self.auth.as_str().into()),
-        ])
+    fn write(&self, text: &mut String) {
+        let mut actor = ObjectWriter::begin(text);
+        actor.string("auth", &self.auth);
+        actor.nullable("org", self.org.as_deref());
+        actor.string("pid", &self.pid);
+        actor.string("role", &self.role);
+        actor.end();
     }
 
     fn from_json(json: Json) -> Result<Self, LeafError> {
@@ -294,15 +298,21 @@ impl Actor {
 }
 
 impl Target {
-    fn to_json(&self) -> Json {
+    fn write(&self, text: &mut String) {
         let members = [
+            ("access_key", &self.access_key),
             ("bucket", &self.bucket),
             ("object", &self.object),
-            ("version", &self.version),
             ("user", &self.user),
-            ("access_key", &self.access_key),
+            ("version", &self.version),
         ];
-        Json::object(members.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?.into()))))
+        let mut target = ObjectWriter::begin(text);
+        for (name, value) in members {
+            if let Some(value) = value {
+                target.string(name, value);
+            }
+        }
+        target.end();
     }
 
     fn from_json(json: Json) -> Result<Self, LeafError> {

@@ -117,6 +117,15 @@ fn other_bytes_are_refused() {
     assert!(Leaf::parse(&not_utf8).is_err());
 }
 
+#[test]
+fn what_the_data_nests_is_bounded_alike_both_ways() {
+    let nest = |depth: usize| (0..depth).fold(Json::Null, |inner, _| Json::Array(vec![inner]));
+    let with = |depth| Leaf { data: BTreeMap::from([("a".to_owned(), nest(depth))]), ..leaf(2) };
+    // The leaf and `data` are two levels of the sixteen.
+    assert_eq!(Leaf::parse(&with(14).encode().unwrap()).unwrap(), with(14));
+    assert!(with(15).encode().is_err());
+}
+
 prop_compose! {
     fn any_leaf()(
         seq in 0..=JSON_NUMBER_MAX, time_us in 0..=TIME_US_MAX, event in prop::sample::select(EventType::ALL),
