@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
+use std::sync::Barrier;
 
 use chartrier_crypto::*;
 use zeroize::Zeroize;
@@ -15,44 +16,69 @@ const MASK: u8 = 0x5a;
 
 #[test]
 fn keys_are_locked_while_alive_and_gone_after() {
-    let client = client_key();
-    let object_key = ObjectKey::generate_with(|slot| unmask(slot, &MASKED_OBJECT));
-    let found = [search(&MASKED_CLIENT), search(&MASKED_OBJECT)];
-    for places in found {
-        assert_eq!(places.len(), 1, "one copy of a living key");
-        let dump_flag = places[0].flags.iter().any(|flag| flag == "dd");
-        let locked_flag = places[0].flags.iter().any(|flag| flag == "lo");
-        assert!(dump_flag, "left out of core dumps: {:?}", places[0].flags);
-        assert_eq!(locked_flag, locked_memory().unlocked_bytes == 0);
-    }
-
-    use_keys(&client, &object_key);
-    drop((client, object_key));
+    let keys = (client_key(), object_key());
     for masked in [&MASKED_CLIENT, &MASKED_OBJECT] {
-        let left = search(masked);
-        assert!(left.is_empty(), "{left:x?}");
+        let places = search(masked);
+        assert_eq!(places.len(), 1, "one copy of a living key: {places:x?}");
+        let flag = |name| places[0].flags.iter().any(|flag| flag == name);
+        assert!(flag("dd"), "left out of core dumps: {places:x?}");
+        assert_eq!(flag("lo"), locked_memory().unlocked_bytes == 0);
     }
+    drop(keys);
+
+    // Each use has a thread, which then waits: what it left on its stack is still there.
+    let uses: [fn(&ClientKey, &ObjectKey); 6] = [
+        |client, _| assert_ne!(client.md5(), [0; 16]),
+        |client, object| assert!(!wrap_record(client, object).is_empty()),
+        |client, object| {
+            let record = wrap_record(client, object);
+            assert!(unwrap(RootKey::Client(client), &record, &CONTEXT).is_ok());
+        },
+        |_, object| assert_eq!(sealer(object).header().part_number, 0),
+        |_, object| assert!(PartOpener::new(object, sealer(object).header()).is_ok()),
+        |_, object| {
+            object.metadata_key();
+            object.manifest_key();
+        },
+    ];
+    let (used, waiting) = (Barrier::new(uses.len() + 1), Barrier::new(uses.len() + 1));
+    std::thread::scope(|scope| {
+        for use_keys in uses {
+            let (used, waiting) = (&used, &waiting);
+            scope.spawn(move || {
+                let (client, object) = (client_key(), object_key());
+                use_keys(&client, &object);
+                drop((client, object));
+                used.wait();
+                waiting.wait();
+            });
+        }
+        used.wait();
+        let left = [search(&MASKED_CLIENT), search(&MASKED_OBJECT)];
+        waiting.wait();
+        assert!(left.iter().all(Vec::is_empty), "{left:x?}");
+    });
 }
 
-/// All that a request does with a client key and an object key.
+const CONTEXT: WrapContext<'_> =
+    WrapContext { mode: Mode::C, bucket: &[1; 16], key_name: b"k", version_id: &[2; 16], object_uuid: &[3; 16] };
+
 #[inline(never)]
-fn use_keys(client: &ClientKey, object_key: &ObjectKey) {
-    let context =
-        WrapContext { mode: Mode::C, bucket: &[1; 16], key_name: b"k", version_id: &[2; 16], object_uuid: &[3; 16] };
-    client.md5();
-    let record = wrap(RootKey::Client(client), object_key, &context, [4; 32]);
-    let opened = unwrap(RootKey::Client(client), &record, &context).unwrap();
-    let sealer = PartSealer::new(&opened, Mode::C, [3; 16], 0, [5; 24]);
-    let header = *sealer.header();
-    let mut chunk = [0; 100];
-    sealer.seal_last(&mut chunk, 84).unwrap();
-    let opener = PartOpener::new(&opened, &header).unwrap();
-    opener.open_chunk_in_place(ChunkIndex(0), LastChunk::Yes, &mut chunk).unwrap();
-    let metadata_key = opened.metadata_key();
-    let sealed = metadata_key.seal([6; 32], METADATA_LABEL, b"metadata");
-    metadata_key.open(METADATA_LABEL, &sealed).unwrap();
-    let manifest = Manifest { parts: &[], total_len: 0, metadata_hash: [0; 32] };
-    opened.manifest_key().mac(&manifest);
+fn wrap_record(client: &ClientKey, object_key: &ObjectKey) -> Vec<u8> {
+    wrap(RootKey::Client(client), object_key, &CONTEXT, [4; 32])
+}
+
+#[inline(never)]
+fn sealer(object_key: &ObjectKey) -> PartSealer {
+    PartSealer::new(object_key, Mode::C, [3; 16], 0, [5; 24])
+}
+
+fn object_key() -> ObjectKey {
+    ObjectKey::generate_with(|slot| {
+        for (byte, masked) in slot.iter_mut().zip(MASKED_OBJECT) {
+            *byte = masked ^ MASK;
+        }
+    })
 }
 
 /// As a request brings it: in base64.
@@ -69,15 +95,9 @@ fn client_key() -> ClientKey {
     ClientKey::from_base64(&text).unwrap()
 }
 
-fn unmask(slot: &mut [u8; 32], masked: &[u8; 32]) {
-    for (byte, masked) in slot.iter_mut().zip(masked) {
-        *byte = masked ^ MASK;
-    }
-}
-
 #[derive(Debug)]
 struct Place {
-    _address: u64,
+    address: u64,
     flags: Vec<String>,
 }
 
@@ -96,15 +116,16 @@ fn search(masked: &[u8; 32]) -> Vec<Place> {
                     .windows(masked.len())
                     .enumerate()
                     .filter(|(_, window)| window.iter().zip(masked).all(|(byte, masked)| *byte == masked ^ MASK));
-                found.extend(hits.map(|(i, _)| (at + i as u64, flags.clone())));
+                found.extend(hits.map(|(i, _)| Place { address: at + i as u64, flags: flags.clone() }));
             }
             // Else the search would find what it has read.
             buf.as_mut_slice().zeroize();
             at += STEP as u64;
         }
     }
-    found.dedup_by_key(|(address, _)| *address);
-    found.into_iter().map(|(_address, flags)| Place { _address, flags }).collect()
+    // Steps overlap by the length of a key.
+    found.dedup_by_key(|place| place.address);
+    found
 }
 
 /// Readable mappings with their flags, as `proc_pid_smaps(5)` shows them.
