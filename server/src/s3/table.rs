@@ -156,12 +156,12 @@ operations! {
     // Service.
     GET Service Has("events") => ListenNotification "s3:ListenNotification" missing;
     GET Service Is("x-id", "ListDirectoryBuckets") => ListDirectoryBuckets "s3express:ListAllMyDirectoryBuckets" missing;
-    GET Service Otherwise => ListBuckets "s3:ListAllMyBuckets" missing;
+    GET Service Otherwise => ListBuckets "s3:ListAllMyBuckets" list_buckets;
     POST Service Is("x-id", "WriteGetObjectResponse") => WriteGetObjectResponse "s3-object-lambda:WriteGetObjectResponse" missing;
     OPTIONS Service Otherwise => PreflightService "s3:Preflight" missing;
 
     // Bucket, reading.
-    HEAD Bucket Otherwise => HeadBucket "s3:ListBucket" missing;
+    HEAD Bucket Otherwise => HeadBucket "s3:ListBucket" head_bucket;
     GET Bucket Has("abac") => GetBucketAbac "s3:GetBucketAbac" missing;
     GET Bucket Has("accelerate") => GetBucketAccelerateConfiguration "s3:GetAccelerateConfiguration" missing;
     GET Bucket Has("acl") => GetBucketAcl "s3:GetBucketAcl" missing;
@@ -174,7 +174,7 @@ operations! {
     GET Bucket HasBoth("inventory", "id") => GetBucketInventoryConfiguration "s3:GetInventoryConfiguration" missing;
     GET Bucket Has("inventory") => ListBucketInventoryConfigurations "s3:GetInventoryConfiguration" missing;
     GET Bucket Has("lifecycle") => GetBucketLifecycleConfiguration "s3:GetLifecycleConfiguration" missing;
-    GET Bucket Has("location") => GetBucketLocation "s3:GetBucketLocation" missing;
+    GET Bucket Has("location") => GetBucketLocation "s3:GetBucketLocation" get_bucket_location;
     GET Bucket Has("logging") => GetBucketLogging "s3:GetBucketLogging" missing;
     GET Bucket Has("metadataConfiguration") => GetBucketMetadataConfiguration "s3:GetBucketMetadataTableConfiguration" missing;
     GET Bucket Has("metadataTable") => GetBucketMetadataTableConfiguration "s3:GetBucketMetadataTableConfiguration" missing;
@@ -190,12 +190,12 @@ operations! {
     GET Bucket Has("requestPayment") => GetBucketRequestPayment "s3:GetBucketRequestPayment" missing;
     GET Bucket Has("session") => CreateSession "s3express:CreateSession" missing;
     GET Bucket Has("tagging") => GetBucketTagging "s3:GetBucketTagging" missing;
-    GET Bucket Has("uploads") => ListMultipartUploads "s3:ListBucketMultipartUploads" missing;
+    GET Bucket Has("uploads") => ListMultipartUploads "s3:ListBucketMultipartUploads" list_multipart_uploads;
     GET Bucket Has("versioning") => GetBucketVersioning "s3:GetBucketVersioning" missing;
-    GET Bucket Has("versions") => ListObjectVersions "s3:ListBucketVersions" missing;
+    GET Bucket Has("versions") => ListObjectVersions "s3:ListBucketVersions" list_object_versions;
     GET Bucket Has("website") => GetBucketWebsite "s3:GetBucketWebsite" missing;
-    GET Bucket Is("list-type", "2") => ListObjectsV2 "s3:ListBucket" missing;
-    GET Bucket Otherwise => ListObjects "s3:ListBucket" missing;
+    GET Bucket Is("list-type", "2") => ListObjectsV2 "s3:ListBucket" list_objects_v2;
+    GET Bucket Otherwise => ListObjects "s3:ListBucket" list_objects;
 
     // Bucket, changing.
     PUT Bucket Has("abac") => PutBucketAbac "s3:PutBucketAbac" missing;
@@ -221,7 +221,7 @@ operations! {
     PUT Bucket Has("tagging") => PutBucketTagging "s3:PutBucketTagging" missing;
     PUT Bucket Has("versioning") => PutBucketVersioning "s3:PutBucketVersioning" missing;
     PUT Bucket Has("website") => PutBucketWebsite "s3:PutBucketWebsite" missing;
-    PUT Bucket Otherwise => CreateBucket "s3:CreateBucket" missing;
+    PUT Bucket Otherwise => CreateBucket "s3:CreateBucket" create_bucket;
     POST Bucket Has("delete") => DeleteObjects "s3:DeleteObject" missing;
     POST Bucket Has("metadataConfiguration") => CreateBucketMetadataConfiguration "s3:CreateBucketMetadataTableConfiguration" missing;
     POST Bucket Has("metadataTable") => CreateBucketMetadataTableConfiguration "s3:CreateBucketMetadataTableConfiguration" missing;
@@ -241,7 +241,7 @@ operations! {
     DELETE Bucket Has("replication") => DeleteBucketReplication "s3:PutReplicationConfiguration" missing;
     DELETE Bucket Has("tagging") => DeleteBucketTagging "s3:PutBucketTagging" missing;
     DELETE Bucket Has("website") => DeleteBucketWebsite "s3:DeleteBucketWebsite" missing;
-    DELETE Bucket Otherwise => DeleteBucket "s3:DeleteBucket" missing;
+    DELETE Bucket Otherwise => DeleteBucket "s3:DeleteBucket" delete_bucket;
     OPTIONS Bucket Otherwise => PreflightBucket "s3:Preflight" missing;
 
     // Object, reading.
@@ -252,7 +252,7 @@ operations! {
     GET Object Has("retention") => GetObjectRetention "s3:GetObjectRetention" missing;
     GET Object Has("tagging") => GetObjectTagging "s3:GetObjectTagging" missing;
     GET Object Has("torrent") => GetObjectTorrent "s3:GetObjectTorrent" missing;
-    GET Object Has("uploadId") => ListParts "s3:ListMultipartUploadParts" missing;
+    GET Object Has("uploadId") => ListParts "s3:ListMultipartUploadParts" list_parts;
     GET Object Otherwise => GetObject "s3:GetObject" missing;
 
     // Object, changing.
@@ -263,15 +263,15 @@ operations! {
     PUT Object Has("retention") => PutObjectRetention "s3:PutObjectRetention" missing;
     PUT Object Has("tagging") => PutObjectTagging "s3:PutObjectTagging" missing;
     PUT Object HasBothAndHeader("partNumber", "uploadId", "x-amz-copy-source") => UploadPartCopy "s3:PutObject" missing;
-    PUT Object HasBoth("partNumber", "uploadId") => UploadPart "s3:PutObject" missing;
+    PUT Object HasBoth("partNumber", "uploadId") => UploadPart "s3:PutObject" upload_part;
     PUT Object Header("x-amz-copy-source") => CopyObject "s3:PutObject" missing;
     PUT Object Otherwise => PutObject "s3:PutObject" missing;
     POST Object Has("restore") => RestoreObject "s3:RestoreObject" missing;
     POST Object Has("select") => SelectObjectContent "s3:GetObject" missing;
-    POST Object Has("uploads") => CreateMultipartUpload "s3:PutObject" missing;
-    POST Object Has("uploadId") => CompleteMultipartUpload "s3:PutObject" missing;
+    POST Object Has("uploads") => CreateMultipartUpload "s3:PutObject" create_multipart_upload;
+    POST Object Has("uploadId") => CompleteMultipartUpload "s3:PutObject" complete_multipart_upload;
     DELETE Object Has("tagging") => DeleteObjectTagging "s3:DeleteObjectTagging" missing;
-    DELETE Object Has("uploadId") => AbortMultipartUpload "s3:AbortMultipartUpload" missing;
+    DELETE Object Has("uploadId") => AbortMultipartUpload "s3:AbortMultipartUpload" abort_multipart_upload;
     DELETE Object Otherwise => DeleteObject "s3:DeleteObject" missing;
     OPTIONS Object Otherwise => PreflightObject "s3:Preflight" missing;
 

@@ -53,6 +53,11 @@ impl XmlWriter {
         self.text.push('>');
     }
 
+    /// Text of the open element, escaped.
+    pub fn text(&mut self, text: &str) {
+        escape_into(&mut self.text, text);
+    }
+
     /// An element with text, escaped.
     pub fn element(&mut self, name: &str, text: &str) {
         self.open(name);

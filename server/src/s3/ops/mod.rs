@@ -3,3 +3,23 @@
 //!
 //! A handler calls [`crate::app::App::authorise_bucket`] before it polls the body: `100 Continue`
 //! leaves on that poll.
+
+pub mod abort_multipart_upload;
+pub mod complete_multipart_upload;
+pub mod create_bucket;
+pub mod create_multipart_upload;
+pub mod delete_bucket;
+pub mod get_bucket_location;
+pub mod head_bucket;
+pub mod list_buckets;
+pub mod list_multipart_uploads;
+pub mod list_object_versions;
+pub mod list_objects;
+pub mod list_objects_v2;
+pub mod list_parts;
+pub mod upload_part;
+
+mod body;
+mod listing;
+mod multipart;
+mod refusal;

@@ -1,0 +1,147 @@
+//! The admin API's JSON, shared by the server and by `chartrier admin`.
+//!
+//! Field names are a contract (docs/admin.md): fields may be added, none renamed or removed.
+
+use serde::{Deserialize, Serialize};
+
+/// The prefix of every admin path.
+pub const API_PREFIX: &str = "/chartrier/v1";
+
+/// `POST /users`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewUser {
+    /// Unique in the tenant.
+    pub name: String,
+    /// Shown in S3 answers; the name when absent.
+    #[serde(default)]
+    pub display_name: Option<String>,
+    /// Empty when absent.
+    #[serde(default)]
+    pub email: Option<String>,
+}
+
+/// What `POST /users` answers: the only time that the secret is shown.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreatedUser {
+    /// As asked for.
+    pub name: String,
+    /// Canonical owner id that S3 answers show.
+    pub user_id: String,
+    /// As asked for, or the name.
+    pub display_name: String,
+    /// As asked for, or empty.
+    pub email: String,
+    /// The public half of the first access key.
+    pub access_key_id: String,
+    /// The secret half; it cannot be read again.
+    pub secret_access_key: String,
+}
+
+/// What `POST /users/{name}/keys` answers: the only time that the secret is shown.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreatedKey {
+    /// The user's name.
+    pub name: String,
+    /// The public half.
+    pub access_key_id: String,
+    /// The secret half; it cannot be read again.
+    pub secret_access_key: String,
+}
+
+/// One user, as `GET /users` lists it: no secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// Unique in the tenant.
+    pub name: String,
+    /// Canonical owner id.
+    pub user_id: String,
+    /// Shown in S3 answers.
+    pub display_name: String,
+    /// May be empty.
+    pub email: String,
+    /// True for the first administrator.
+    pub root: bool,
+    /// RFC 3339, UTC.
+    pub created: String,
+    /// Public halves of the user's keys.
+    pub access_key_ids: Vec<String>,
+}
+
+/// What `GET /users` answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Users {
+    /// By name.
+    pub users: Vec<User>,
+}
+
+/// What a removal answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removed {
+    /// The user's name or the access key's id.
+    pub removed: String,
+}
+
+/// One drive of `GET /drives` and `GET /status`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drive {
+    /// 32 hexadecimal digits.
+    pub id: String,
+    /// Its directory.
+    pub path: String,
+    /// `online`, `read-only`, `failed`, …
+    pub state: String,
+    /// Bytes that can still be written.
+    pub free_bytes: u64,
+    /// Size of its file system.
+    pub total_bytes: u64,
+    /// Errors since the start.
+    pub errors: u64,
+    /// The last error, if there was one.
+    pub last_error: Option<String>,
+}
+
+/// What `GET /drives` answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drives {
+    /// In the order of the configuration.
+    pub drives: Vec<Drive>,
+}
+
+/// What every error answers, beside its HTTP status.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// The error.
+    pub error: ErrorDetail,
+}
+
+/// A stable code and a message a person can act on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorDetail {
+    /// `NoSuchUser`, `UserExists`, …
+    pub code: String,
+    /// In English.
+    pub message: String,
+}
+
+/// What `GET /journal/cycle/proof` answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proof {
+    /// The `.tlog-proof`, whole.
+    pub proof: String,
+    /// The leaf that it proves, byte for byte: canonical JSON.
+    pub entry: String,
+    /// Its index in the log.
+    pub index: u64,
+}
+
+/// What an export of a journal answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalExport {
+    /// The log's origin.
+    pub origin: String,
+    /// Leaves exported.
+    pub leaves: u64,
+    /// Files written.
+    pub files: u64,
+}

@@ -1,0 +1,497 @@
+//! `chartrier admin …`: the command line of the admin API.
+//!
+//! Finds the server that runs on `--data` by its `run/admin.json`, or takes `--endpoint` and
+//! `--token-file`. Answers go to standard output, JSON with `--json`; errors to standard error.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand, ValueEnum};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
+
+use crate::admin::client::{AdminClient, Clear, ClientError};
+use crate::admin::export_journal::{ExportError, export_journal};
+use crate::admin::run_file::{AdminToken, RunFile};
+use crate::admin::wire;
+
+/// Administers a running server.
+#[derive(Debug, Args)]
+pub struct AdminArgs {
+    /// The data directory of the running server.
+    #[arg(long, default_value = "./chartrier-data", global = true)]
+    data: PathBuf,
+    /// The admin endpoint, instead of the one of --data.
+    #[arg(long, value_name = "URL", requires = "token_file", global = true)]
+    endpoint: Option<String>,
+    /// A file with the admin token (or a copy of run/admin.json).
+    #[arg(long, value_name = "FILE", global = true)]
+    token_file: Option<PathBuf>,
+    /// Lets the token travel over plain HTTP to another machine.
+    #[arg(long, global = true)]
+    allow_clear: bool,
+    /// Answers JSON on one line.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: AdminCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum AdminCommand {
+    /// Users of the tenant, and their access keys.
+    #[command(subcommand)]
+    User(UserCommand),
+    /// The journal: checkpoint, proofs, export.
+    #[command(subcommand)]
+    Journal(JournalCommand),
+    /// Objects, as their sealed bytes.
+    #[command(subcommand)]
+    Object(ObjectCommand),
+    /// The drives.
+    #[command(subcommand)]
+    Drive(DriveCommand),
+    /// One page of health.
+    Status,
+}
+
+#[derive(Debug, Subcommand)]
+enum UserCommand {
+    /// Adds a user with a first access key; the secret is shown this once.
+    Add {
+        /// Unique in the tenant.
+        name: String,
+        /// Shown in S3 answers; the name when absent.
+        #[arg(long)]
+        display_name: Option<String>,
+        /// Kept for the administrator; never in the journal.
+        #[arg(long)]
+        email: Option<String>,
+    },
+    /// Lists users, without secrets.
+    List,
+    /// Removes a user who owns no bucket.
+    Remove {
+        /// The user's name.
+        name: String,
+    },
+    /// Access keys of a user.
+    #[command(subcommand)]
+    Key(KeyCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyCommand {
+    /// Adds an access key; the secret is shown this once.
+    Add {
+        /// The user's name.
+        name: String,
+    },
+    /// Removes an access key.
+    Remove {
+        /// The user's name.
+        name: String,
+        /// The key's public half.
+        access_key_id: String,
+    },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Log {
+    /// Every change of objects, buckets and users.
+    Cycle,
+}
+
+impl Log {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Cycle => "cycle",
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum JournalCommand {
+    /// Prints the latest signed checkpoint.
+    Checkpoint {
+        /// Which log.
+        #[arg(long, value_enum, default_value = "cycle")]
+        log: Log,
+    },
+    /// Prints the proof that an object version is in the log (a .tlog-proof).
+    Proof {
+        #[command(flatten)]
+        object: ObjectArgs,
+        /// Writes the proof to a file instead.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Writes the leaf that the proof is about, byte for byte.
+        #[arg(long, value_name = "FILE")]
+        entry_out: Option<PathBuf>,
+    },
+    /// Writes the log as a folder that chartrier-verify checks offline.
+    Export {
+        /// Which log.
+        #[arg(long, value_enum, default_value = "cycle")]
+        log: Log,
+        /// The folder: made if missing, refused if not empty.
+        out: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ObjectCommand {
+    /// Writes an object's sealed bytes and wrap record, for chartrier-unseal. Needs no key.
+    Export {
+        #[command(flatten)]
+        object: ObjectArgs,
+        /// The file to write.
+        out: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+struct ObjectArgs {
+    /// The bucket's name.
+    #[arg(long)]
+    bucket: String,
+    /// The object's key.
+    #[arg(long)]
+    key: String,
+    /// The version; the current one when absent.
+    #[arg(long)]
+    version_id: Option<String>,
+}
+
+impl ObjectArgs {
+    fn query(&self) -> String {
+        let mut query = format!("bucket={}&key={}", escape(&self.bucket), escape(&self.key));
+        if let Some(version) = &self.version_id {
+            query.push_str("&version-id=");
+            query.push_str(&escape(version));
+        }
+        query
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum DriveCommand {
+    /// Lists drives with state, space and errors.
+    List,
+}
+
+/// Why an admin command failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdminError {
+    /// No server runs on the data directory: start one.
+    #[error("no server runs on {data} (its run/admin.json cannot be read)")]
+    NotRunning {
+        /// The data directory.
+        data: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// The token file cannot be read.
+    #[error("cannot read the token file {path}")]
+    Token {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// The call failed.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The journal's export failed.
+    #[error(transparent)]
+    Export(#[from] ExportError),
+    /// A file or standard output cannot be written.
+    #[error("cannot write {path}")]
+    Write {
+        /// The file, or `standard output`.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Carries out one admin command.
+///
+/// # Errors
+/// [`AdminError`]; print it with its sources and exit with a code that is not 0.
+pub async fn run(args: AdminArgs) -> Result<(), AdminError> {
+    let client = connect(&args)?;
+    let json = args.json;
+    match args.command {
+        AdminCommand::User(command) => user(&client, command, json).await,
+        AdminCommand::Journal(command) => journal(&client, command, json).await,
+        AdminCommand::Object(ObjectCommand::Export { object, out }) => {
+            let bytes = client.download(&format!("/objects/export?{}", object.query()), &out).await?;
+            print(json, &Wrote { path: &out, bytes }, |text| writeln!(text, "wrote {} ({bytes} bytes)", out.display()))
+        }
+        AdminCommand::Drive(DriveCommand::List) => {
+            let answer: wire::Drives = client.get("/drives").await?;
+            print(json, &answer, |text| drive_table(text, &answer.drives))
+        }
+        AdminCommand::Status => {
+            let answer: serde_json::Value = client.get("/status").await?;
+            print(json, &answer, |text| status_page(text, &answer))
+        }
+    }
+}
+
+fn connect(args: &AdminArgs) -> Result<AdminClient, AdminError> {
+    let clear = if args.allow_clear { Clear::Anywhere } else { Clear::Loopback };
+    let local = || {
+        RunFile::read(&args.data).map_err(|source| AdminError::NotRunning { data: args.data.clone(), source })
+    };
+    let (endpoint, token) = match (&args.endpoint, &args.token_file) {
+        (Some(endpoint), Some(file)) => (endpoint.clone(), read_token(file)?),
+        (None, Some(file)) => (local()?.endpoint, read_token(file)?),
+        (_, None) => {
+            let run = local()?;
+            (run.endpoint, run.token)
+        }
+    };
+    Ok(AdminClient::new(&endpoint, token, clear)?)
+}
+
+fn read_token(path: &Path) -> Result<AdminToken, AdminError> {
+    let text =
+        std::fs::read_to_string(path).map_err(|source| AdminError::Token { path: path.to_owned(), source })?;
+    Ok(match serde_json::from_str::<RunFile>(&text) {
+        Ok(run) => run.token,
+        Err(_) => AdminToken::from_text(&text),
+    })
+}
+
+async fn user(client: &AdminClient, command: UserCommand, json: bool) -> Result<(), AdminError> {
+    match command {
+        UserCommand::Add { name, display_name, email } => {
+            let body = wire::NewUser { name, display_name, email };
+            let answer: wire::CreatedUser = client.post("/users", &body).await?;
+            print_object(json, &answer)
+        }
+        UserCommand::List => {
+            let answer: wire::Users = client.get("/users").await?;
+            print(json, &answer, |text| user_table(text, &answer.users))
+        }
+        UserCommand::Remove { name } => {
+            let answer: wire::Removed = client.delete(&format!("/users/{}", escape(&name))).await?;
+            print(json, &answer, |text| writeln!(text, "removed user {name}"))
+        }
+        UserCommand::Key(KeyCommand::Add { name }) => {
+            let path = format!("/users/{}/keys", escape(&name));
+            let answer: wire::CreatedKey = client.post(&path, &serde_json::json!({})).await?;
+            print_object(json, &answer)
+        }
+        UserCommand::Key(KeyCommand::Remove { name, access_key_id }) => {
+            let path = format!("/users/{}/keys/{}", escape(&name), escape(&access_key_id));
+            let answer: wire::Removed = client.delete(&path).await?;
+            print(json, &answer, |text| writeln!(text, "removed access key {access_key_id} of {name}"))
+        }
+    }
+}
+
+async fn journal(client: &AdminClient, command: JournalCommand, json: bool) -> Result<(), AdminError> {
+    match command {
+        JournalCommand::Checkpoint { log } => {
+            let note = client.get_bytes(&format!("/journal/{}/checkpoint", log.name())).await?;
+            let note = String::from_utf8_lossy(&note);
+            print(json, &serde_json::json!({ "log": log.name(), "checkpoint": note }), |text| text.write_str(&note))
+        }
+        JournalCommand::Proof { object, out, entry_out } => {
+            let answer: wire::Proof = client.get(&format!("/journal/cycle/proof?{}", object.query())).await?;
+            if let Some(path) = &entry_out {
+                write_file(path, answer.entry.as_bytes())?;
+            }
+            match out {
+                Some(path) => {
+                    write_file(&path, answer.proof.as_bytes())?;
+                    let bytes = answer.proof.len() as u64;
+                    print(json, &Wrote { path: &path, bytes }, |text| writeln!(text, "wrote {}", path.display()))
+                }
+                None => print(json, &answer, |text| text.write_str(&answer.proof)),
+            }
+        }
+        JournalCommand::Export { log, out } => {
+            let done = export_journal(client, log.name(), &out).await?;
+            print(json, &done, |text| {
+                writeln!(text, "exported {} leaves of {} to {}", done.leaves, done.origin, out.display())
+            })
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Wrote<'a> {
+    path: &'a Path,
+    bytes: u64,
+}
+
+/// Prints `answer` as one line of JSON, or as the text that `human` writes.
+fn print<T: Serialize>(
+    json: bool,
+    answer: &T,
+    human: impl FnOnce(&mut String) -> std::fmt::Result,
+) -> Result<(), AdminError> {
+    let mut text = String::new();
+    if json {
+        text = serde_json::to_string(answer).expect("our answers are plain JSON");
+        text.push('\n');
+    } else {
+        human(&mut text).expect("writing to a string cannot fail");
+    }
+    print_text(&text)
+}
+
+/// Prints an answer that is JSON in both forms: on one line, or indented for a person.
+fn print_object<T: Serialize>(json: bool, answer: &T) -> Result<(), AdminError> {
+    let to_text = if json { serde_json::to_string } else { serde_json::to_string_pretty };
+    let mut text = to_text(answer).expect("our answers are plain JSON");
+    text.push('\n');
+    print_text(&text)
+}
+
+fn print_text(text: &str) -> Result<(), AdminError> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|source| AdminError::Write { path: "standard output".into(), source })
+}
+
+fn write_file(path: &Path, bytes: &[u8]) -> Result<(), AdminError> {
+    std::fs::write(path, bytes).map_err(|source| AdminError::Write { path: path.to_owned(), source })
+}
+
+fn user_table(text: &mut String, users: &[wire::User]) -> std::fmt::Result {
+    for user in users {
+        let root = if user.root { " (root)" } else { "" };
+        writeln!(text, "{}{root}  {}  {}", user.name, user.display_name, user.user_id)?;
+        for key in &user.access_key_ids {
+            writeln!(text, "    {key}")?;
+        }
+    }
+    Ok(())
+}
+
+fn drive_table(text: &mut String, drives: &[wire::Drive]) -> std::fmt::Result {
+    for drive in drives {
+        write!(
+            text,
+            "{}  {}  {}  free {} of {}  errors {}",
+            drive.id,
+            drive.state,
+            drive.path,
+            size(drive.free_bytes),
+            size(drive.total_bytes),
+            drive.errors
+        )?;
+        match &drive.last_error {
+            Some(error) => writeln!(text, "  last: {error}")?,
+            None => writeln!(text)?,
+        }
+    }
+    Ok(())
+}
+
+/// Writes an answer of nested objects as indented `name: value` lines.
+fn status_page(text: &mut String, value: &serde_json::Value) -> std::fmt::Result {
+    fn lines(text: &mut String, value: &serde_json::Value, depth: usize) -> std::fmt::Result {
+        let indent = "  ".repeat(depth);
+        match value {
+            serde_json::Value::Object(fields) => fields.iter().try_for_each(|(name, value)| {
+                if value.is_object() || value.is_array() {
+                    writeln!(text, "{indent}{name}:")?;
+                    lines(text, value, depth + 1)
+                } else {
+                    write!(text, "{indent}{name}: ")?;
+                    lines(text, value, 0)
+                }
+            }),
+            serde_json::Value::Array(items) => items.iter().enumerate().try_for_each(|(index, item)| {
+                if index > 0 {
+                    writeln!(text)?;
+                }
+                lines(text, item, depth)
+            }),
+            serde_json::Value::String(string) => writeln!(text, "{string}"),
+            other => writeln!(text, "{other}"),
+        }
+    }
+    lines(text, value, 0)
+}
+
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}
+
+fn escape(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: AdminArgs,
+    }
+
+    #[test]
+    fn flags_go_before_or_after_the_command() {
+        for line in [
+            "x --data D --json user add alice --display-name A --email a@b",
+            "x user add alice --data D --json",
+            "x journal proof --bucket b --key k/é --data D",
+            "x journal export --log cycle OUT --data D",
+            "x object export --bucket b --key k OUT",
+            "x drive list",
+            "x status --json",
+            "x user key remove alice AK",
+        ] {
+            Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+        assert!(Cli::try_parse_from(["x", "status", "--endpoint", "http://127.0.0.1:1"]).is_err());
+        assert!(Cli::try_parse_from(["x", "journal", "export", "--log", "acces", "OUT"]).is_err());
+    }
+
+    #[test]
+    fn queries_escape_every_reserved_character() {
+        let object = ObjectArgs { bucket: "b".into(), key: "a&b=c/é".into(), version_id: Some("null".into()) };
+        assert_eq!(object.query(), "bucket=b&key=a%26b%3Dc%2F%C3%A9&version%2Did=null".replace("%2Did", "-id"));
+    }
+
+    #[test]
+    fn sizes_read_well() {
+        assert_eq!(size(17), "17 B");
+        assert_eq!(size(1536), "1.5 KiB");
+        assert_eq!(size(5 << 40), "5.0 TiB");
+    }
+
+    #[test]
+    fn status_is_indented_lines() {
+        let mut text = String::new();
+        let value = serde_json::json!({"state": "ready", "journal": {"size": 3}, "drives": [{"id": "a"}, {"id": "b"}]});
+        status_page(&mut text, &value).unwrap();
+        assert!(text.contains("state: ready\n"));
+        assert!(text.contains("journal:\n  size: 3\n"));
+        assert!(text.contains("drives:\n  id: a\n\n  id: b\n"));
+    }
+}

@@ -1,0 +1,162 @@
+//! `PUT /bucket`: CreateBucket.
+//!
+//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html>.
+
+use std::sync::Arc;
+
+use chartrier_storage::ids::BucketId;
+use chartrier_storage::namespace::command::{Op, Outcome, Refusal};
+use chartrier_storage::namespace::rows::BucketRow;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+
+use super::body::read_checked;
+use super::refusal::refused;
+use crate::app::App;
+use crate::s3::error::{S3Error, S3ErrorCode};
+use crate::s3::request::S3Request;
+use crate::s3::response::{S3Response, empty};
+use crate::s3::xml::Element;
+
+/// The most buckets of one user, as AWS's default quota.
+const BUCKETS_OF_USER_MAX: usize = 10_000;
+/// The longest `CreateBucketConfiguration`: ours has one element that counts.
+const BODY_LEN_MAX: usize = 64 << 10;
+
+/// Creates a bucket that the caller owns. Durable when it answers.
+///
+/// # Errors
+/// `BucketAlreadyOwnedByYou` or `BucketAlreadyExists` when the name is taken; but 200 for one's own
+/// bucket when the server's region is `us-east-1`, as AWS documents of that region.
+pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response, S3Error> {
+    let name = request.bucket_name()?.as_str().to_owned();
+    refuse_unbuilt(&request.headers)?;
+    let body = read_checked(&mut request, BODY_LEN_MAX).await?;
+    let region = region(&body, &app.config.region, &app.config.region_aliases)?;
+    let caller = &request.caller;
+    let owned = app.engine.buckets()?.iter().filter(|bucket| *bucket.owner == *caller.user_id).count();
+    if owned >= BUCKETS_OF_USER_MAX {
+        return Err(S3Error::of(S3ErrorCode::TooManyBuckets));
+    }
+
+    let row = BucketRow {
+        id: BucketId::from_bytes(app.random_bytes()),
+        name: name.clone(),
+        owner: caller.user_id.to_string(),
+        created_us: app.clock.now_us(),
+        region,
+    };
+    let op = Op::CreateBucket(row);
+    match app.propose(caller, request.request_id, op).await?.outcome {
+        Outcome::Done | Outcome::Deleted { .. } => Ok(created(&name)),
+        Outcome::Refused(Refusal::BucketExists { owner }) if *owner == *caller.user_id => {
+            if app.config.region == "us-east-1" {
+                return Ok(created(&name));
+            }
+            Err(S3Error::of(S3ErrorCode::BucketAlreadyOwnedByYou).with_detail("BucketName", name))
+        }
+        Outcome::Refused(refusal) => Err(refused(refusal).with_detail("BucketName", name)),
+    }
+}
+
+fn created(name: &str) -> S3Response {
+    let mut response = empty(StatusCode::OK);
+    if let Ok(location) = HeaderValue::from_str(&format!("/{name}")) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+}
+
+/// Refuses what a bucket cannot have yet, rather than promise it.
+fn refuse_unbuilt(headers: &HeaderMap) -> Result<(), S3Error> {
+    for (name, value) in headers {
+        let value = value.as_bytes();
+        let holds = match name.as_str() {
+            "x-amz-acl" => value == b"private",
+            // With one owner and no ACL, both say what holds anyway.
+            "x-amz-object-ownership" => value == b"BucketOwnerEnforced" || value == b"BucketOwnerPreferred",
+            "x-amz-bucket-object-lock-enabled" => value.eq_ignore_ascii_case(b"false"),
+            "x-amz-bucket-namespace" => value == b"global",
+            other => !other.starts_with("x-amz-grant-"),
+        };
+        if !holds {
+            return Err(S3Error::not_implemented(format!("The header {name} with this value")));
+        }
+    }
+    Ok(())
+}
+
+/// The region that a bucket is created in: the one asked for if it is ours, else the server's.
+fn region(body: &[u8], own: &str, aliases: &[String]) -> Result<String, S3Error> {
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Ok(own.to_owned());
+    }
+    let configuration = Element::parse(body, "CreateBucketConfiguration")?;
+    for element in &configuration.children {
+        match element.name.as_str() {
+            "LocationConstraint" => {}
+            "Tags" if element.children.is_empty() => {}
+            "Tags" | "Bucket" | "Location" => {
+                return Err(S3Error::not_implemented(format!("{} of a bucket to create", element.name)));
+            }
+            _ => return Err(S3Error::of(S3ErrorCode::MalformedXml)),
+        }
+    }
+    match configuration.child_text("LocationConstraint") {
+        None | Some("") => Ok(own.to_owned()),
+        Some(asked) if asked == own || aliases.iter().any(|alias| alias == asked) => Ok(asked.to_owned()),
+        Some(asked) => Err(S3Error::new(
+            S3ErrorCode::InvalidLocationConstraint,
+            "The specified location-constraint is not valid",
+        )
+        .with_detail("LocationConstraint", asked)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(body: &str) -> Result<String, S3ErrorCode> {
+        region(body.as_bytes(), "fr", &["us-east-1".to_owned()]).map_err(|error| error.code)
+    }
+
+    #[test]
+    fn the_region_is_ours_or_an_alias() {
+        let configuration =
+            |region: &str| asked(&format!("<CreateBucketConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><LocationConstraint>{region}</LocationConstraint></CreateBucketConfiguration>"));
+        assert_eq!(asked(""), Ok("fr".into()));
+        assert_eq!(asked(" \n"), Ok("fr".into()));
+        assert_eq!(asked("<CreateBucketConfiguration/>"), Ok("fr".into()));
+        assert_eq!(configuration(""), Ok("fr".into()));
+        assert_eq!(configuration("fr"), Ok("fr".into()));
+        assert_eq!(configuration("us-east-1"), Ok("us-east-1".into()));
+        assert_eq!(configuration("de"), Err(S3ErrorCode::InvalidLocationConstraint));
+        assert_eq!(configuration("FR"), Err(S3ErrorCode::InvalidLocationConstraint));
+    }
+
+    #[test]
+    fn a_body_that_is_something_else_is_refused() {
+        assert_eq!(asked("<Other/>"), Err(S3ErrorCode::MalformedXml));
+        assert_eq!(asked("not xml"), Err(S3ErrorCode::MalformedXml));
+        assert_eq!(asked("<CreateBucketConfiguration><X/></CreateBucketConfiguration>"), Err(S3ErrorCode::MalformedXml));
+        assert_eq!(
+            asked("<CreateBucketConfiguration><Tags><Tag/></Tags></CreateBucketConfiguration>"),
+            Err(S3ErrorCode::NotImplemented)
+        );
+    }
+
+    #[test]
+    fn headers_that_a_bucket_cannot_honour_are_refused() {
+        let code = |name: &'static str, value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, HeaderValue::from_static(value));
+            refuse_unbuilt(&headers).err().map(|error| error.code)
+        };
+        assert_eq!(code("x-amz-acl", "private"), None);
+        assert_eq!(code("x-amz-object-ownership", "BucketOwnerEnforced"), None);
+        assert_eq!(code("x-amz-bucket-object-lock-enabled", "false"), None);
+        assert_eq!(code("x-amz-acl", "public-read"), Some(S3ErrorCode::NotImplemented));
+        assert_eq!(code("x-amz-bucket-object-lock-enabled", "true"), Some(S3ErrorCode::NotImplemented));
+        assert_eq!(code("x-amz-grant-read", "id=x"), Some(S3ErrorCode::NotImplemented));
+    }
+}

@@ -1,0 +1,57 @@
+//! `GET /bucket`: ListObjects, version 1.
+//!
+//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjects.html>.
+
+use std::sync::Arc;
+
+use chartrier_storage::namespace::query::{ListEntry, ListPage};
+use http::StatusCode;
+
+use super::listing::{
+    ListingParams, Owners, after_marker, bounded, common_prefixes, last_name, object_fields, prefixes, read_page,
+};
+use crate::app::App;
+use crate::s3::error::S3Error;
+use crate::s3::request::S3Request;
+use crate::s3::response::{S3Response, xml};
+use crate::s3::xml::XmlWriter;
+
+/// Answers one page of names.
+///
+/// # Errors
+/// `InvalidArgument` for a bad parameter; what authorising answers.
+pub async fn handle(app: &Arc<App>, request: S3Request) -> Result<S3Response, S3Error> {
+    let bucket = app.authorise_bucket(&request)?;
+    let params = ListingParams::parse(&request.query, "max-keys")?;
+    let marker = bounded(&request.query, "marker")?.unwrap_or_default();
+    let after = after_marker(marker, &params);
+    let ListPage { entries, next } = read_page(app, bucket.id, &params, after).await?;
+
+    let name = |text| params.encoding.encode(text);
+    let mut doc = XmlWriter::new();
+    doc.open_root("ListBucketResult");
+    doc.element("Name", &bucket.name);
+    doc.element("Prefix", &name(&params.prefix));
+    doc.element("Marker", &name(marker));
+    // AWS gives the next marker only with a delimiter; without one it is the last key of the page.
+    if let (Some(next), Some(_)) = (&next, &params.delimiter) {
+        doc.element("NextMarker", &name(last_name(next)));
+    }
+    doc.value("MaxKeys", params.page_size);
+    doc.element_if("Delimiter", params.delimiter.as_deref().map(name).as_deref());
+    doc.element_if("EncodingType", params.encoding.element());
+    doc.value("IsTruncated", next.is_some());
+    let mut owners = Owners::new(app);
+    for entry in &entries {
+        if let ListEntry::Object { key, summary } = entry {
+            doc.open("Contents");
+            doc.element("Key", &name(key));
+            object_fields(&mut doc, summary);
+            owners.write(&mut doc, "Owner", &summary.owner)?;
+            doc.close("Contents");
+        }
+    }
+    common_prefixes(&mut doc, params.encoding, prefixes(&entries));
+    doc.close("ListBucketResult");
+    Ok(xml(StatusCode::OK, doc.finish()))
+}

@@ -1,0 +1,20 @@
+//! From what apply refused to what a client reads.
+
+use chartrier_storage::namespace::command::Refusal;
+
+use crate::s3::error::{S3Error, S3ErrorCode};
+
+/// The S3 error of a refusal that an operation of buckets or uploads can meet.
+pub(super) fn refused(refusal: Refusal) -> S3Error {
+    match refusal {
+        Refusal::NoSuchBucket => S3Error::of(S3ErrorCode::NoSuchBucket),
+        Refusal::BucketExists { .. } => S3Error::of(S3ErrorCode::BucketAlreadyExists),
+        Refusal::BucketNotEmpty => S3Error::of(S3ErrorCode::BucketNotEmpty),
+        Refusal::NoSuchKey => S3Error::of(S3ErrorCode::NoSuchKey),
+        Refusal::PreconditionFailed => S3Error::of(S3ErrorCode::PreconditionFailed),
+        Refusal::NoSuchUpload => S3Error::of(S3ErrorCode::NoSuchUpload),
+        Refusal::PartsChanged | Refusal::Superseded => S3Error::of(S3ErrorCode::OperationAborted),
+        Refusal::TooLarge => S3Error::of(S3ErrorCode::EntityTooLarge),
+        other => S3Error::internal(format!("an operation that cannot meet it was refused with {other:?}")),
+    }
+}

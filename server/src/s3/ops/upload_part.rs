@@ -1,0 +1,55 @@
+//! `PUT /bucket/key?partNumber&uploadId`: UploadPart.
+//!
+//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPart.html>.
+
+use std::sync::Arc;
+
+use http::{HeaderValue, StatusCode, header};
+
+use super::multipart::put_part::{algorithms, kept, store};
+use super::multipart::{AgreedChecksum, find, keys};
+use crate::app::App;
+use crate::s3::checksum::ExpectedChecksums;
+use crate::s3::error::S3Error;
+use crate::s3::names::PartNumber;
+use crate::s3::request::S3Request;
+use crate::s3::response::{S3Response, empty};
+use crate::s3::seal::{SealedUpload, announced_length};
+use crate::s3::sse::refuse_key_in_query;
+
+/// Seals and stores one part under a fresh salt. Durable when it answers.
+///
+/// # Errors
+/// `NoSuchUpload`, `InvalidArgument` for the number, `InvalidRequest` for another encryption or
+/// checksum than Create's, `BadDigest`, and what the body answers. Nothing is stored then.
+pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response, S3Error> {
+    let number = PartNumber::parse(request.query.get("partNumber").unwrap_or_default())?;
+    let upload = find(app, &request)?;
+    refuse_key_in_query(&request.query)?;
+    let trio = std::mem::take(&mut request.sse_c.target);
+    let (lineage, encryption) = keys::open_for_part(&upload, trio, request.transport, &app.operator_key)?;
+    let len_bytes = announced_length(&request.body)?;
+    let expected = ExpectedChecksums::from_headers(&request.headers)?;
+    let agreed = AgreedChecksum::of_upload(&upload.row);
+    agreed.check_part(&expected)?;
+
+    let wanted = algorithms(&agreed, &lineage, &expected);
+    let sealing =
+        SealedUpload::begin(app.engine.blobs(), &*app.random, &lineage, number.get(), Some(len_bytes), wanted).await;
+    let part = sealing.receive(&mut request.body, &expected).await?.finish().await?;
+    let kept = kept(&agreed, expected.algorithm(), &part.digests);
+    let who = (&request.caller, request.request_id);
+    let row = store(app, who, &upload, &lineage, number, part, &kept).await?;
+
+    let mut response = empty(StatusCode::OK);
+    let headers = response.headers_mut();
+    let etag = HeaderValue::from_str(&format!("\"{}\"", row.etag)).map_err(S3Error::internal)?;
+    headers.insert(header::ETAG, etag);
+    let shown = expected.algorithm().or(agreed.asked.then_some(agreed.algorithm));
+    for value in kept.iter().filter(|value| Some(value.algorithm()) == shown) {
+        let text = HeaderValue::from_str(&value.to_base64()).map_err(S3Error::internal)?;
+        headers.insert(value.algorithm().header(), text);
+    }
+    encryption.write_to(headers);
+    Ok(response)
+}
