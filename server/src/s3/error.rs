@@ -95,6 +95,28 @@ impl std::error::Error for S3Error {
     }
 }
 
+impl From<chartrier_storage::error::StorageError> for S3Error {
+    fn from(error: chartrier_storage::error::StorageError) -> Self {
+        use chartrier_storage::error::StorageError;
+        let code = match &error {
+            StorageError::Full => S3ErrorCode::StorageFull,
+            StorageError::Unavailable { .. } | StorageError::Poisoned { .. } | StorageError::Closed => {
+                S3ErrorCode::ServiceUnavailable
+            }
+            StorageError::TooLarge { .. } => S3ErrorCode::EntityTooLarge,
+            // Damage, I/O and bugs: the client can only try again.
+            _ => S3ErrorCode::InternalError,
+        };
+        Self::of(code).with_source(error)
+    }
+}
+
+impl From<chartrier_storage::error::StateError> for S3Error {
+    fn from(error: chartrier_storage::error::StateError) -> Self {
+        Self::internal(error)
+    }
+}
+
 /// Declares the codes with status and usual message, so that no code can lack one.
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident $text:literal $status:literal $message:literal;)+) => {

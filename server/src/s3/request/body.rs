@@ -77,6 +77,13 @@ pub enum Decoding {
     Chunked(Box<ChunkedDecoder>),
 }
 
+impl Decoding {
+    /// A body whose SHA-256 is signed.
+    pub fn hashed(expected: [u8; 32]) -> Self {
+        Self::Hashed { hasher: Box::new(Sha256::new()), expected }
+    }
+}
+
 impl RequestBody {
     /// A body from the wire. `decoded_length` is what the headers declare of the plaintext.
     pub fn new(incoming: Incoming, decoding: Decoding, decoded_length: Option<u64>, limits: BodyLimits) -> Self {
@@ -264,7 +271,7 @@ mod tests {
         hasher.update(b"abc");
         let expected = hasher.finish();
         for (body, holds) in [("abc", true), ("abd", false), ("ab", false)] {
-            let decoding = Decoding::Hashed { hasher: Box::new(Sha256::new()), expected };
+            let decoding = Decoding::hashed(expected);
             let mut body = RequestBody::from_frames([Bytes::from_static(body.as_bytes())], decoding, None);
             assert!(body.next().await.unwrap().is_some());
             match body.next().await {

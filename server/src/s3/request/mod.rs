@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 
-pub use body::{BodyLimits, RequestBody, XML_BODY_LEN_BYTES_MAX};
+pub use body::{BodyLimits, Decoding, RequestBody, XML_BODY_LEN_BYTES_MAX};
 pub use query::Query;
 pub use sse_headers::{SseHeaders, SseTrio, SuppliedKey, SuppliedMd5};
 

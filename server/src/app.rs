@@ -1,0 +1,133 @@
+//! What every request shares.
+
+use std::sync::Arc;
+
+use chartrier_crypto::OperatorKey;
+use chartrier_journal::Signer;
+use chartrier_storage::engine::Engine;
+use chartrier_storage::env::{Clock, Env, Random};
+use chartrier_storage::error::StorageError;
+use chartrier_storage::namespace::command::{Applied, Command, CommandContext, Op};
+use chartrier_storage::namespace::rows::BucketRow;
+
+use crate::admin::run_file::AdminToken;
+use crate::auth::SigningKeys;
+use crate::config::Config;
+use crate::identity::pseudonym::Pseudonyms;
+use crate::identity::{Identities, SecretDoesNotOpen};
+use crate::metrics::Metrics;
+use crate::s3::error::{S3Error, S3ErrorCode};
+use crate::s3::names::RequestId;
+use crate::s3::request::{Caller, S3Request};
+
+/// The running server: one per process, shared by every connection.
+pub struct App {
+    /// Drives, log and namespace.
+    pub engine: Arc<Engine>,
+    /// Who may sign.
+    pub identities: Identities,
+    /// Seals what the server itself must be able to open.
+    pub operator_key: OperatorKey,
+    /// Signs checkpoints.
+    pub journal_signer: Signer,
+    /// As started.
+    pub config: Config,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// The source of ids, salts and keys.
+    pub random: Arc<dyn Random>,
+    /// What `/metrics` shows.
+    pub metrics: Metrics,
+    /// Derived signing keys.
+    pub signing: SigningKeys,
+    /// Opens the admin API.
+    pub admin_token: AdminToken,
+    /// Names accounts in leaves.
+    pub pseudonyms: Pseudonyms,
+}
+
+/// Identities could not be read again.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// The index does not answer.
+    #[error("cannot read the users")]
+    Storage(#[from] StorageError),
+    /// A secret does not open.
+    #[error(transparent)]
+    Secret(#[from] SecretDoesNotOpen),
+}
+
+impl App {
+    /// The bucket that a request names, if the caller may use it: root, or the bucket's owner.
+    ///
+    /// Call it before the first poll of the body.
+    ///
+    /// # Errors
+    /// `NoSuchBucket`, or `AccessDenied` to anyone else.
+    pub fn authorise_bucket(&self, request: &S3Request) -> Result<BucketRow, S3Error> {
+        self.authorise_bucket_named(&request.caller, request.bucket_name()?.as_str())
+    }
+
+    /// As [`App::authorise_bucket`], for a bucket that is not in the path: the source of a copy.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn authorise_bucket_named(&self, caller: &Caller, name: &str) -> Result<BucketRow, S3Error> {
+        let bucket = self.engine.bucket(name)?.ok_or_else(|| {
+            S3Error::of(S3ErrorCode::NoSuchBucket).with_detail("BucketName", name)
+        })?;
+        if caller.root || *bucket.owner == *caller.user_id {
+            Ok(bucket)
+        } else {
+            Err(S3Error::of(S3ErrorCode::AccessDenied))
+        }
+    }
+
+    /// What the journal says of who asked.
+    pub fn command_context(&self, caller: &Caller, request_id: RequestId) -> CommandContext {
+        let time_us = self.clock.now_us();
+        CommandContext {
+            time_us,
+            request_id: request_id.to_string(),
+            actor_pid: self.pseudonyms.of(&caller.user_id, time_us),
+            actor_role: if caller.root { "root" } else { "user" }.into(),
+            actor_auth: caller.auth_kind.as_str().into(),
+        }
+    }
+
+    /// Makes a change durable on behalf of a caller.
+    ///
+    /// # Errors
+    /// What the engine answers; a refusal is not an error but an outcome.
+    pub async fn propose(&self, caller: &Caller, request_id: RequestId, op: Op) -> Result<Applied, S3Error> {
+        let command = Command { context: self.command_context(caller, request_id), op };
+        Ok(self.engine.propose(command).await?)
+    }
+
+    /// Unix time in microseconds.
+    pub fn now_us(&self) -> u64 {
+        self.clock.now_us()
+    }
+
+    /// `N` unpredictable bytes.
+    pub fn random_bytes<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.random.fill(&mut bytes);
+        bytes
+    }
+
+    /// The clock and the randomness as the engine takes them.
+    pub fn env(&self) -> Env {
+        Env { clock: Arc::clone(&self.clock), random: Arc::clone(&self.random) }
+    }
+
+    /// Reads users and keys again: call it after every change of them.
+    ///
+    /// # Errors
+    /// [`ReloadError`]; who was known stays known.
+    pub fn reload_identities(&self) -> Result<(), ReloadError> {
+        self.identities.load(&self.engine.users()?, &self.operator_key)?;
+        self.signing.clear();
+        Ok(())
+    }
+}

@@ -1,0 +1,356 @@
+//! The configuration: defaults, then the TOML file, then the command line. Unknown keys are refused.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Everything that can be set. Keys of the file are the fields' names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The data directory: index, keys, credentials, TLS.
+    pub data: PathBuf,
+    /// Drive folders; empty means `DATA/drives/d1`, `d2`, … as many as the geometry needs.
+    pub drives: Vec<PathBuf>,
+    /// Data and parity columns, as in `4+2`.
+    pub erasure: Geometry,
+    /// Allows `1+0`: every drive failure then loses data.
+    pub unprotected: bool,
+    /// Where S3 is served; port 0 picks one.
+    pub listen: SocketAddr,
+    /// Where health, metrics and the admin API are served.
+    pub admin_listen: SocketAddr,
+    /// The region that buckets are in and signatures name.
+    pub region: String,
+    /// Other regions that signatures may name, because half of the tools cannot set one.
+    pub region_aliases: Vec<String>,
+    /// Domains whose subdomains name buckets.
+    pub domains: Vec<String>,
+    /// Whether new buckets take SSE-C.
+    pub sse_c: SseC,
+    /// Where requests without TLS are served.
+    pub plain_http: PlainHttp,
+    /// The tenant's name, as leaves and log origins carry it.
+    pub tenant: String,
+    /// This machine's name in leaves.
+    pub node: String,
+    /// How long requests in flight may take to finish after SIGTERM.
+    pub shutdown_grace_s: u64,
+    /// Threads that serve requests; 0 means one per processor.
+    pub worker_threads: usize,
+    /// TLS certificate and key to use instead of the self-made ones.
+    pub tls: TlsConfig,
+    /// What a client may cost.
+    pub limits: Limits,
+    /// The storage engine.
+    pub storage: StorageConfig,
+    /// Logs.
+    pub log: LogConfig,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data: "./chartrier-data".into(),
+            drives: Vec::new(),
+            erasure: Geometry { k: 4, m: 2 },
+            unprotected: false,
+            listen: SocketAddr::from(([127, 0, 0, 1], 9000)),
+            admin_listen: SocketAddr::from(([127, 0, 0, 1], 9001)),
+            region: "fr".into(),
+            region_aliases: vec!["us-east-1".into()],
+            domains: vec!["localhost".into()],
+            sse_c: SseC::Open,
+            plain_http: PlainHttp::Loopback,
+            tenant: "default".into(),
+            node: "node-1".into(),
+            shutdown_grace_s: 20,
+            worker_threads: 0,
+            tls: TlsConfig::default(),
+            limits: Limits::default(),
+            storage: StorageConfig::default(),
+            log: LogConfig::default(),
+        }
+    }
+}
+
+/// What a client may cost. Over a limit it is refused or cut, never served without bound.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Connections at once on the S3 port; more wait to be accepted.
+    pub connections: usize,
+    /// Headers of one request.
+    pub headers: usize,
+    /// Bytes of one request's head, and of one read from a socket.
+    pub head_bytes: usize,
+    /// From a connection's last answer to the end of its next request's head.
+    pub idle_timeout_s: u64,
+    /// From the first byte of a connection to the end of its TLS handshake.
+    pub handshake_timeout_s: u64,
+    /// Longest wait for the next bytes of a body, either way.
+    pub stall_timeout_s: u64,
+    /// Slowest upload that is put up with, over 30 seconds.
+    pub upload_bytes_per_second_min: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 4096,
+            headers: 100,
+            head_bytes: 64 << 10,
+            idle_timeout_s: 60,
+            handshake_timeout_s: 10,
+            stall_timeout_s: 30,
+            upload_bytes_per_second_min: 512,
+        }
+    }
+}
+
+/// What the storage engine is opened with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StorageConfig {
+    /// Sealed bytes that still fit in a log entry.
+    pub inline_limit_bytes: usize,
+    /// Length of a data segment.
+    pub segment_bytes: u64,
+    /// Length of a log segment.
+    pub log_segment_bytes: u64,
+    /// Bytes that all transfers together may hold in buffers.
+    pub memory_budget_bytes: usize,
+}
+
+impl Default for StorageConfig {
+    fn default() -> Self {
+        Self {
+            inline_limit_bytes: 8 << 10,
+            segment_bytes: 256 << 20,
+            log_segment_bytes: 64 << 20,
+            memory_budget_bytes: 128 << 20,
+        }
+    }
+}
+
+/// Certificate and key in PEM; both or neither.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsConfig {
+    /// The certificate chain, leaf first.
+    pub certificate: Option<PathBuf>,
+    /// Its private key.
+    pub key: Option<PathBuf>,
+}
+
+/// Logs go to standard error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogConfig {
+    /// In the syntax of `RUST_LOG`; `chartrier=debug` shows each refused request.
+    pub filter: String,
+    /// `text` or `json`.
+    pub format: LogFormat,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { filter: "info".into(), format: LogFormat::Text }
+    }
+}
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+/// Whether new buckets take SSE-C.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SseC {
+    /// They do.
+    Open,
+    /// They answer 403 until opened one by one, as on AWS since April 2026.
+    Blocked,
+}
+
+/// Where requests without TLS are served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PlainHttp {
+    /// On loopback addresses only.
+    Loopback,
+    /// Everywhere: signatures protect the requests, nothing hides them.
+    Everywhere,
+    /// Nowhere.
+    Never,
+}
+
+/// Data and parity columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Geometry {
+    /// Data columns.
+    pub k: u8,
+    /// Parity columns.
+    pub m: u8,
+}
+
+/// The geometries that are offered.
+const GEOMETRIES: [(u8, u8); 7] = [(1, 0), (1, 1), (2, 1), (2, 2), (4, 2), (8, 3), (8, 4)];
+
+impl FromStr for Geometry {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.split_once('+')
+            .and_then(|(k, m)| Some((k.parse().ok()?, m.parse().ok()?)))
+            .filter(|pair| GEOMETRIES.contains(pair))
+            .map(|(k, m)| Self { k, m })
+            .ok_or_else(|| format!("'{text}' is not one of 1+0, 1+1, 2+1, 2+2, 4+2, 8+3, 8+4"))
+    }
+}
+
+impl std::fmt::Display for Geometry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}+{}", self.k, self.m)
+    }
+}
+
+impl Serialize for Geometry {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Geometry {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// The configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not TOML, or has a key or value that this program does not know.
+    #[error("{path}: {message}")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Where and what.
+        message: String,
+    },
+    /// Settings that contradict each other.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+impl Config {
+    /// Reads a TOML file over the defaults.
+    ///
+    /// # Errors
+    /// [`ConfigError`], naming the key.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        toml::from_str(&text)
+            .map_err(|error| ConfigError::Parse { path: path.to_owned(), message: error.to_string().trim().to_owned() })
+    }
+
+    /// Fills in the drives and checks what depends on several settings.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`].
+    pub fn complete(mut self) -> Result<Self, ConfigError> {
+        let invalid = |message: String| Err(ConfigError::Invalid(message));
+        let columns = usize::from(self.erasure.k) + usize::from(self.erasure.m);
+        if self.drives.is_empty() {
+            self.drives = (1..=columns).map(|number| self.data.join("drives").join(format!("d{number}"))).collect();
+        }
+        if self.drives.len() < columns {
+            return invalid(format!(
+                "erasure {} needs {columns} drives, {} are given",
+                self.erasure,
+                self.drives.len()
+            ));
+        }
+        if self.erasure.m == 0 && !self.unprotected {
+            return invalid("erasure 1+0 loses data with its drive: add --unprotected if that is meant".into());
+        }
+        if self.region.is_empty() || self.region.contains('/') {
+            return invalid("region must be a name such as fr".into());
+        }
+        if self.tls.certificate.is_some() != self.tls.key.is_some() {
+            return invalid("tls.certificate and tls.key must be set together".into());
+        }
+        let limits = &self.limits;
+        if limits.connections == 0 || limits.headers == 0 || !(8 << 10..=1 << 20).contains(&limits.head_bytes) {
+            return invalid("limits: connections and headers must not be 0, head_bytes must be 8 KiB to 1 MiB".into());
+        }
+        Ok(self)
+    }
+
+    /// The origin line of the tenant's `cycle` log.
+    pub fn journal_origin(&self) -> String {
+        format!("chartrier.local/{}/cycle", self.tenant)
+    }
+
+    /// The grace after SIGTERM.
+    pub fn shutdown_grace(&self) -> Duration {
+        Duration::from_secs(self.shutdown_grace_s)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_six_drives_at_four_plus_two() {
+        let config = Config::default().complete().unwrap();
+        assert_eq!(config.drives.len(), 6);
+        assert_eq!(config.drives[5], Path::new("./chartrier-data/drives/d6"));
+        assert_eq!(config.erasure.to_string(), "4+2");
+    }
+
+    #[test]
+    fn unknown_keys_and_values_are_refused() {
+        let parse = toml::from_str::<Config>;
+        assert!(parse("region = 'eu'\n[limits]\nconnections = 10").is_ok());
+        assert!(parse("regoin = 'eu'").is_err());
+        assert!(parse("[limits]\nconections = 10").is_err());
+        assert!(parse("erasure = '5+1'").is_err());
+        assert!(parse("sse_c = 'maybe'").is_err());
+        let text = toml::to_string(&Config::default()).unwrap();
+        assert_eq!(parse(&text).unwrap(), Config::default());
+    }
+
+    #[test]
+    fn settings_that_contradict_each_other_are_refused() {
+        let with = |change: fn(&mut Config)| {
+            let mut config = Config::default();
+            change(&mut config);
+            config.complete()
+        };
+        assert!(with(|c| c.drives = vec!["/d1".into()]).is_err());
+        assert!(with(|c| c.erasure = Geometry { k: 1, m: 0 }).is_err());
+        assert!(with(|c| (c.erasure, c.unprotected) = (Geometry { k: 1, m: 0 }, true)).is_ok());
+        assert!(with(|c| c.tls.key = Some("k.pem".into())).is_err());
+        assert!(with(|c| c.limits.head_bytes = 10).is_err());
+    }
+}

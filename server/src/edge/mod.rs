@@ -1,0 +1,17 @@
+//! The HTTP edge: sockets in, operations out.
+//!
+//! | file | part |
+//! |---|---|
+//! | `listener` | accepts connections, bounds their number, drains them at the stop |
+//! | `connection` | TLS or plain by the first byte, hyper's HTTP/1.1, timeouts |
+//! | `socket` | a TCP stream that gives up on clients who stop reading, and closes without loss |
+//! | `tls` | the certificate, self-made unless one is given |
+//! | `service` | one request on the S3 port: authenticate, route, answer |
+//! | `admin_port` | health, metrics, and the door to the admin API |
+
+mod admin_port;
+mod connection;
+pub mod listener;
+mod service;
+mod socket;
+pub mod tls;

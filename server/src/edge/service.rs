@@ -1,0 +1,255 @@
+//! One request on the S3 port, from its head to the head of its answer.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chartrier_storage::namespace::command::{Attempt, Op};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, StatusCode};
+use http_body::Body as _;
+use hyper::Request;
+use hyper::body::Incoming;
+
+use super::connection::Carrier;
+use crate::app::App;
+use crate::auth::{AuthRules, RequestHead, authenticate};
+use crate::logging::chain;
+use crate::s3::error::{S3Error, S3ErrorCode};
+use crate::s3::names::RequestId;
+use crate::s3::request::{BodyLimits, Caller, RequestBody, S3Request, SseHeaders};
+use crate::s3::response::{S3Response, empty, error_document, xml};
+use crate::s3::router::Target;
+use crate::s3::table::{Operation, dispatch, route};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
+const ID_2: HeaderName = HeaderName::from_static("x-amz-id-2");
+const SERVER: HeaderValue = HeaderValue::from_static("Chartrier");
+
+/// Answers one request. Never fails: what goes wrong is an answer too.
+pub(super) async fn answer(app: Arc<App>, carrier: Carrier, request: Request<Incoming>) -> S3Response {
+    let start = Instant::now();
+    let request_id = RequestId::from_random(app.random_bytes());
+    app.metrics.requests_in_flight.inc();
+    let _in_flight = InFlight(&app);
+    let head_only = request.method() == Method::HEAD;
+    let mut seen = Seen::default();
+    let mut response = match admit(&app, carrier, request, request_id, &mut seen) {
+        Ok(request) => match run(&app, request, &mut seen).await {
+            Ok(response) => response,
+            Err(error) => refuse(error, request_id, &seen, head_only),
+        },
+        Err(error) => refuse(error, request_id, &seen, head_only),
+    };
+    let id = HeaderValue::from_str(request_id.as_str()).expect("a request id is hexadecimal");
+    let headers = response.headers_mut();
+    headers.insert(ID_2, id.clone());
+    headers.insert(REQUEST_ID, id);
+    headers.insert(header::SERVER, SERVER);
+    let bytes_out = if head_only { 0 } else { response.body().size_hint().exact().unwrap_or(0) };
+    app.metrics.answered(seen.operation, response.status().as_u16(), start.elapsed(), bytes_out);
+    tracing::trace!(%request_id, operation = seen.name(), status = response.status().as_u16(), "answered");
+    response
+}
+
+struct InFlight<'a>(&'a App);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.metrics.requests_in_flight.dec();
+    }
+}
+
+/// What is known of a request for its log line, its metrics and its error body. Nothing secret.
+#[derive(Default)]
+struct Seen {
+    operation: Option<Operation>,
+    /// The decoded path.
+    resource: Option<String>,
+}
+
+impl Seen {
+    fn name(&self) -> &'static str {
+        self.operation.map_or("-", Operation::name)
+    }
+}
+
+/// Authenticates and routes: all that happens before the body may be polled.
+fn admit(
+    app: &Arc<App>,
+    carrier: Carrier,
+    request: Request<Incoming>,
+    request_id: RequestId,
+    seen: &mut Seen,
+) -> Result<S3Request, S3Error> {
+    if !carrier.allowed {
+        return Err(S3Error::new(
+            S3ErrorCode::AccessDenied,
+            "This address is served over TLS only: use https.",
+        ));
+    }
+    let (parts, incoming) = request.into_parts();
+    let mut headers = parts.headers;
+    let target = parts.uri.path_and_query().ok_or_else(|| S3Error::of(S3ErrorCode::InvalidUri))?;
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let named = Target::parse(target, host, &app.config.domains)?;
+    refuse_keys_in_query(&named)?;
+    let head = RequestHead { method: &parts.method, path: target.path(), query: &named.query, headers: &headers };
+    let rules = AuthRules {
+        identities: &app.identities,
+        signing_keys: &app.signing,
+        region: &app.config.region,
+        region_aliases: &app.config.region_aliases,
+        now_seconds: i64::try_from(app.now_us() / 1_000_000).unwrap_or(i64::MAX),
+    };
+    let authenticated = authenticate(head, rules)?;
+    // From here on the header map holds no key and no credential.
+    let sse_c = SseHeaders::take_from(&mut headers);
+    headers.remove(header::AUTHORIZATION);
+    seen.resource = Some(resource(&named));
+    let operation = route(&parts.method, named.scope(), &named.query, &|name| headers.contains_key(name))
+        .ok_or_else(|| S3Error::of(S3ErrorCode::MethodNotAllowed))?;
+    seen.operation = Some(operation);
+    let content_length = incoming.size_hint().exact();
+    let (decoding, decoded_length) = authenticated.decoding(&headers, content_length)?;
+    strip_aws_chunked(&mut headers)?;
+    let limits = BodyLimits {
+        stall_timeout: Duration::from_secs(app.config.limits.stall_timeout_s),
+        bytes_per_second_min: app.config.limits.upload_bytes_per_second_min,
+    };
+    Ok(S3Request {
+        operation,
+        caller: authenticated.caller,
+        bucket: named.bucket,
+        key: named.key,
+        query: named.query,
+        headers,
+        sse_c,
+        transport: carrier.transport,
+        request_id,
+        body: RequestBody::new(incoming, decoding, decoded_length, limits),
+    })
+}
+
+/// A key in a URL ends in logs and histories everywhere: it is never taken from there.
+fn refuse_keys_in_query(named: &Target) -> Result<(), S3Error> {
+    let is_key = |name: &str| name.to_ascii_lowercase().contains("server-side-encryption-customer-key");
+    if named.query.iter().any(|(name, _)| is_key(name)) {
+        return Err(S3Error::new(
+            S3ErrorCode::InvalidArgument,
+            "Encryption keys are sent as headers, never in the URL. Consider this key as exposed.",
+        ));
+    }
+    Ok(())
+}
+
+fn resource(named: &Target) -> String {
+    let bucket = named.bucket.as_ref().map_or("", |bucket| bucket.as_str());
+    match &named.key {
+        Some(key) => format!("/{bucket}/{key}"),
+        None => format!("/{bucket}"),
+    }
+}
+
+/// Takes `aws-chunked` out of `Content-Encoding`: it describes the request, not the object.
+fn strip_aws_chunked(headers: &mut HeaderMap) -> Result<(), S3Error> {
+    let Some(value) = headers.get(header::CONTENT_ENCODING) else { return Ok(()) };
+    let text = value.to_str().map_err(|_| S3Error::invalid_argument("Not visible ASCII.", "Content-Encoding", ""))?;
+    if !text.contains("aws-chunked") {
+        return Ok(());
+    }
+    let kept: Vec<&str> = text.split(',').map(str::trim).filter(|c| !c.is_empty() && *c != "aws-chunked").collect();
+    if kept.is_empty() {
+        headers.remove(header::CONTENT_ENCODING);
+    } else {
+        let kept = HeaderValue::from_str(&kept.join(",")).map_err(S3Error::internal)?;
+        headers.insert(header::CONTENT_ENCODING, kept);
+    }
+    Ok(())
+}
+
+async fn run(app: &Arc<App>, request: S3Request, seen: &mut Seen) -> Result<S3Response, S3Error> {
+    let refusal = Refusable::of(&request);
+    if let Some(len) = request.body.decoded_length().filter(|&len| len > 0) {
+        app.metrics.received(request.operation, len);
+    }
+    seen.operation = Some(request.operation);
+    let answered = dispatch(app, request).await;
+    if let (Err(error), Some(refusal)) = (&answered, refusal)
+        && error.code == S3ErrorCode::AccessDenied
+    {
+        refusal.record(app).await;
+    }
+    answered
+}
+
+/// A change of one object, whose refusal leaves a trace in the journal if the object exists.
+struct Refusable {
+    attempted: Attempt,
+    caller: Caller,
+    request_id: RequestId,
+    bucket: String,
+    key: String,
+}
+
+impl Refusable {
+    fn of(request: &S3Request) -> Option<Self> {
+        let attempted = match request.operation {
+            Operation::DeleteObject => Attempt::Delete,
+            Operation::PutObject
+            | Operation::CopyObject
+            | Operation::CreateMultipartUpload
+            | Operation::CompleteMultipartUpload => Attempt::Modify,
+            _ => return None,
+        };
+        // Root and the owner are not refused for who they are: nothing is copied for them.
+        if request.caller.root {
+            return None;
+        }
+        Some(Self {
+            attempted,
+            caller: request.caller.clone(),
+            request_id: request.request_id,
+            bucket: request.bucket.as_ref()?.to_string(),
+            key: request.key.as_ref()?.to_string(),
+        })
+    }
+
+    async fn record(self, app: &App) {
+        let Ok(Some(bucket)) = app.engine.bucket(&self.bucket) else { return };
+        let op = Op::RecordRefusal {
+            bucket: bucket.id,
+            key: self.key,
+            attempted: self.attempted,
+            reason: S3ErrorCode::AccessDenied.as_str().to_owned(),
+        };
+        if let Err(error) = app.propose(&self.caller, self.request_id, op).await {
+            tracing::error!(request_id = %self.request_id, error = chain(&error), "a refusal was not journalled");
+        }
+    }
+}
+
+/// The answer to an error; its cause goes to the log and nowhere else.
+fn refuse(mut error: S3Error, request_id: RequestId, seen: &Seen, head_only: bool) -> S3Response {
+    let status = error.status();
+    if status == StatusCode::INTERNAL_SERVER_ERROR {
+        tracing::error!(%request_id, operation = seen.name(), error = chain(&error), "internal error");
+    } else if status.is_server_error() && error.source.is_some() {
+        tracing::warn!(%request_id, operation = seen.name(), error = chain(&error), "refused");
+    } else {
+        tracing::debug!(%request_id, operation = seen.name(), code = error.code.as_str(), "refused");
+    }
+    if error.resource.is_none() {
+        error.resource.clone_from(&seen.resource);
+    }
+    let headers = std::mem::take(&mut error.headers);
+    let mut response = if head_only || status == StatusCode::NOT_MODIFIED {
+        empty(status)
+    } else {
+        xml(status, error_document(&error, request_id.as_str()))
+    };
+    if matches!(error.code, S3ErrorCode::SlowDown | S3ErrorCode::ServiceUnavailable) {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response.headers_mut().extend(headers);
+    response
+}

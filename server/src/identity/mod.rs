@@ -1,0 +1,116 @@
+//! Who may sign requests: users, their access keys, and the secrets that open from their rows.
+
+pub mod access_key;
+pub mod keyring;
+pub mod pseudonym;
+pub mod root;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use chartrier_crypto::OperatorKey;
+use chartrier_storage::namespace::rows::UserRow;
+use zeroize::Zeroizing;
+
+/// One access key of one user, ready to verify with. It has no `Debug`.
+pub struct Identity {
+    /// Canonical id.
+    pub user_id: Arc<str>,
+    /// Unique in the tenant.
+    pub name: Arc<str>,
+    /// As S3 answers show it.
+    pub display_name: Arc<str>,
+    /// May do anything.
+    pub root: bool,
+    /// The public half.
+    pub access_key_id: Arc<str>,
+    secret: Zeroizing<String>,
+}
+
+impl Identity {
+    /// The secret half, for deriving signing keys.
+    pub(crate) fn secret(&self) -> &str {
+        &self.secret
+    }
+}
+
+/// All identities, by access key id. Reads take no lock; a reload swaps the whole table.
+#[derive(Default)]
+pub struct Identities {
+    table: ArcSwap<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    by_access_key: HashMap<String, Arc<Identity>>,
+    display_names: HashMap<String, Arc<str>>,
+}
+
+/// A stored secret does not open under the operator key: the key file is not the one it was sealed with.
+#[derive(Debug, thiserror::Error)]
+#[error("the secret of access key {access_key_id} does not open: is DATA/keys/operator.key the right one?")]
+pub struct SecretDoesNotOpen {
+    /// Which key.
+    pub access_key_id: String,
+}
+
+impl Identities {
+    /// Nobody yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Replaces the table by what the rows say.
+    ///
+    /// # Errors
+    /// [`SecretDoesNotOpen`]; the old table then stays.
+    pub fn load(&self, users: &[UserRow], operator_key: &OperatorKey) -> Result<(), SecretDoesNotOpen> {
+        let mut table = Table::default();
+        for user in users {
+            let display_name: Arc<str> = user.display_name.as_str().into();
+            table.display_names.insert(user.id.clone(), Arc::clone(&display_name));
+            let (user_id, name): (Arc<str>, Arc<str>) = (user.id.as_str().into(), user.name.as_str().into());
+            for key in &user.access_keys {
+                let secret = access_key::open_secret(operator_key, key)
+                    .ok_or_else(|| SecretDoesNotOpen { access_key_id: key.access_key_id.clone() })?;
+                let identity = Identity {
+                    user_id: Arc::clone(&user_id),
+                    name: Arc::clone(&name),
+                    display_name: Arc::clone(&display_name),
+                    root: user.root,
+                    access_key_id: key.access_key_id.as_str().into(),
+                    secret,
+                };
+                table.by_access_key.insert(key.access_key_id.clone(), Arc::new(identity));
+            }
+        }
+        self.table.store(Arc::new(table));
+        Ok(())
+    }
+
+    /// Who has an access key.
+    pub fn find(&self, access_key_id: &str) -> Option<Arc<Identity>> {
+        self.table.load().by_access_key.get(access_key_id).map(Arc::clone)
+    }
+
+    /// How answers show a user, by canonical id.
+    pub fn display_name(&self, user_id: &str) -> Option<String> {
+        self.table.load().display_names.get(user_id).map(|name| name.to_string())
+    }
+
+    /// A table of users given in clear, for tests.
+    #[cfg(test)]
+    pub(crate) fn of_one(access_key_id: &str, secret: &str) -> Self {
+        let identity = Identity {
+            user_id: "0".repeat(64).into(),
+            name: "tester".into(),
+            display_name: "tester".into(),
+            root: true,
+            access_key_id: access_key_id.into(),
+            secret: Zeroizing::new(secret.to_owned()),
+        };
+        let by_access_key = HashMap::from([(access_key_id.to_owned(), Arc::new(identity))]);
+        Self { table: ArcSwap::from_pointee(Table { by_access_key, display_names: HashMap::new() }) }
+    }
+}
