@@ -9,6 +9,8 @@
 //! A byte leaves only once the tag of its chunk has verified. A failure before the first byte is an
 //! error; after it, the connection is cut.
 
+pub mod copy_source;
+pub mod read;
 mod stream;
 
 use chartrier_crypto::{

@@ -10,6 +10,7 @@
 //! the digests, called [`SealedUpload::finish`] and proposed the row; dropped before, the stripes
 //! written so far are freed in the background.
 
+mod commit;
 mod lane;
 mod version;
 
@@ -23,6 +24,7 @@ use chartrier_storage::namespace::rows::{BlobRef, PartRow};
 use super::checksum::{ChecksumAlgorithm, ChecksumValue, ExpectedChecksums};
 use super::error::{S3Error, S3ErrorCode};
 use super::request::RequestBody;
+pub use commit::{Committed, SingleWrite, object_refusal, write_checksum, write_etag};
 use lane::DigestLanes;
 pub use version::{
     Lineage, VersionDraft, manifest_parts, part_etag, random_bytes, seal_part_checksums, single_etag,

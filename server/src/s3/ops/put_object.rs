@@ -1,0 +1,69 @@
+//! `PUT /bucket/key`: PutObject.
+//!
+//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html>.
+
+use std::sync::Arc;
+
+use chartrier_storage::namespace::rows::BucketRow;
+use http::StatusCode;
+
+use crate::app::App;
+use crate::s3::checksum::{ChecksumAlgorithm, ExpectedChecksums};
+use crate::s3::conditions::write_condition;
+use crate::s3::error::S3Error;
+use crate::s3::metadata::{ObjectMetadata, refuse_unbuilt};
+use crate::s3::request::S3Request;
+use crate::s3::response::{S3Response, empty};
+use crate::s3::seal::{
+    Committed, Lineage, SingleWrite, announced_length, random_bytes, write_checksum, write_etag,
+};
+use crate::s3::sse;
+
+/// Stores an object: sealed, durable on the write quorum, its leaf in the journal when it answers.
+///
+/// # Errors
+/// What the headers break, before the first body poll; what the body breaks, before anything is
+/// visible; `PreconditionFailed` as decided when it would become visible.
+pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response, S3Error> {
+    let bucket = app.authorise_bucket(&request)?;
+    let expected = ExpectedChecksums::from_headers(&request.headers)?;
+    let plain_bytes = announced_length(&request.body)?;
+    let write = plan(app, bucket, &mut request, expected.algorithm())?;
+
+    let upload = write.begin(app, Some(plain_bytes), expected.needed()).await;
+    let received = upload.receive(&mut request.body, &expected).await?;
+    let part = received.finish().await?;
+    let mut response = empty(StatusCode::OK);
+    write.encryption.write_to(response.headers_mut());
+    let Committed { etag, checksum, .. } = write.commit(app, part).await?;
+    write_etag(response.headers_mut(), &etag);
+    write_checksum(response.headers_mut(), &checksum);
+    Ok(response)
+}
+
+/// Everything that the headers say, judged before the body is polled.
+fn plan(
+    app: &App,
+    bucket: BucketRow,
+    request: &mut S3Request,
+    algorithm: Option<ChecksumAlgorithm>,
+) -> Result<SingleWrite, S3Error> {
+    sse::refuse_key_in_query(&request.query)?;
+    let trio = std::mem::take(&mut request.sse_c.target);
+    let encryption = sse::for_write(trio, request.transport, &request.headers)?;
+    refuse_unbuilt(&request.headers)?;
+    let condition = write_condition(&request.headers)?;
+    let metadata = ObjectMetadata::from_headers(&request.headers, random_bytes(&*app.random))?;
+    let lineage = Lineage::draw(&*app.random, encryption.mode());
+    Ok(SingleWrite {
+        bucket,
+        key: request.object_key()?.clone(),
+        caller: request.caller.clone(),
+        request_id: request.request_id,
+        encryption,
+        metadata,
+        algorithm: algorithm.unwrap_or(ChecksumAlgorithm::Crc64Nvme),
+        condition,
+        lineage,
+    })
+}
