@@ -3,7 +3,9 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod env;
+pub mod error;
 pub mod ids;
 pub mod io;
+pub mod meta;
 pub mod namespace;
 pub mod state;

@@ -173,6 +173,21 @@ pub enum Op {
     },
     /// Sets the table of placement groups. No leaf.
     SetLayout(Layout),
+    /// Names the journal. The first command of an installation; refused once it is named. No leaf.
+    SetJournal(JournalIdentity),
+}
+
+/// What every leaf of the `cycle` log says of where it was made.
+///
+/// It is state and not configuration: a replayed entry must give the leaf that was published.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalIdentity {
+    /// Origin of the log, as its checkpoints name it.
+    pub origin: String,
+    /// The tenant.
+    pub tenant: String,
+    /// The node that takes the requests.
+    pub node: String,
 }
 
 /// A condition on the current version, evaluated at apply.
@@ -229,6 +244,7 @@ pub struct Applied {
     /// What happened.
     pub outcome: Outcome,
     /// Stripes that lost their owner by this command: the caller frees them (idempotent, replayable).
+    /// Those of a refused `PutVersion` or `PutPart` are among them, unless something owns them already.
     pub freed: Vec<StripeRun>,
 }
 
@@ -268,7 +284,7 @@ pub enum Refusal {
     NoSuchUpload,
     /// A part changed since it was read: read again and retry.
     PartsChanged,
-    /// An upload has 10,000 parts already or the row is over a limit.
+    /// A key, a part number or the row is over a limit.
     TooLarge,
     /// The user does not exist.
     NoSuchUser,
@@ -280,4 +296,8 @@ pub enum Refusal {
     NoSuchAccessKey,
     /// The checkpoint is not of the tree, or is older than the last.
     CheckpointRefused,
+    /// The layout is not the next version, or is not well formed.
+    LayoutRefused,
+    /// The journal has a name already, or the name is not that of a log.
+    JournalRefused,
 }

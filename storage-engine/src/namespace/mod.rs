@@ -1,4 +1,6 @@
 //! The namespace: rows, the commands that change them, and how they are encoded.
 
 pub mod command;
+pub mod encoding;
+pub mod query;
 pub mod rows;

@@ -56,8 +56,10 @@ pub struct VersionRow {
     /// In order of part number; one part numbered 0 for a single PUT.
     pub parts: Vec<PartRow>,
     /// Wrap record of the object key: opaque.
+    #[serde(with = "serde_bytes")]
     pub wrap: Vec<u8>,
     /// Sealed user metadata, content headers and checksums: opaque.
+    #[serde(with = "serde_bytes")]
     pub sealed_metadata: Vec<u8>,
     /// MAC over the parts and metadata: opaque.
     pub manifest_mac: [u8; 32],
@@ -72,6 +74,20 @@ pub struct ChecksumTag {
     pub algorithm: String,
     /// `FULL_OBJECT` or `COMPOSITE`.
     pub kind: String,
+}
+
+impl VersionRow {
+    /// What a listing shows of it.
+    pub fn summary(&self) -> ObjectSummary {
+        ObjectSummary {
+            version_id: self.version_id,
+            size_bytes: self.size_bytes,
+            etag: self.etag.clone(),
+            modified_us: self.modified_us,
+            owner: self.owner.clone(),
+            checksum: self.checksum.clone(),
+        }
+    }
 }
 
 /// One part: its SOV1 blob and what the manifest MAC covers.
@@ -92,6 +108,7 @@ pub struct PartRow {
     /// Where the sealed bytes are.
     pub blob: BlobRef,
     /// The part's sealed checksums: opaque.
+    #[serde(with = "serde_bytes")]
     pub sealed_checksums: Vec<u8>,
 }
 
@@ -99,12 +116,20 @@ pub struct PartRow {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BlobRef {
     /// The bytes themselves, at most the inline limit.
-    Inline(Vec<u8>),
+    Inline(#[serde(with = "serde_bytes")] Vec<u8>),
     /// A run of stripes on the drives.
     Stripes(StripeRun),
 }
 
 impl BlobRef {
+    /// The stripes that it owns, if it is not inline.
+    pub fn stripes(&self) -> Option<&StripeRun> {
+        match self {
+            Self::Inline(_) => None,
+            Self::Stripes(run) => Some(run),
+        }
+    }
+
     /// Sealed bytes in the blob.
     pub fn len_bytes(&self) -> u64 {
         match self {
@@ -183,10 +208,13 @@ pub struct UploadRow {
     /// What Create asked for, shown by ListParts.
     pub checksum: Option<ChecksumTag>,
     /// Wrap record of the object key under the root key of its mode: opaque.
+    #[serde(with = "serde_bytes")]
     pub wrap: Vec<u8>,
     /// Sealed user metadata and content headers: opaque.
+    #[serde(with = "serde_bytes")]
     pub sealed_metadata: Vec<u8>,
     /// Manifest and metadata keys under the operator key, for a Complete without the client's key.
+    #[serde(with = "serde_bytes")]
     pub pending_keys: Vec<u8>,
     /// As in [`VersionRow`].
     pub key_commitment: [u8; 32],
@@ -217,6 +245,7 @@ pub struct AccessKeyRow {
     /// The public half.
     pub access_key_id: String,
     /// The secret half, sealed under the operator key: opaque.
+    #[serde(with = "serde_bytes")]
     pub sealed_secret: Vec<u8>,
     /// Unix time in microseconds.
     pub created_us: u64,

@@ -1,4 +1,17 @@
 //! The state machine: what the commands of the log make of the namespace, on an ordered store.
 
+mod apply;
+mod cache;
+mod journal;
+mod keys;
 pub mod kv;
+mod list;
+mod machine;
+mod overlay;
+mod reads;
 pub mod rocks;
+mod rows;
+
+pub use apply::{ACCESS_KEYS_MAX, CONTEXT_TEXT_BYTES_MAX, KEY_BYTES_MAX, PART_NUMBER_MAX};
+pub use list::PAGE_ENTRIES_MAX;
+pub use machine::{STATE_FORMAT, StateConfig, StateMachine};

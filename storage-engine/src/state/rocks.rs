@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, ErrorKind,
-    FlushOptions, LogLevel, Options, ReadOptions, WriteBatch, WriteBufferManager, WriteOptions,
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, ErrorKind, FlushOptions,
+    LogLevel, Options, ReadOptions, WriteBatch, WriteBufferManager, WriteOptions,
 };
 
 use super::kv::{Family, FamilySpec, Kv, KvBatch, KvError, KvOp, ScanStep, ScanVisitor, ValueSize};
@@ -91,7 +91,11 @@ impl RocksKv {
     ///
     /// # Errors
     /// As [`RocksKv::open`]; a store that is not there is [`KvError::Failed`].
-    pub fn open_existing(path: &Path, schema: &'static [FamilySpec], config: &RocksConfig) -> Result<Arc<Self>, KvError> {
+    pub fn open_existing(
+        path: &Path,
+        schema: &'static [FamilySpec],
+        config: &RocksConfig,
+    ) -> Result<Arc<Self>, KvError> {
         Self::open_with(path, schema, config, &database_options(config))
     }
 
@@ -172,9 +176,8 @@ impl Kv for RocksKv {
     }
 
     fn checkpoint_to(&self, dir: &Path) -> Result<(), KvError> {
-        // A checkpoint flushes only if it must, and what it links is then synced; flushing first
-        // makes the copy hold every batch written before this call.
-        self.flush()?;
+        // Creating a checkpoint flushes all families first, atomically, so that the copy holds every
+        // batch written before this call.
         let checkpoint = Checkpoint::new(&self.db).map_err(|error| self.error("checkpoint", &error))?;
         checkpoint.create_checkpoint(dir).map_err(|error| self.error("checkpoint", &error))
     }
@@ -223,6 +226,8 @@ fn family_options(config: &RocksConfig, values: ValueSize) -> Options {
     options.set_arena_block_size(64 << 10);
     options.set_level_compaction_dynamic_level_bytes(true);
     options.set_target_file_size_base(16 << 20);
+    // Listings step over removed keys until compaction takes them: files dense in them go first.
+    options.add_compact_on_deletion_collector_factory(DELETIONS_WINDOW, DELETIONS_WINDOW / 4, 0.5);
     if values == ValueSize::Large {
         options.set_enable_blob_files(true);
         options.set_min_blob_size(BLOB_BYTES_MIN);
@@ -238,6 +243,9 @@ fn family_options(config: &RocksConfig, values: ValueSize) -> Options {
 
 /// Values at or over this many bytes go to blob files in a family of large values.
 const BLOB_BYTES_MIN: u64 = 4 << 10;
+
+/// A file with this many rows in a row, a quarter of them removals, is compacted soon.
+const DELETIONS_WINDOW: usize = 4096;
 
 fn typed(path: &Path, operation: &'static str, error: &rocksdb::Error) -> KvError {
     let path = path.to_path_buf();

@@ -1,0 +1,75 @@
+//! The metadata plane: commands go in, in one order, and rows are read back.
+//!
+//! Two engines: `Solo` (mirrored log and state machine) and [`model::Model`] (maps in memory, the
+//! reference). One suite, `meta/suite.rs`, holds for both.
+
+pub mod model;
+#[cfg(test)]
+pub(crate) mod suite;
+
+use std::future::Future;
+
+use crate::error::{MetaError, StateError};
+use crate::ids::{BucketId, UploadId, VersionId};
+use crate::namespace::command::{Applied, Command, Layout};
+use crate::namespace::query::{BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery};
+use crate::namespace::rows::{AccessKeyRow, BucketRow, PartRow, UploadRow, UserRow, VersionRow};
+
+/// An engine that orders and applies commands.
+pub trait MetaEngine: Send + Sync {
+    /// Its rows.
+    type Reads: MetaReads;
+
+    /// Makes a command durable, applies it, and answers what it did.
+    ///
+    /// When this returns `Ok`, every later read sees the change and it survives a crash. On an
+    /// error the command may or may not hold after the next start; dropping the future does not
+    /// take it back.
+    fn propose(&self, command: Command) -> impl Future<Output = Result<Applied, MetaError>> + Send;
+
+    /// The rows as of the last command that was answered, or later.
+    fn reads(&self) -> &Self::Reads;
+}
+
+/// Reads of the namespace.
+pub trait MetaReads: Send + Sync {
+    /// A bucket by name.
+    fn bucket(&self, name: &str) -> Result<Option<BucketRow>, StateError>;
+    /// All buckets, by name.
+    fn buckets(&self) -> Result<Vec<BucketRow>, StateError>;
+    /// What a bucket holds.
+    fn bucket_usage(&self, name: &str) -> Result<Option<BucketUsage>, StateError>;
+    /// The current version of an object.
+    fn current(&self, bucket: BucketId, key: &str) -> Result<Option<VersionRow>, StateError>;
+    /// One version of an object.
+    fn version(&self, bucket: BucketId, key: &str, version: VersionId) -> Result<Option<VersionRow>, StateError>;
+    /// A page of current objects.
+    fn list_objects(&self, query: &ListQuery) -> Result<ListPage, StateError>;
+    /// An upload in progress.
+    fn upload(&self, bucket: BucketId, key: &str, upload: UploadId) -> Result<Option<UploadRow>, StateError>;
+    /// Parts of an upload with a number over `after`, and whether there are more than `limit`.
+    fn parts(
+        &self,
+        bucket: BucketId,
+        key: &str,
+        upload: UploadId,
+        after: u16,
+        limit: usize,
+    ) -> Result<(Vec<PartRow>, bool), StateError>;
+    /// A page of uploads in progress.
+    fn list_uploads(&self, query: &UploadQuery) -> Result<UploadPage, StateError>;
+    /// All users, by name.
+    fn users(&self) -> Result<Vec<UserRow>, StateError>;
+    /// A user by name.
+    fn user(&self, name: &str) -> Result<Option<UserRow>, StateError>;
+    /// The user who has an access key, and the key.
+    fn user_by_access_key(&self, access_key_id: &str) -> Result<Option<(UserRow, AccessKeyRow)>, StateError>;
+    /// The newest layout.
+    fn layout(&self) -> Result<Option<Layout>, StateError>;
+    /// Leaves in the `cycle` log.
+    fn journal_size(&self) -> u64;
+    /// One encoded leaf.
+    fn leaf(&self, index: u64) -> Result<Option<Vec<u8>>, StateError>;
+    /// The last signed checkpoint.
+    fn latest_checkpoint(&self) -> Result<Option<String>, StateError>;
+}

@@ -1,0 +1,209 @@
+//! The reference: the same commands on maps of structs, written for the reader and not for speed.
+//!
+//! It shares the rows and the leaf format with the state machine and nothing else, so that the two
+//! check each other. It is also a double for unit tests of whoever proposes commands.
+
+mod apply;
+mod listing;
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use chartrier_journal::{Frontier, Leaf, leaf_hash};
+
+use crate::error::{MetaError, StateError};
+use crate::ids::{BucketId, StripeId, UploadId, VersionId};
+use crate::meta::{MetaEngine, MetaReads};
+use crate::namespace::command::{Applied, Command, JournalIdentity, Layout};
+use crate::namespace::query::{BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery};
+use crate::namespace::rows::{AccessKeyRow, BucketRow, PartRow, UploadRow, UserRow, VersionRow};
+
+/// The whole namespace in memory.
+#[derive(Debug, Default)]
+pub struct Model {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    applied: u64,
+    buckets: BTreeMap<String, BucketRow>,
+    /// Versions of each object, oldest first: the last is current.
+    objects: BTreeMap<(BucketId, String), Vec<VersionRow>>,
+    uploads: BTreeMap<(BucketId, String, UploadId), Upload>,
+    users: BTreeMap<String, UserRow>,
+    layouts: Vec<Layout>,
+    journal: Option<JournalIdentity>,
+    leaves: Vec<Leaf>,
+    signed: Option<(u64, String)>,
+}
+
+#[derive(Debug)]
+struct Upload {
+    row: UploadRow,
+    parts: BTreeMap<u16, PartRow>,
+}
+
+impl Model {
+    /// An empty namespace.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Applies one command as entry `index` of the log.
+    pub fn apply(&self, index: u64, command: &Command) -> Applied {
+        let mut state = self.state();
+        state.applied = index;
+        state.apply(index, command)
+    }
+
+    /// First stripes of all runs that something owns.
+    pub fn owned_runs(&self) -> Vec<StripeId> {
+        self.state().owned_runs()
+    }
+
+    /// Root of the journal's tree at `size`.
+    pub fn journal_root(&self, size: u64) -> [u8; 32] {
+        self.state().root(size)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn bucket_is(&self, id: BucketId) -> bool {
+        self.buckets.values().any(|bucket| bucket.id == id)
+    }
+
+    fn owned_runs(&self) -> Vec<StripeId> {
+        let versions = self.objects.values().flatten().flat_map(|row| &row.parts);
+        let uploads = self.uploads.values().flat_map(|upload| upload.parts.values());
+        let mut runs: Vec<_> =
+            versions.chain(uploads).filter_map(|part| part.blob.stripes()).map(|run| run.first).collect();
+        runs.sort();
+        runs
+    }
+
+    fn root(&self, size: u64) -> [u8; 32] {
+        let mut tree = Frontier::new();
+        for leaf in self.leaves.iter().take(usize::try_from(size).unwrap_or(usize::MAX)) {
+            tree.push(leaf_hash(&leaf.encode().unwrap_or_default()));
+        }
+        tree.root().to_bytes()
+    }
+}
+
+impl MetaEngine for Model {
+    type Reads = Self;
+
+    async fn propose(&self, command: Command) -> Result<Applied, MetaError> {
+        let mut state = self.state();
+        state.applied += 1;
+        let index = state.applied;
+        Ok(state.apply(index, &command))
+    }
+
+    fn reads(&self) -> &Self {
+        self
+    }
+}
+
+impl MetaReads for Model {
+    fn bucket(&self, name: &str) -> Result<Option<BucketRow>, StateError> {
+        Ok(self.state().buckets.get(name).cloned())
+    }
+
+    fn buckets(&self) -> Result<Vec<BucketRow>, StateError> {
+        Ok(self.state().buckets.values().cloned().collect())
+    }
+
+    fn bucket_usage(&self, name: &str) -> Result<Option<BucketUsage>, StateError> {
+        let state = self.state();
+        let Some(bucket) = state.buckets.get(name).cloned() else {
+            return Ok(None);
+        };
+        let versions: Vec<_> =
+            state.objects.iter().filter(|((id, _), _)| *id == bucket.id).flat_map(|(_, rows)| rows).collect();
+        Ok(Some(BucketUsage {
+            versions: versions.len() as u64,
+            bytes: versions.iter().map(|row| row.size_bytes).sum(),
+            uploads: state.uploads.keys().filter(|(id, ..)| *id == bucket.id).count() as u64,
+            bucket,
+        }))
+    }
+
+    fn current(&self, bucket: BucketId, key: &str) -> Result<Option<VersionRow>, StateError> {
+        Ok(self.state().objects.get(&(bucket, key.to_owned())).and_then(|rows| rows.last()).cloned())
+    }
+
+    fn version(&self, bucket: BucketId, key: &str, version: VersionId) -> Result<Option<VersionRow>, StateError> {
+        let state = self.state();
+        let rows = state.objects.get(&(bucket, key.to_owned()));
+        Ok(rows.and_then(|rows| rows.iter().find(|row| row.version_id == version)).cloned())
+    }
+
+    fn list_objects(&self, query: &ListQuery) -> Result<ListPage, StateError> {
+        Ok(self.state().list_objects(query))
+    }
+
+    fn upload(&self, bucket: BucketId, key: &str, upload: UploadId) -> Result<Option<UploadRow>, StateError> {
+        Ok(self.state().uploads.get(&(bucket, key.to_owned(), upload)).map(|upload| upload.row.clone()))
+    }
+
+    fn parts(
+        &self,
+        bucket: BucketId,
+        key: &str,
+        upload: UploadId,
+        after: u16,
+        limit: usize,
+    ) -> Result<(Vec<PartRow>, bool), StateError> {
+        let state = self.state();
+        let Some(upload) = state.uploads.get(&(bucket, key.to_owned(), upload)) else {
+            return Ok((Vec::new(), false));
+        };
+        let later: Vec<_> = upload.parts.values().filter(|part| part.number > after).cloned().collect();
+        let more = later.len() > limit;
+        Ok((later.into_iter().take(limit).collect(), more))
+    }
+
+    fn list_uploads(&self, query: &UploadQuery) -> Result<UploadPage, StateError> {
+        Ok(self.state().list_uploads(query))
+    }
+
+    fn users(&self) -> Result<Vec<UserRow>, StateError> {
+        Ok(self.state().users.values().cloned().collect())
+    }
+
+    fn user(&self, name: &str) -> Result<Option<UserRow>, StateError> {
+        Ok(self.state().users.get(name).cloned())
+    }
+
+    fn user_by_access_key(&self, access_key_id: &str) -> Result<Option<(UserRow, AccessKeyRow)>, StateError> {
+        let state = self.state();
+        Ok(state.users.values().find_map(|user| {
+            let key = user.access_keys.iter().find(|key| key.access_key_id == access_key_id)?;
+            Some((user.clone(), key.clone()))
+        }))
+    }
+
+    fn layout(&self) -> Result<Option<Layout>, StateError> {
+        Ok(self.state().layouts.last().cloned())
+    }
+
+    fn journal_size(&self) -> u64 {
+        self.state().leaves.len() as u64
+    }
+
+    fn leaf(&self, index: u64) -> Result<Option<Vec<u8>>, StateError> {
+        let state = self.state();
+        let leaf = usize::try_from(index).ok().and_then(|index| state.leaves.get(index));
+        Ok(leaf.map(Leaf::encode).transpose()?)
+    }
+
+    fn latest_checkpoint(&self) -> Result<Option<String>, StateError> {
+        Ok(self.state().signed.as_ref().map(|(_, note)| note.clone()))
+    }
+}

@@ -1,0 +1,470 @@
+//! The commands on the model, one arm each.
+
+use std::collections::BTreeMap;
+
+use chartrier_journal::{Actor, EventType, Json, Leaf, Outcome as LeafOutcome, Target};
+
+use super::{State, Upload};
+use crate::ids::{BucketId, VersionId};
+use crate::namespace::command::{Applied, Attempt, Command, Op, Outcome, Refusal, WriteCondition};
+use crate::namespace::rows::{BlobRef, PartRow, StripeRun, VersionRow};
+
+type Data = Vec<(&'static str, Json)>;
+
+/// What a command comes to: how it ended, its leaf, the runs it leaves without an owner.
+struct Verdict {
+    outcome: Outcome,
+    leaf: Option<u64>,
+    freed: Vec<StripeRun>,
+}
+
+fn done(leaf: Option<u64>) -> Verdict {
+    Verdict { outcome: Outcome::Done, leaf, freed: Vec::new() }
+}
+
+fn refused(refusal: Refusal) -> Verdict {
+    Verdict { outcome: Outcome::Refused(refusal), leaf: None, freed: Vec::new() }
+}
+
+impl State {
+    pub(super) fn apply(&mut self, index: u64, command: &Command) -> Applied {
+        let verdict = match (&command.op, &self.journal) {
+            (Op::SetJournal(_) | Op::SetLayout(_), _) | (_, Some(_)) => self.decide(index, command),
+            (_, None) => refused(Refusal::JournalRefused),
+        };
+        Applied { commit_index: index, leaf_index: verdict.leaf, outcome: verdict.outcome, freed: verdict.freed }
+    }
+
+    fn decide(&mut self, index: u64, command: &Command) -> Verdict {
+        match &command.op {
+            Op::CreateBucket(row) => {
+                if let Some(taken) = self.buckets.get(&row.name) {
+                    return refused(Refusal::BucketExists { owner: taken.owner.clone() });
+                }
+                if self.bucket_is(row.id) {
+                    return refused(Refusal::BucketExists { owner: row.owner.clone() });
+                }
+                self.buckets.insert(row.name.clone(), row.clone());
+                let target = Target { bucket: Some(row.id.to_string()), ..Target::default() };
+                done(self.leaf(command, EventType::BucketCreate, target, None, vec![("class", "standard".into())]))
+            }
+            Op::DeleteBucket { name } => {
+                let Some(id) = self.buckets.get(name).map(|row| row.id) else {
+                    return refused(Refusal::NoSuchBucket);
+                };
+                if self.objects.keys().any(|(bucket, _)| *bucket == id) || self.uploads.keys().any(|(b, ..)| *b == id) {
+                    return refused(Refusal::BucketNotEmpty);
+                }
+                self.buckets.remove(name);
+                let target = Target { bucket: Some(id.to_string()), ..Target::default() };
+                done(self.leaf(command, EventType::BucketDelete, target, None, vec![]))
+            }
+            Op::PutVersion { bucket, key, row, condition, .. } => {
+                match self.put(index, command, *bucket, key, row, condition) {
+                    Ok(verdict) => verdict,
+                    Err(verdict) => Verdict { freed: self.unowned(&row.parts), ..verdict },
+                }
+            }
+            Op::Rewrap { bucket, key, expected_commit_index, row, condition } => {
+                self.rewrap(index, command, *bucket, key, *expected_commit_index, row, condition)
+            }
+            Op::DeleteVersion { bucket, key, version_id, condition } => {
+                self.delete(command, *bucket, key, *version_id, condition)
+            }
+            Op::CreateUpload { bucket, key, row } => {
+                let place = (*bucket, key.clone(), row.id);
+                if !self.bucket_is(*bucket) {
+                    return refused(Refusal::NoSuchBucket);
+                }
+                if !(1..=1024).contains(&key.len()) {
+                    return refused(Refusal::TooLarge);
+                }
+                if self.uploads.contains_key(&place) {
+                    return refused(Refusal::Superseded);
+                }
+                self.uploads.insert(place, Upload { row: (**row).clone(), parts: BTreeMap::new() });
+                done(None)
+            }
+            Op::PutPart { bucket, key, upload, part, .. } => {
+                let unowned = self.unowned(std::slice::from_ref(part));
+                let Some(upload) = self.uploads.get_mut(&(*bucket, key.clone(), *upload)) else {
+                    return Verdict { freed: unowned, ..refused(Refusal::NoSuchUpload) };
+                };
+                if !(1..=10_000).contains(&part.number) {
+                    return Verdict { freed: unowned, ..refused(Refusal::TooLarge) };
+                }
+                let old = upload.parts.insert(part.number, (**part).clone());
+                Verdict { freed: dropped(old.as_slice(), std::slice::from_ref(part)), ..done(None) }
+            }
+            Op::CompleteUpload { bucket, key, upload, row, condition } => {
+                let place = (*bucket, key.clone(), *upload);
+                let Some(stored) = self.uploads.get(&place) else {
+                    return refused(Refusal::NoSuchUpload);
+                };
+                let same = row.parts.iter().all(|part| stored.parts.get(&part.number) == Some(part));
+                if !same || row.parts.is_empty() {
+                    return refused(Refusal::PartsChanged);
+                }
+                let stored: Vec<PartRow> = stored.parts.values().cloned().collect();
+                match self.put(index, command, *bucket, key, row, condition) {
+                    Ok(mut verdict) => {
+                        self.uploads.remove(&place);
+                        verdict.freed.extend(dropped(&stored, &row.parts));
+                        verdict
+                    }
+                    Err(verdict) => verdict,
+                }
+            }
+            Op::AbortUpload { bucket, key, upload } => match self.uploads.remove(&(*bucket, key.clone(), *upload)) {
+                None => refused(Refusal::NoSuchUpload),
+                Some(upload) => {
+                    let parts: Vec<PartRow> = upload.parts.into_values().collect();
+                    Verdict { freed: dropped(&parts, &[]), ..done(None) }
+                }
+            },
+            Op::RecordRefusal { bucket, key, attempted, reason } => {
+                if reason.is_empty() || reason.len() > 256 {
+                    return refused(Refusal::TooLarge);
+                }
+                let event = match attempted {
+                    Attempt::Modify => EventType::ObjectModifyRefused,
+                    Attempt::Delete => EventType::DeleteRefused,
+                };
+                let existing = self.existing(*bucket, key);
+                done(
+                    existing
+                        .and_then(|row| self.leaf(command, event, object(*bucket, &row), Some(reason.clone()), vec![])),
+                )
+            }
+            op => self.decide_other(command, op),
+        }
+    }
+
+    /// Users and the system.
+    fn decide_other(&mut self, command: &Command, op: &Op) -> Verdict {
+        let user_target = |id: &str, key: Option<&str>| Target {
+            user: Some(id.to_owned()),
+            access_key: key.map(str::to_owned),
+            ..Target::default()
+        };
+        match op {
+            Op::CreateUser(row) => {
+                let mut ids: Vec<&str> = row.access_keys.iter().map(|key| key.access_key_id.as_str()).collect();
+                ids.sort_unstable();
+                let repeated = ids.windows(2).any(|pair| pair[0] == pair[1]);
+                let taken = ids.iter().any(|id| self.key_is_taken(id));
+                let known = self.users.contains_key(&row.name) || self.users.values().any(|user| user.id == row.id);
+                if repeated || taken || known {
+                    return refused(Refusal::UserExists);
+                }
+                self.users.insert(row.name.clone(), row.clone());
+                done(self.leaf(command, EventType::UserCreate, user_target(&row.id, None), None, vec![]))
+            }
+            Op::RemoveUser { name } => {
+                let Some(user) = self.users.get(name).cloned() else {
+                    return refused(Refusal::NoSuchUser);
+                };
+                if user.root || self.buckets.values().any(|bucket| bucket.owner == user.id) {
+                    return refused(Refusal::UserInUse);
+                }
+                self.users.remove(name);
+                done(self.leaf(command, EventType::UserRemove, user_target(&user.id, None), None, vec![]))
+            }
+            Op::AddAccessKey { user, key } => {
+                let taken = self.key_is_taken(&key.access_key_id);
+                let Some(row) = self.users.get_mut(user) else {
+                    return refused(Refusal::NoSuchUser);
+                };
+                if taken {
+                    return refused(Refusal::UserExists);
+                }
+                row.access_keys.push(key.clone());
+                let target = user_target(&row.id, Some(&key.access_key_id));
+                done(self.leaf(command, EventType::UserKeyAdd, target, None, vec![]))
+            }
+            Op::RemoveAccessKey { user, access_key_id } => {
+                let Some(row) = self.users.get_mut(user) else {
+                    return refused(Refusal::NoSuchUser);
+                };
+                let Some(at) = row.access_keys.iter().position(|key| key.access_key_id == *access_key_id) else {
+                    return refused(Refusal::NoSuchAccessKey);
+                };
+                if row.root && row.access_keys.len() == 1 {
+                    return refused(Refusal::UserInUse);
+                }
+                row.access_keys.remove(at);
+                let target = user_target(&row.id, Some(access_key_id));
+                done(self.leaf(command, EventType::UserKeyRemove, target, None, vec![]))
+            }
+            Op::SignCheckpoint { size, root, note } => {
+                let last = self.signed.as_ref().map_or(0, |(size, _)| *size);
+                let origin = self.journal.as_ref().map_or("", |journal| &journal.origin);
+                let claimed = chartrier_journal::Checkpoint::new(origin, *size, (*root).into());
+                let says_it = claimed.is_ok_and(|text| note.starts_with(&format!("{}\n", text.text())));
+                if *size < last || *size > self.leaves.len() as u64 || !says_it || self.root(*size) != *root {
+                    return refused(Refusal::CheckpointRefused);
+                }
+                self.signed = Some((*size, note.clone()));
+                done(None)
+            }
+            Op::SetLayout(layout) => {
+                let width = usize::from(layout.k + layout.m);
+                let next = self.layouts.len() as u32 + 1;
+                let fits = layout.k > 0
+                    && !layout.groups.is_empty()
+                    && layout.groups.iter().all(|group| {
+                        let mut drives = group.clone();
+                        drives.sort();
+                        drives.dedup();
+                        drives.len() == width && group.len() == width
+                    });
+                if layout.version != next || !fits {
+                    return refused(Refusal::LayoutRefused);
+                }
+                self.layouts.push(layout.clone());
+                done(None)
+            }
+            Op::SetJournal(identity) => {
+                let named = chartrier_journal::Checkpoint::new(&identity.origin, 0, chartrier_journal::empty_root());
+                if self.journal.is_some() || named.is_err() {
+                    return refused(Refusal::JournalRefused);
+                }
+                self.journal = Some(identity.clone());
+                done(None)
+            }
+            _ => unreachable!("objects, buckets and uploads are decided by the caller"),
+        }
+    }
+
+    /// Stores a version, or says why not. On an error nothing changed but the journal.
+    fn put(
+        &mut self,
+        index: u64,
+        command: &Command,
+        bucket: BucketId,
+        key: &str,
+        row: &VersionRow,
+        condition: &WriteCondition,
+    ) -> Result<Verdict, Verdict> {
+        if !self.bucket_is(bucket) {
+            return Err(refused(Refusal::NoSuchBucket));
+        }
+        let ascending = row.parts.windows(2).all(|pair| pair[0].number < pair[1].number);
+        if !(1..=1024).contains(&key.len()) || row.parts.is_empty() || !ascending {
+            return Err(refused(Refusal::TooLarge));
+        }
+        self.check(command, bucket, key, condition, EventType::ObjectModifyRefused)?;
+
+        let old = self
+            .objects
+            .get(&(bucket, key.to_owned()))
+            .and_then(|rows| rows.iter().find(|old| old.version_id == row.version_id).cloned());
+        let mut data = facts(row);
+        data.push(("ciphertext_blake3", text(&digest_of_parts(&row.parts))));
+        data.push(("parts", (row.parts.len() as u64).into()));
+        if let Some(old) = &old {
+            data.push(("replaces_leaf", old.leaf_index.into()));
+        }
+        let leaf = self.leaf(command, EventType::ObjectDeposit, object(bucket, row), None, data);
+        let mut stored = row.clone();
+        stored.commit_index = index;
+        stored.leaf_index = leaf.unwrap_or_default();
+        let rows = self.objects.entry((bucket, key.to_owned())).or_default();
+        rows.retain(|old| old.version_id != row.version_id);
+        rows.push(stored);
+        let old_parts = old.map(|old| old.parts).unwrap_or_default();
+        Ok(Verdict { freed: dropped(&old_parts, &row.parts), ..done(leaf) })
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the fields of one command")]
+    fn rewrap(
+        &mut self,
+        index: u64,
+        command: &Command,
+        bucket: BucketId,
+        key: &str,
+        expected: u64,
+        row: &VersionRow,
+        condition: &WriteCondition,
+    ) -> Verdict {
+        if !self.bucket_is(bucket) {
+            return refused(Refusal::NoSuchBucket);
+        }
+        if let Err(verdict) = self.check(command, bucket, key, condition, EventType::ObjectModifyRefused) {
+            return verdict;
+        }
+        let Some(old) = self.existing(bucket, key) else {
+            return refused(Refusal::NoSuchKey);
+        };
+        if old.commit_index != expected || old.version_id != row.version_id {
+            return refused(Refusal::Superseded);
+        }
+        let bytes = |row: &VersionRow| -> Vec<_> {
+            row.parts.iter().map(|p| (p.number, p.plain_bytes, p.salt, p.commitment, p.blob.clone())).collect()
+        };
+        if bytes(&old) != bytes(row) || old.object_uuid != row.object_uuid || old.size_bytes != row.size_bytes {
+            return refused(Refusal::PartsChanged);
+        }
+        let digest = |bytes: &[u8]| text(blake3::hash(bytes).as_bytes());
+        let mut data = facts(row);
+        data.push(("deposit_leaf", old.leaf_index.into()));
+        data.push(("metadata_before", digest(&old.sealed_metadata)));
+        data.push(("metadata_after", digest(&row.sealed_metadata)));
+        data.push(("wrap_before", digest(&old.wrap)));
+        data.push(("wrap_after", digest(&row.wrap)));
+        let leaf = self.leaf(command, EventType::MetadataChange, object(bucket, row), None, data);
+        let mut stored = row.clone();
+        stored.commit_index = index;
+        stored.leaf_index = leaf.unwrap_or_default();
+        if let Some(last) = self.objects.get_mut(&(bucket, key.to_owned())).and_then(|rows| rows.last_mut()) {
+            *last = stored;
+        }
+        done(leaf)
+    }
+
+    fn delete(
+        &mut self,
+        command: &Command,
+        bucket: BucketId,
+        key: &str,
+        version_id: Option<VersionId>,
+        condition: &WriteCondition,
+    ) -> Verdict {
+        if !self.bucket_is(bucket) {
+            return refused(Refusal::NoSuchBucket);
+        }
+        if let Err(verdict) = self.check(command, bucket, key, condition, EventType::DeleteRefused) {
+            return verdict;
+        }
+        let place = (bucket, key.to_owned());
+        let nothing = Verdict { outcome: Outcome::Deleted { existed: false }, ..done(None) };
+        let Some(rows) = self.objects.get_mut(&place) else {
+            return nothing;
+        };
+        let at = match version_id {
+            None => rows.len() - 1,
+            Some(id) => match rows.iter().position(|row| row.version_id == id) {
+                Some(at) => at,
+                None => return nothing,
+            },
+        };
+        let row = rows.remove(at);
+        if rows.is_empty() {
+            self.objects.remove(&place);
+        }
+        let mut data = facts(&row);
+        data.push(("deposit_leaf", row.leaf_index.into()));
+        let leaf = self.leaf(command, EventType::ObjectDelete, object(bucket, &row), None, data);
+        Verdict { outcome: Outcome::Deleted { existed: true }, leaf, freed: dropped(&row.parts, &[]) }
+    }
+
+    /// The condition on the current version; a refusal on an existing object leaves its leaf.
+    fn check(
+        &mut self,
+        command: &Command,
+        bucket: BucketId,
+        key: &str,
+        condition: &WriteCondition,
+        event: EventType,
+    ) -> Result<(), Verdict> {
+        let existing = self.existing(bucket, key);
+        let refusal = match (condition, &existing) {
+            (WriteCondition::IfAbsent, Some(_)) => Refusal::PreconditionFailed,
+            (WriteCondition::IfMatch(etag), Some(row)) if *etag != row.etag => Refusal::PreconditionFailed,
+            (WriteCondition::IfMatch(_) | WriteCondition::IfPresent, None) => Refusal::NoSuchKey,
+            _ => return Ok(()),
+        };
+        let leaf = existing.and_then(|row| {
+            self.leaf(command, event, object(bucket, &row), Some("PreconditionFailed".to_owned()), vec![])
+        });
+        Err(Verdict { leaf, ..refused(refusal) })
+    }
+
+    fn existing(&self, bucket: BucketId, key: &str) -> Option<VersionRow> {
+        self.objects.get(&(bucket, key.to_owned()))?.last().cloned()
+    }
+
+    fn unowned(&self, parts: &[PartRow]) -> Vec<StripeRun> {
+        let owned = self.owned_runs();
+        parts.iter().filter_map(|part| part.blob.stripes()).filter(|run| !owned.contains(&run.first)).cloned().collect()
+    }
+
+    fn key_is_taken(&self, id: &str) -> bool {
+        self.users.values().flat_map(|user| &user.access_keys).any(|key| key.access_key_id == id)
+    }
+
+    fn leaf(
+        &mut self,
+        command: &Command,
+        event: EventType,
+        target: Target,
+        reason: Option<String>,
+        data: Data,
+    ) -> Option<u64> {
+        let journal = self.journal.clone()?;
+        let context = &command.context;
+        let seq = self.leaves.len() as u64;
+        self.leaves.push(Leaf {
+            log: journal.origin,
+            seq,
+            time_us: self.leaves.last().map_or(0, |leaf| leaf.time_us).max(context.time_us),
+            event,
+            tenant: journal.tenant,
+            actor: Actor {
+                pid: context.actor_pid.clone(),
+                role: context.actor_role.clone(),
+                org: None,
+                auth: context.actor_auth.clone(),
+            },
+            req: context.request_id.clone(),
+            node: journal.node,
+            target,
+            outcome: reason.map_or(LeafOutcome::Ok, LeafOutcome::Refused),
+            data: data.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        });
+        Some(seq)
+    }
+}
+
+/// Runs of `old` that are not also in `new`.
+fn dropped(old: &[PartRow], new: &[PartRow]) -> Vec<StripeRun> {
+    let kept: Vec<_> = new.iter().filter_map(|part| part.blob.stripes()).map(|run| run.first).collect();
+    old.iter().filter_map(|part| part.blob.stripes()).filter(|run| !kept.contains(&run.first)).cloned().collect()
+}
+
+fn object(bucket: BucketId, row: &VersionRow) -> Target {
+    let version = if row.version_id == VersionId::NULL { "null".to_owned() } else { row.version_id.to_string() };
+    Target {
+        bucket: Some(bucket.to_string()),
+        object: Some(hex(&row.key_commitment)),
+        version: Some(version),
+        ..Target::default()
+    }
+}
+
+fn facts(row: &VersionRow) -> Data {
+    vec![
+        ("object_uuid", row.object_uuid.to_string().into()),
+        ("size", row.size_bytes.into()),
+        ("mode", char::from(row.mode).to_string().into()),
+    ]
+}
+
+fn digest_of_parts(parts: &[PartRow]) -> [u8; 32] {
+    let digests: Vec<[u8; 32]> = parts
+        .iter()
+        .map(|part| match &part.blob {
+            BlobRef::Inline(bytes) => blake3::hash(bytes).into(),
+            BlobRef::Stripes(run) => run.blake3,
+        })
+        .collect();
+    if let [only] = digests[..] { only } else { blake3::hash(&digests.concat()).into() }
+}
+
+fn text(digest: &[u8; 32]) -> Json {
+    hex(digest).into()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,55 @@
+//! Buckets: made, and removed when empty.
+
+use super::super::journal::{Event, EventType, bucket_target};
+use super::super::keys;
+use super::super::rows::BucketStats;
+use super::{Effects, Entry, Refusal, SMALL_ROW_BYTES_MAX, StateError, Transition};
+use crate::namespace::rows::BucketRow;
+
+impl Transition<'_> {
+    pub(super) fn create_bucket(&mut self, entry: Entry<'_>, row: &BucketRow) -> Result<Effects, StateError> {
+        let name_key = keys::bucket_name(&row.name);
+        if let Some(taken) = self.rows.row::<BucketRow>(keys::BKT, &name_key)? {
+            return Ok(Effects::refused(Refusal::BucketExists { owner: taken.owner }));
+        }
+        if self.stats(row.id)?.is_some() {
+            return Ok(Effects::refused(Refusal::BucketExists { owner: row.owner.clone() }));
+        }
+        if row.name.is_empty() || row.name.len() + row.owner.len() + row.region.len() > BUCKET_TEXT_BYTES_MAX {
+            return Ok(Effects::refused(Refusal::TooLarge));
+        }
+        let data = [("class".to_owned(), "standard".into())].into();
+        let event = Event { kind: EventType::BucketCreate, target: bucket_target(row.id), refused: None, data };
+        let leaf = self.leaf(entry, event)?;
+        self.rows.put_row(keys::BKT, name_key, row);
+        self.put_stats(row.id, &BucketStats { name: row.name.clone(), versions: 0, bytes: 0, uploads: 0 });
+        self.touched_buckets.push(row.name.clone());
+        Ok(Effects::done(leaf))
+    }
+
+    pub(super) fn delete_bucket(&mut self, entry: Entry<'_>, name: &str) -> Result<Effects, StateError> {
+        let name_key = keys::bucket_name(name);
+        let Some(row) = self.rows.row::<BucketRow>(keys::BKT, &name_key)? else {
+            return Ok(Effects::refused(Refusal::NoSuchBucket));
+        };
+        let stats = self.stats(row.id)?.ok_or(StateError::Inconsistent { what: "a bucket has no counters" })?;
+        if stats.versions != 0 || stats.uploads != 0 {
+            return Ok(Effects::refused(Refusal::BucketNotEmpty));
+        }
+        let event = Event {
+            kind: EventType::BucketDelete,
+            target: bucket_target(row.id),
+            refused: None,
+            data: Default::default(),
+        };
+        let leaf = self.leaf(entry, event)?;
+        self.rows.delete(keys::BKT, name_key);
+        self.rows.delete(keys::BKT, keys::bucket_id(row.id));
+        self.touched_buckets.push(row.name);
+        Ok(Effects::done(leaf))
+    }
+}
+
+/// Name, owner and region of a bucket together; its row stays far below its limit.
+const BUCKET_TEXT_BYTES_MAX: usize = 4 << 10;
+const _: () = assert!(BUCKET_TEXT_BYTES_MAX < SMALL_ROW_BYTES_MAX);

@@ -1,0 +1,304 @@
+//! What each command does to the rows. Deterministic: no clock, no randomness, no configuration.
+//!
+//! All preconditions are evaluated here, on the rows as the batch has left them so far. A refused
+//! command changes nothing but, at most, the journal and the list of runs to free.
+
+mod buckets;
+mod objects;
+mod system;
+mod uploads;
+mod users;
+
+use chartrier_journal::Frontier;
+
+use super::journal::{Event, EventType, append_leaf, build_leaf, object_target};
+use super::keys;
+use super::kv::prefix_end;
+use super::overlay::Overlay;
+use super::rows::{BucketStats, CurrentRow, HealRow, StateHead, StripeOwner};
+use crate::error::StateError;
+use crate::ids::{BucketId, ObjectUuid};
+use crate::namespace::command::{
+    Applied, Command, CommandContext, JournalIdentity, MissingShard, Op, Outcome, Refusal, WriteCondition,
+};
+use crate::namespace::encoding::VERSION_ROW_BYTES_MAX;
+use crate::namespace::rows::{BlobRef, PartRow, StripeRun, VersionRow};
+
+/// Longest object key in bytes.
+pub const KEY_BYTES_MAX: usize = 1024;
+/// Highest part number of an upload.
+pub const PART_NUMBER_MAX: u16 = 10_000;
+/// Longest text in a command's context.
+pub const CONTEXT_TEXT_BYTES_MAX: usize = 256;
+/// Most access keys of one user.
+pub const ACCESS_KEYS_MAX: usize = 64;
+/// Longest row of a bucket, user, part or upload, encoded.
+pub(super) const SMALL_ROW_BYTES_MAX: usize = 512 << 10;
+
+/// A run of commands over one overlay, and what is kept in memory beside the rows.
+pub(crate) struct Transition<'a> {
+    pub(crate) rows: Overlay<'a>,
+    pub(crate) memory: Memory,
+    /// Bucket names whose rows changed: cached copies are stale.
+    pub(crate) touched_buckets: Vec<String>,
+    /// Whether users or access keys changed.
+    pub(crate) touched_users: bool,
+}
+
+/// What the state machine keeps decoded between batches. All of it is also in the rows.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Memory {
+    pub(crate) head: StateHead,
+    pub(crate) journal: Option<JournalIdentity>,
+    pub(crate) frontier: Frontier,
+}
+
+/// What one command has done so far.
+struct Effects {
+    outcome: Outcome,
+    leaf_index: Option<u64>,
+    freed: Vec<StripeRun>,
+}
+
+impl Effects {
+    fn done(leaf_index: Option<u64>) -> Self {
+        Self { outcome: Outcome::Done, leaf_index, freed: Vec::new() }
+    }
+
+    fn refused(refusal: Refusal) -> Self {
+        Self { outcome: Outcome::Refused(refusal), leaf_index: None, freed: Vec::new() }
+    }
+
+    fn with_leaf(self, leaf_index: Option<u64>) -> Self {
+        Self { leaf_index, ..self }
+    }
+
+    fn with_freed(self, freed: Vec<StripeRun>) -> Self {
+        Self { freed, ..self }
+    }
+}
+
+/// One command with its place in the log.
+#[derive(Clone, Copy)]
+struct Entry<'c> {
+    index: u64,
+    context: &'c CommandContext,
+}
+
+/// An object's name.
+#[derive(Clone, Copy)]
+struct Name<'c> {
+    bucket: BucketId,
+    key: &'c str,
+}
+
+impl<'a> Transition<'a> {
+    pub(crate) fn new(rows: Overlay<'a>, memory: Memory) -> Self {
+        Self { rows, memory, touched_buckets: Vec::new(), touched_users: false }
+    }
+
+    /// Applies one command. The caller gives entries in the order of the log.
+    pub(crate) fn apply(&mut self, index: u64, command: &Command) -> Result<Applied, StateError> {
+        let entry = Entry { index, context: &command.context };
+        let effects = self.dispatch(entry, &command.op)?;
+        for run in &effects.freed {
+            self.rows.put_row(keys::DEAD, run.first.as_bytes().to_vec(), run);
+        }
+        Ok(Applied {
+            commit_index: index,
+            leaf_index: effects.leaf_index,
+            outcome: effects.outcome,
+            freed: effects.freed,
+        })
+    }
+
+    fn dispatch(&mut self, entry: Entry<'_>, op: &Op) -> Result<Effects, StateError> {
+        let named = self.memory.journal.is_some() || matches!(op, Op::SetJournal(_) | Op::SetLayout(_));
+        if !named {
+            // Without a name no leaf can be made, and no change goes without its leaf.
+            return Ok(Effects::refused(Refusal::JournalRefused));
+        }
+        if !context_fits(entry.context) {
+            return Ok(Effects::refused(Refusal::TooLarge));
+        }
+        match op {
+            Op::CreateBucket(row) => self.create_bucket(entry, row),
+            Op::DeleteBucket { name } => self.delete_bucket(entry, name),
+            Op::PutVersion { bucket, key, row, condition, missing } => {
+                self.put_version(entry, Name { bucket: *bucket, key }, row, condition, missing)
+            }
+            Op::Rewrap { bucket, key, expected_commit_index, row, condition } => {
+                self.rewrap(entry, Name { bucket: *bucket, key }, *expected_commit_index, row, condition)
+            }
+            Op::DeleteVersion { bucket, key, version_id, condition } => {
+                self.delete_version(entry, Name { bucket: *bucket, key }, *version_id, condition)
+            }
+            Op::RecordRefusal { bucket, key, attempted, reason } => {
+                self.record_refusal(entry, Name { bucket: *bucket, key }, *attempted, reason)
+            }
+            Op::CreateUpload { bucket, key, row } => self.create_upload(Name { bucket: *bucket, key }, row),
+            Op::PutPart { bucket, key, upload, part, missing } => {
+                self.put_part(Name { bucket: *bucket, key }, *upload, part, missing)
+            }
+            Op::CompleteUpload { bucket, key, upload, row, condition } => {
+                self.complete_upload(entry, Name { bucket: *bucket, key }, *upload, row, condition)
+            }
+            Op::AbortUpload { bucket, key, upload } => self.abort_upload(Name { bucket: *bucket, key }, *upload),
+            Op::CreateUser(row) => self.create_user(entry, row),
+            Op::RemoveUser { name } => self.remove_user(entry, name),
+            Op::AddAccessKey { user, key } => self.add_access_key(entry, user, key),
+            Op::RemoveAccessKey { user, access_key_id } => self.remove_access_key(entry, user, access_key_id),
+            Op::SignCheckpoint { size, root, note } => self.sign_checkpoint(*size, root, note),
+            Op::SetLayout(layout) => self.set_layout(layout),
+            Op::SetJournal(identity) => self.set_journal(identity),
+        }
+    }
+
+    fn leaf(&mut self, entry: Entry<'_>, event: Event) -> Result<Option<u64>, StateError> {
+        let identity = self.memory.journal.as_ref().expect("dispatch refuses commands of a nameless journal");
+        let leaf = build_leaf(identity, &self.memory.head, entry.context, event);
+        append_leaf(&mut self.rows, &mut self.memory.head, &mut self.memory.frontier, &leaf).map(Some)
+    }
+
+    /// Leaf of a refused modification of an existing object.
+    fn refusal_leaf(
+        &mut self,
+        entry: Entry<'_>,
+        name: Name<'_>,
+        existing: &CurrentRow,
+        kind: EventType,
+        reason: &str,
+    ) -> Result<Option<u64>, StateError> {
+        let target = object_target(name.bucket, &existing.key_commitment, existing.summary.version_id);
+        let event = Event { kind, target, refused: Some(reason.to_owned()), data: Default::default() };
+        self.leaf(entry, event)
+    }
+
+    fn stats(&self, bucket: BucketId) -> Result<Option<BucketStats>, StateError> {
+        self.rows.row(keys::BKT, &keys::bucket_id(bucket))
+    }
+
+    fn put_stats(&mut self, bucket: BucketId, stats: &BucketStats) {
+        self.rows.put_row(keys::BKT, keys::bucket_id(bucket), stats);
+    }
+
+    fn current(&self, name: Name<'_>) -> Result<Option<CurrentRow>, StateError> {
+        self.rows.row(keys::CUR, &keys::current(name.bucket, name.key))
+    }
+
+    /// Records who owns the runs of these parts, and which of their shards are to be healed.
+    fn own_runs(&mut self, name: Name<'_>, object_uuid: ObjectUuid, parts: &[PartRow], missing: &[MissingShard]) {
+        for run in parts.iter().filter_map(|part| part.blob.stripes()) {
+            let owner = StripeOwner { bucket: name.bucket, key: name.key.to_owned(), object_uuid };
+            self.rows.put_row(keys::STP, run.first.as_bytes().to_vec(), &owner);
+            for shard in missing.iter().filter(|shard| run_holds(run, shard)) {
+                self.rows.put_row(
+                    keys::HEAL,
+                    keys::heal(&shard.stripe, shard.shard_index),
+                    &HealRow { run: run.clone() },
+                );
+                self.memory.head.heal_rows += 1;
+            }
+        }
+    }
+
+    /// Takes the runs of `dying` from their owner, but for those that `kept` holds too.
+    fn release_runs(&mut self, dying: &[PartRow], kept: &[PartRow]) -> Result<Vec<StripeRun>, StateError> {
+        let mut freed = Vec::new();
+        for run in dying.iter().filter_map(|part| part.blob.stripes()) {
+            let stays = kept.iter().filter_map(|part| part.blob.stripes()).any(|other| other.first == run.first);
+            if stays {
+                continue;
+            }
+            self.rows.delete(keys::STP, run.first.as_bytes().to_vec());
+            self.forget_heal(run)?;
+            freed.push(run.clone());
+        }
+        Ok(freed)
+    }
+
+    /// The runs of a refused write, to be freed unless something owns them: a retry of a write that
+    /// succeeded must not take its own bytes away.
+    fn unowned_runs(&self, parts: &[PartRow]) -> Result<Vec<StripeRun>, StateError> {
+        let mut unowned = Vec::new();
+        for run in parts.iter().filter_map(|part| part.blob.stripes()) {
+            if !self.rows.contains(keys::STP, run.first.as_bytes())? {
+                unowned.push(run.clone());
+            }
+        }
+        Ok(unowned)
+    }
+
+    fn forget_heal(&mut self, run: &StripeRun) -> Result<(), StateError> {
+        if self.memory.head.heal_rows == 0 {
+            return Ok(());
+        }
+        let prefix = keys::run_prefix(&run.first);
+        for key in self.rows.collect(keys::HEAL, prefix, prefix_end(prefix).as_deref())?.into_keys() {
+            self.rows.delete(keys::HEAL, key);
+            self.memory.head.heal_rows = self.memory.head.heal_rows.saturating_sub(1);
+        }
+        Ok(())
+    }
+}
+
+/// Whether a condition holds on the current version.
+fn check_condition(condition: &WriteCondition, current: Option<&CurrentRow>) -> Result<(), Refusal> {
+    match (condition, current) {
+        (WriteCondition::None, _) | (WriteCondition::IfAbsent, None) | (WriteCondition::IfPresent, Some(_)) => Ok(()),
+        (WriteCondition::IfAbsent, Some(_)) => Err(Refusal::PreconditionFailed),
+        (WriteCondition::IfMatch(_) | WriteCondition::IfPresent, None) => Err(Refusal::NoSuchKey),
+        (WriteCondition::IfMatch(etag), Some(current)) if *etag == current.summary.etag => Ok(()),
+        (WriteCondition::IfMatch(_), Some(_)) => Err(Refusal::PreconditionFailed),
+    }
+}
+
+/// S3's code for a refusal that a leaf records.
+fn reason(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::PreconditionFailed => "PreconditionFailed",
+        _ => "OperationAborted",
+    }
+}
+
+fn key_fits(key: &str) -> bool {
+    (1..=KEY_BYTES_MAX).contains(&key.len())
+}
+
+fn context_fits(context: &CommandContext) -> bool {
+    [&context.request_id, &context.actor_pid, &context.actor_role, &context.actor_auth]
+        .iter()
+        .all(|text| text.len() <= CONTEXT_TEXT_BYTES_MAX)
+}
+
+/// Whether the row is within its limits, so that neither its encoding nor its leaf can fail.
+fn version_fits(row: &VersionRow) -> bool {
+    let inline: usize = row.parts.iter().map(|part| part_bytes(part)).sum();
+    let numbers_ascend = row.parts.windows(2).all(|pair| pair[0].number < pair[1].number);
+    row.size_bytes <= chartrier_journal::JSON_NUMBER_MAX
+        && (1..=usize::from(PART_NUMBER_MAX)).contains(&row.parts.len())
+        && numbers_ascend
+        && row.sealed_metadata.len() + row.wrap.len() + row.etag.len() + row.owner.len() <= SMALL_ROW_BYTES_MAX
+        && inline <= VERSION_ROW_BYTES_MAX - (1 << 20)
+}
+
+fn part_fits(part: &PartRow) -> bool {
+    (1..=PART_NUMBER_MAX).contains(&part.number) && part_bytes(part) <= SMALL_ROW_BYTES_MAX
+}
+
+/// Upper bound of a part's encoded length.
+fn part_bytes(part: &PartRow) -> usize {
+    let blob = match &part.blob {
+        BlobRef::Inline(bytes) => bytes.len(),
+        BlobRef::Stripes(_) => 96,
+    };
+    128 + blob + part.etag.len() + part.sealed_checksums.len()
+}
+
+fn run_holds(run: &StripeRun, shard: &MissingShard) -> bool {
+    let stripe = &shard.stripe;
+    keys::run_prefix(stripe) == keys::run_prefix(&run.first)
+        && *stripe >= run.first
+        && run.count > 0
+        && *stripe <= run.first.nth(run.count - 1)
+}

@@ -1,0 +1,140 @@
+//! Users and their access keys.
+
+use chartrier_journal::Target;
+
+use super::super::journal::{Event, EventType};
+use super::super::keys;
+use super::super::kv::prefix_end;
+use super::super::overlay::decode_row;
+use super::super::rows::NameRow;
+use super::{ACCESS_KEYS_MAX, Effects, Entry, Refusal, SMALL_ROW_BYTES_MAX, StateError, Transition};
+use crate::namespace::rows::{AccessKeyRow, BucketRow, UserRow};
+
+impl Transition<'_> {
+    pub(super) fn create_user(&mut self, entry: Entry<'_>, row: &UserRow) -> Result<Effects, StateError> {
+        if self.user(&row.name)?.is_some() || self.rows.contains(keys::USR, &keys::user_id(&row.id))? {
+            return Ok(Effects::refused(Refusal::UserExists));
+        }
+        for (at, key) in row.access_keys.iter().enumerate() {
+            let earlier = row.access_keys.iter().take(at).any(|other| other.access_key_id == key.access_key_id);
+            if earlier || self.rows.contains(keys::USR, &keys::access_key(&key.access_key_id))? {
+                return Ok(Effects::refused(Refusal::UserExists));
+            }
+        }
+        if !user_fits(row) {
+            return Ok(Effects::refused(Refusal::TooLarge));
+        }
+        let leaf = self.user_leaf(entry, EventType::UserCreate, row, None)?;
+        self.rows.put_row(keys::USR, keys::user_id(&row.id), &NameRow(row.name.clone()));
+        for key in &row.access_keys {
+            self.rows.put_row(keys::USR, keys::access_key(&key.access_key_id), &NameRow(row.name.clone()));
+        }
+        self.put_user(row);
+        Ok(Effects::done(leaf))
+    }
+
+    pub(super) fn remove_user(&mut self, entry: Entry<'_>, name: &str) -> Result<Effects, StateError> {
+        let Some(row) = self.user(name)? else {
+            return Ok(Effects::refused(Refusal::NoSuchUser));
+        };
+        if row.root || self.owns_buckets(&row.id)? {
+            return Ok(Effects::refused(Refusal::UserInUse));
+        }
+        let leaf = self.user_leaf(entry, EventType::UserRemove, &row, None)?;
+        for key in &row.access_keys {
+            self.rows.delete(keys::USR, keys::access_key(&key.access_key_id));
+        }
+        self.rows.delete(keys::USR, keys::user_id(&row.id));
+        self.rows.delete(keys::USR, keys::user_name(name));
+        self.touched_users = true;
+        Ok(Effects::done(leaf))
+    }
+
+    pub(super) fn add_access_key(
+        &mut self,
+        entry: Entry<'_>,
+        user: &str,
+        key: &AccessKeyRow,
+    ) -> Result<Effects, StateError> {
+        let Some(mut row) = self.user(user)? else {
+            return Ok(Effects::refused(Refusal::NoSuchUser));
+        };
+        if self.rows.contains(keys::USR, &keys::access_key(&key.access_key_id))? {
+            return Ok(Effects::refused(Refusal::UserExists));
+        }
+        row.access_keys.push(key.clone());
+        if !user_fits(&row) {
+            return Ok(Effects::refused(Refusal::TooLarge));
+        }
+        let leaf = self.user_leaf(entry, EventType::UserKeyAdd, &row, Some(&key.access_key_id))?;
+        self.rows.put_row(keys::USR, keys::access_key(&key.access_key_id), &NameRow(row.name.clone()));
+        self.put_user(&row);
+        Ok(Effects::done(leaf))
+    }
+
+    pub(super) fn remove_access_key(
+        &mut self,
+        entry: Entry<'_>,
+        user: &str,
+        access_key_id: &str,
+    ) -> Result<Effects, StateError> {
+        let Some(mut row) = self.user(user)? else {
+            return Ok(Effects::refused(Refusal::NoSuchUser));
+        };
+        let before = row.access_keys.len();
+        row.access_keys.retain(|key| key.access_key_id != access_key_id);
+        if row.access_keys.len() == before {
+            return Ok(Effects::refused(Refusal::NoSuchAccessKey));
+        }
+        if row.root && row.access_keys.is_empty() {
+            // Without its last key nobody could administer the tenant.
+            return Ok(Effects::refused(Refusal::UserInUse));
+        }
+        let leaf = self.user_leaf(entry, EventType::UserKeyRemove, &row, Some(access_key_id))?;
+        self.rows.delete(keys::USR, keys::access_key(access_key_id));
+        self.put_user(&row);
+        Ok(Effects::done(leaf))
+    }
+
+    fn user(&self, name: &str) -> Result<Option<UserRow>, StateError> {
+        self.rows.row(keys::USR, &keys::user_name(name))
+    }
+
+    fn put_user(&mut self, row: &UserRow) {
+        self.rows.put_row(keys::USR, keys::user_name(&row.name), row);
+        self.touched_users = true;
+    }
+
+    fn owns_buckets(&self, owner: &str) -> Result<bool, StateError> {
+        let buckets = self.rows.collect(keys::BKT, keys::BUCKET_NAMES, prefix_end(keys::BUCKET_NAMES).as_deref())?;
+        for bytes in buckets.values() {
+            if decode_row::<BucketRow>(keys::BKT, bytes)?.owner == owner {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The canonical id is drawn at random: it is a pseudonym, and the register that opens it is these rows.
+    fn user_leaf(
+        &mut self,
+        entry: Entry<'_>,
+        kind: EventType,
+        row: &UserRow,
+        access_key_id: Option<&str>,
+    ) -> Result<Option<u64>, StateError> {
+        let target =
+            Target { user: Some(row.id.clone()), access_key: access_key_id.map(str::to_owned), ..Target::default() };
+        self.leaf(entry, Event { kind, target, refused: None, data: Default::default() })
+    }
+}
+
+fn user_fits(row: &UserRow) -> bool {
+    let keys: usize = row.access_keys.iter().map(|key| key.access_key_id.len() + key.sealed_secret.len() + 16).sum();
+    let ids_fit = row.id.len() <= 256 && row.access_keys.iter().all(|key| key.access_key_id.len() <= 256);
+    ids_fit
+        && !row.name.is_empty()
+        && row.name.len() <= 1024
+        && row.access_keys.len() <= ACCESS_KEYS_MAX
+        && row.display_name.len() + row.email.len() + keys <= SMALL_ROW_BYTES_MAX
+}

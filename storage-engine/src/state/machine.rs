@@ -1,0 +1,330 @@
+//! The state machine: entries of the log in, rows on an ordered store out.
+//!
+//! [`StateMachine::apply_batch`] turns a run of entries into one atomic batch that also records the
+//! last entry applied. The store has no log of its own: after a crash it holds the state after some
+//! earlier batch, and the entries after it are applied again, with the same result.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chartrier_journal::{Frontier, Hash, HashReader, JournalError};
+
+use super::apply::{Memory, Transition};
+use super::cache::RowCache;
+use super::journal::StoredHashes;
+use super::keys;
+use super::kv::{Kv, KvBatch, ScanStep};
+use super::overlay::{Overlay, decode_row};
+use super::rocks::{RocksConfig, RocksKv, RocksMemory};
+use super::rows::{HealRow, StateHead};
+use crate::error::StateError;
+use crate::ids::StripeId;
+use crate::namespace::command::{Applied, Command, JournalIdentity, Layout, MissingShard};
+use crate::namespace::encoding::Stored;
+use crate::namespace::rows::{AccessKeyRow, BucketRow, StripeRun, UserRow};
+
+/// Format of the store; a store of a newer one is refused.
+pub const STATE_FORMAT: u32 = 1;
+
+/// How the store of the namespace is sized.
+#[derive(Clone)]
+pub struct StateConfig {
+    /// Block cache and write buffers, shared with nothing else or with the drives' indexes.
+    pub memory: RocksMemory,
+}
+
+impl StateConfig {
+    /// `cache_bytes` for blocks, `buffer_bytes` for writes that are not flushed yet.
+    pub fn new(cache_bytes: usize, buffer_bytes: usize) -> Self {
+        Self { memory: RocksMemory::new(cache_bytes, buffer_bytes) }
+    }
+}
+
+/// The namespace and the journal.
+///
+/// Any number of threads read at once; `apply_batch` takes `core`, so that batches follow one
+/// another. Readers never take `core`.
+pub struct StateMachine {
+    kv: Arc<dyn Kv>,
+    core: Mutex<Core>,
+    /// Copies for readers, set after the batch is in the store.
+    applied: AtomicU64,
+    leaves: AtomicU64,
+    pub(super) buckets: RowCache<BucketRow>,
+    pub(super) access_keys: RowCache<(UserRow, AccessKeyRow)>,
+}
+
+struct Core {
+    applied: u64,
+    memory: Memory,
+}
+
+impl StateMachine {
+    /// Opens the store in `path`, or makes an empty one.
+    ///
+    /// # Errors
+    /// [`StateError::is_corruption`] tells when it must be rebuilt from checkpoint and log.
+    pub fn open(path: &Path, config: &StateConfig) -> Result<Self, StateError> {
+        let kv = RocksKv::open(path, keys::SCHEMA, &RocksConfig::namespace(config.memory.clone()))?;
+        Self::over(kv)
+    }
+
+    /// Opens a store that must exist, as after the copy of a checkpoint.
+    ///
+    /// # Errors
+    /// As [`StateMachine::open`].
+    pub fn open_existing(path: &Path, config: &StateConfig) -> Result<Self, StateError> {
+        let kv = RocksKv::open_existing(path, keys::SCHEMA, &RocksConfig::namespace(config.memory.clone()))?;
+        Self::over(kv)
+    }
+
+    /// Runs over any store, as in simulation.
+    ///
+    /// # Errors
+    /// As [`StateMachine::open`].
+    pub fn over(kv: Arc<dyn Kv>) -> Result<Self, StateError> {
+        check_format(kv.as_ref())?;
+        let applied = read_u64(kv.as_ref(), keys::SYS_APPLIED)?.unwrap_or(0);
+        let memory = {
+            let rows = Overlay::new(kv.as_ref());
+            let head: StateHead = rows.row(keys::SYS, keys::SYS_HEAD)?.unwrap_or_default();
+            let journal = rows.row(keys::SYS, keys::SYS_JOURNAL)?;
+            let frontier = Frontier::load(head.leaves, &StoredHashes(kv.as_ref()))?;
+            Memory { head, journal, frontier }
+        };
+        Ok(Self {
+            applied: AtomicU64::new(applied),
+            leaves: AtomicU64::new(memory.head.leaves),
+            core: Mutex::new(Core { applied, memory }),
+            kv,
+            buckets: RowCache::new(),
+            access_keys: RowCache::new(),
+        })
+    }
+
+    /// The last entry applied; 0 before the first.
+    pub fn applied_index(&self) -> u64 {
+        self.applied.load(Ordering::Acquire)
+    }
+
+    /// Applies entries in order, each seeing the ones before, and makes all visible in one batch.
+    ///
+    /// Indexes must grow and be past [`StateMachine::applied_index`].
+    ///
+    /// # Errors
+    /// Nothing of the batch is visible then. The caller stops: the log holds entries that the state
+    /// has not followed, and only a new start brings them together.
+    pub fn apply_batch(&self, entries: &[(u64, Command)]) -> Result<Vec<Applied>, StateError> {
+        let mut core = self.core();
+        let mut transition = Transition::new(Overlay::new(self.kv.as_ref()), core.memory.clone());
+        let mut applied = core.applied;
+        let mut results = Vec::with_capacity(entries.len());
+        for (index, command) in entries {
+            if *index <= applied {
+                return Err(StateError::OutOfOrder { index: *index, applied });
+            }
+            results.push(transition.apply(*index, command)?);
+            applied = *index;
+        }
+        if entries.is_empty() {
+            return Ok(results);
+        }
+        let Transition { mut rows, memory, touched_buckets, touched_users } = transition;
+        rows.put(keys::SYS, keys::SYS_APPLIED.to_vec(), applied.to_be_bytes().to_vec());
+        if memory.head != core.memory.head {
+            rows.put_row(keys::SYS, keys::SYS_HEAD.to_vec(), &memory.head);
+        }
+        self.kv.write_batch(rows.into_batch())?;
+
+        self.leaves.store(memory.head.leaves, Ordering::Release);
+        core.memory = memory;
+        core.applied = applied;
+        self.applied.store(applied, Ordering::Release);
+        if !touched_buckets.is_empty() {
+            self.buckets.forget_all();
+        }
+        if touched_users {
+            self.access_keys.forget_all();
+        }
+        Ok(results)
+    }
+
+    /// Makes what was applied durable in the store itself.
+    pub fn flush(&self) -> Result<(), StateError> {
+        Ok(self.kv.flush()?)
+    }
+
+    /// Writes an openable copy of the store into `dir`, which must not exist, without stopping writes.
+    ///
+    /// Answers an entry that the copy surely holds; it may hold later ones, as its own
+    /// [`StateMachine::applied_index`] tells once it is opened.
+    pub fn checkpoint_to(&self, dir: &Path) -> Result<u64, StateError> {
+        let applied = self.applied_index();
+        self.kv.checkpoint_to(dir)?;
+        Ok(applied)
+    }
+
+    /// Bytes of memory that the store's caches and buffers hold.
+    pub fn memory_bytes(&self) -> u64 {
+        self.kv.memory_bytes()
+    }
+
+    /// Runs that lost their owner and that the drives may still hold, in order, after `after`.
+    pub fn dead_runs(&self, after: Option<StripeId>, limit: usize) -> Result<Vec<StripeRun>, StateError> {
+        let from = after.map(|stripe| [stripe.as_bytes(), &[0][..]].concat()).unwrap_or_default();
+        let mut runs = Vec::new();
+        self.scan_rows(keys::DEAD, &from, limit, |_, run| runs.push(run))?;
+        Ok(runs)
+    }
+
+    /// Forgets dead runs that the drives have durably freed. Not an entry: a replay brings the rows
+    /// back and the drives free again, which changes nothing.
+    pub fn forget_dead(&self, runs: &[StripeId]) -> Result<(), StateError> {
+        let mut batch = KvBatch::new();
+        for run in runs {
+            batch.delete(keys::DEAD, run.as_bytes().to_vec());
+        }
+        Ok(self.kv.write_batch(batch)?)
+    }
+
+    /// Shards to be healed, with the run of each, at most `limit`.
+    pub fn heal_queue(&self, limit: usize) -> Result<Vec<(MissingShard, StripeRun)>, StateError> {
+        let mut queue = Vec::new();
+        self.scan_rows(keys::HEAL, &[], limit, |key, row: HealRow| {
+            if let (Some(Ok(stripe)), Some(&shard_index)) = (key.get(..16).map(<[u8; 16]>::try_from), key.get(16)) {
+                queue.push((MissingShard { stripe: StripeId::from_bytes(stripe), shard_index }, row.run));
+            }
+        })?;
+        Ok(queue)
+    }
+
+    /// Shards that wait to be healed.
+    pub fn heal_queue_len(&self) -> u64 {
+        self.core().memory.head.heal_rows
+    }
+
+    /// Whether a run of stripes has an owner. Answers an error, never "no", when it cannot tell.
+    pub fn run_is_owned(&self, first: StripeId) -> Result<bool, StateError> {
+        Ok(self.kv.get(keys::STP, first.as_bytes())?.is_some())
+    }
+
+    /// The name of the journal, once it has one.
+    pub fn journal_identity(&self) -> Option<JournalIdentity> {
+        self.core().memory.journal.clone()
+    }
+
+    /// Size and root of the tree as it is now, and the size of the last signed one if there is one.
+    pub fn journal_head(&self) -> (u64, Hash, Option<u64>) {
+        let core = self.core();
+        let frontier = &core.memory.frontier;
+        (frontier.size(), frontier.root(), core.memory.head.signed.map(|(size, _)| size))
+    }
+
+    /// Stored hashes of the journal's tree.
+    pub fn journal_hashes(&self) -> impl HashReader + '_ {
+        MachineHashes(self)
+    }
+
+    /// A layout by version; stripes name the one that placed them.
+    pub fn layout_version(&self, version: u32) -> Result<Option<Layout>, StateError> {
+        self.row(keys::SYS, &keys::layout(version))
+    }
+
+    /// All layouts, by version.
+    pub fn layouts(&self) -> Result<BTreeMap<u32, Layout>, StateError> {
+        let mut layouts = BTreeMap::new();
+        let newest = self.newest_layout_version();
+        for version in 1..=newest {
+            if let Some(layout) = self.layout_version(version)? {
+                layouts.insert(version, layout);
+            }
+        }
+        Ok(layouts)
+    }
+
+    pub(super) fn newest_layout_version(&self) -> u32 {
+        self.core().memory.head.layout_version
+    }
+
+    pub(super) fn kv(&self) -> &dyn Kv {
+        self.kv.as_ref()
+    }
+
+    pub(super) fn leaf_count(&self) -> u64 {
+        self.leaves.load(Ordering::Acquire)
+    }
+
+    pub(super) fn row<T: Stored>(&self, family: super::kv::Family, key: &[u8]) -> Result<Option<T>, StateError> {
+        self.kv.get(family, key)?.map(|bytes| decode_row(family, &bytes)).transpose()
+    }
+
+    /// Decodes up to `limit` rows from `from` on.
+    fn scan_rows<T: Stored>(
+        &self,
+        family: super::kv::Family,
+        from: &[u8],
+        limit: usize,
+        mut take: impl FnMut(&[u8], T),
+    ) -> Result<(), StateError> {
+        let mut failed = None;
+        let mut left = limit;
+        self.kv.scan(family, from, None, &mut |key, value| {
+            if left == 0 {
+                return ScanStep::Stop;
+            }
+            left -= 1;
+            match decode_row(family, value) {
+                Ok(row) => take(key, row),
+                Err(error) => {
+                    failed = Some(error);
+                    return ScanStep::Stop;
+                }
+            }
+            ScanStep::Next
+        })?;
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn core(&self) -> MutexGuard<'_, Core> {
+        // A panic under the lock leaves `core` as it was before the batch: it is set last.
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct MachineHashes<'a>(&'a StateMachine);
+
+impl HashReader for MachineHashes<'_> {
+    fn read(&self, indexes: &[u64]) -> Result<Vec<Hash>, JournalError> {
+        StoredHashes(self.0.kv()).read(indexes)
+    }
+}
+
+fn check_format(kv: &dyn Kv) -> Result<(), StateError> {
+    match kv.get(keys::SYS, keys::SYS_FORMAT)? {
+        None => {
+            let mut batch = KvBatch::new();
+            batch.put(keys::SYS, keys::SYS_FORMAT, STATE_FORMAT.to_be_bytes());
+            Ok(kv.write_batch(batch)?)
+        }
+        Some(bytes) => {
+            let found = bytes
+                .try_into()
+                .map(u32::from_be_bytes)
+                .map_err(|_| StateError::Inconsistent { what: "the format of the store is not a number" })?;
+            if found > STATE_FORMAT {
+                return Err(StateError::NewerFormat { found, known: STATE_FORMAT });
+            }
+            Ok(())
+        }
+    }
+}
+
+fn read_u64(kv: &dyn Kv, key: &[u8]) -> Result<Option<u64>, StateError> {
+    let Some(bytes) = kv.get(keys::SYS, key)? else {
+        return Ok(None);
+    };
+    let bytes = bytes.try_into().map_err(|_| StateError::Inconsistent { what: "a counter is not 8 bytes" })?;
+    Ok(Some(u64::from_be_bytes(bytes)))
+}

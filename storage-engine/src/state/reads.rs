@@ -1,0 +1,182 @@
+//! Reads of the namespace: point look-ups and short scans on the store.
+
+use std::sync::Arc;
+
+use super::keys;
+use super::kv::{Family, ScanStep, prefix_end};
+use super::list;
+use super::machine::StateMachine;
+use super::overlay::decode_row;
+use super::rows::{BucketStats, CurrentRow, NameRow};
+use crate::error::StateError;
+use crate::ids::{BucketId, UploadId, VersionId};
+use crate::meta::MetaReads;
+use crate::namespace::command::Layout;
+use crate::namespace::encoding::Stored;
+use crate::namespace::query::{BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery};
+use crate::namespace::rows::{AccessKeyRow, BucketRow, PartRow, UploadRow, UserRow, VersionRow};
+
+impl StateMachine {
+    /// All rows of a family whose keys start with `prefix`.
+    fn rows_with_prefix<T: Stored>(&self, family: Family, prefix: &[u8]) -> Result<Vec<T>, StateError> {
+        let mut rows = Vec::new();
+        let mut failed = None;
+        self.kv().scan(family, prefix, prefix_end(prefix).as_deref(), &mut |_, value| {
+            match decode_row(family, value) {
+                Ok(row) => rows.push(row),
+                Err(error) => {
+                    failed = Some(error);
+                    return ScanStep::Stop;
+                }
+            }
+            ScanStep::Next
+        })?;
+        failed.map_or(Ok(rows), Err)
+    }
+}
+
+impl MetaReads for StateMachine {
+    fn bucket(&self, name: &str) -> Result<Option<BucketRow>, StateError> {
+        let began = match self.buckets.get(name) {
+            Ok(row) => return Ok(Some((*row).clone())),
+            Err(began) => began,
+        };
+        let row: Option<BucketRow> = self.row(keys::BKT, &keys::bucket_name(name))?;
+        if let Some(row) = &row {
+            self.buckets.keep(began, name, Arc::new(row.clone()));
+        }
+        Ok(row)
+    }
+
+    fn buckets(&self) -> Result<Vec<BucketRow>, StateError> {
+        self.rows_with_prefix(keys::BKT, keys::BUCKET_NAMES)
+    }
+
+    fn bucket_usage(&self, name: &str) -> Result<Option<BucketUsage>, StateError> {
+        let Some(bucket) = self.bucket(name)? else {
+            return Ok(None);
+        };
+        let stats: Option<BucketStats> = self.row(keys::BKT, &keys::bucket_id(bucket.id))?;
+        Ok(stats.map(|stats| BucketUsage {
+            bucket,
+            versions: stats.versions,
+            bytes: stats.bytes,
+            uploads: stats.uploads,
+        }))
+    }
+
+    fn current(&self, bucket: BucketId, key: &str) -> Result<Option<VersionRow>, StateError> {
+        // Two look-ups on a moving store: if the version named by `cur` is gone, `cur` has changed.
+        // Each round needs another removal of the current version in between.
+        for _ in 0..CURRENT_ROUNDS_MAX {
+            let Some(current) = self.row::<CurrentRow>(keys::CUR, &keys::current(bucket, key))? else {
+                return Ok(None);
+            };
+            if let Some(row) = self.version(bucket, key, current.summary.version_id)? {
+                return Ok(Some(row));
+            }
+        }
+        Err(StateError::Inconsistent { what: "a current object has no version row" })
+    }
+
+    fn version(&self, bucket: BucketId, key: &str, version: VersionId) -> Result<Option<VersionRow>, StateError> {
+        self.row(keys::VER, &keys::version(bucket, key, version))
+    }
+
+    fn list_objects(&self, query: &ListQuery) -> Result<ListPage, StateError> {
+        list::list_objects(self.kv(), query)
+    }
+
+    fn upload(&self, bucket: BucketId, key: &str, upload: UploadId) -> Result<Option<UploadRow>, StateError> {
+        self.row(keys::UPL, &keys::upload(bucket, key, upload))
+    }
+
+    fn parts(
+        &self,
+        bucket: BucketId,
+        key: &str,
+        upload: UploadId,
+        after: u16,
+        limit: usize,
+    ) -> Result<(Vec<PartRow>, bool), StateError> {
+        let whole = keys::upload(bucket, key, upload);
+        let Some(first) = after.checked_add(1) else {
+            return Ok((Vec::new(), false));
+        };
+        let from = keys::part(bucket, key, upload, first);
+        let mut parts = Vec::new();
+        let mut more = false;
+        let mut failed = None;
+        self.kv().scan(keys::PRT, &from, prefix_end(&whole).as_deref(), &mut |_, value| {
+            if parts.len() == limit {
+                more = true;
+                return ScanStep::Stop;
+            }
+            match decode_row(keys::PRT, value) {
+                Ok(row) => parts.push(row),
+                Err(error) => {
+                    failed = Some(error);
+                    return ScanStep::Stop;
+                }
+            }
+            ScanStep::Next
+        })?;
+        failed.map_or(Ok((parts, more)), Err)
+    }
+
+    fn list_uploads(&self, query: &UploadQuery) -> Result<UploadPage, StateError> {
+        list::list_uploads(self.kv(), query)
+    }
+
+    fn users(&self) -> Result<Vec<UserRow>, StateError> {
+        self.rows_with_prefix(keys::USR, keys::USER_NAMES)
+    }
+
+    fn user(&self, name: &str) -> Result<Option<UserRow>, StateError> {
+        self.row(keys::USR, &keys::user_name(name))
+    }
+
+    fn user_by_access_key(&self, access_key_id: &str) -> Result<Option<(UserRow, AccessKeyRow)>, StateError> {
+        let began = match self.access_keys.get(access_key_id) {
+            Ok(found) => return Ok(Some((*found).clone())),
+            Err(began) => began,
+        };
+        let Some(NameRow(name)) = self.row(keys::USR, &keys::access_key(access_key_id))? else {
+            return Ok(None);
+        };
+        // The user may go between the two look-ups: then the key is gone too.
+        let Some(user) = self.user(&name)? else {
+            return Ok(None);
+        };
+        let key = user.access_keys.iter().find(|key| key.access_key_id == access_key_id).cloned();
+        let found = key.map(|key| (user, key));
+        if let Some(found) = &found {
+            self.access_keys.keep(began, access_key_id, Arc::new(found.clone()));
+        }
+        Ok(found)
+    }
+
+    fn layout(&self) -> Result<Option<Layout>, StateError> {
+        self.layout_version(self.newest_layout_version())
+    }
+
+    fn journal_size(&self) -> u64 {
+        self.leaf_count()
+    }
+
+    fn leaf(&self, index: u64) -> Result<Option<Vec<u8>>, StateError> {
+        Ok(self.kv().get(keys::JRN, &index.to_be_bytes())?)
+    }
+
+    fn latest_checkpoint(&self) -> Result<Option<String>, StateError> {
+        let Some(bytes) = self.kv().get(keys::SYS, keys::SYS_CHECKPOINT)? else {
+            return Ok(None);
+        };
+        let note = String::from_utf8(bytes)
+            .map_err(|_| StateError::Inconsistent { what: "the signed checkpoint is not text" })?;
+        Ok(Some(note))
+    }
+}
+
+/// How often `current` looks again when the version it was told of is gone.
+const CURRENT_ROUNDS_MAX: usize = 100;

@@ -1,0 +1,90 @@
+//! Rows that only the state machine reads: heads, counters, and the short form of a version.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{BucketId, ObjectUuid};
+use crate::namespace::encoding::Stored;
+use crate::namespace::rows::{ObjectSummary, StripeRun, VersionRow};
+
+/// Where the journal and the heal queue stand.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct StateHead {
+    /// Leaves in the `cycle` log.
+    pub(crate) leaves: u64,
+    /// Time of the last leaf: the next is never earlier.
+    pub(crate) last_time_us: u64,
+    /// Size and root of the last signed checkpoint.
+    pub(crate) signed: Option<(u64, [u8; 32])>,
+    /// Rows in `heal`, so that freeing looks there only when there is something.
+    pub(crate) heal_rows: u64,
+    /// The newest layout; 0 before the first.
+    pub(crate) layout_version: u32,
+}
+
+/// Counters of a bucket, by its id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct BucketStats {
+    /// Its name.
+    pub(crate) name: String,
+    /// Versions in it.
+    pub(crate) versions: u64,
+    /// Their plaintext bytes.
+    pub(crate) bytes: u64,
+    /// Uploads in progress.
+    pub(crate) uploads: u64,
+}
+
+/// The current version of an object, without its parts: what conditions and listings need.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CurrentRow {
+    /// As in the version row.
+    pub(crate) commit_index: u64,
+    /// As in the version row.
+    pub(crate) key_commitment: [u8; 32],
+    /// Versions that the key has, this one included.
+    pub(crate) versions: u32,
+    /// What listings show.
+    pub(crate) summary: ObjectSummary,
+}
+
+impl CurrentRow {
+    pub(crate) fn of(row: &VersionRow, versions: u32) -> Self {
+        Self { commit_index: row.commit_index, key_commitment: row.key_commitment, versions, summary: row.summary() }
+    }
+}
+
+/// Who owns a run of stripes. The same before and after Complete.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StripeOwner {
+    pub(crate) bucket: BucketId,
+    pub(crate) key: String,
+    pub(crate) object_uuid: ObjectUuid,
+}
+
+/// A shard to be healed: the run that its stripe belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct HealRow {
+    pub(crate) run: StripeRun,
+}
+
+/// A user's name, where it is found by another of its marks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct NameRow(pub(crate) String);
+
+macro_rules! stored {
+    ($($type:ty, $name:literal;)*) => {
+        $(impl Stored for $type {
+            const NAME: &'static str = $name;
+            const LEN_MAX: usize = 16 << 10;
+        })*
+    };
+}
+
+stored! {
+    StateHead, "state head";
+    BucketStats, "bucket counters";
+    CurrentRow, "current row";
+    StripeOwner, "stripe owner";
+    HealRow, "heal row";
+    NameRow, "name row";
+}
