@@ -72,6 +72,7 @@ pub enum Clear {
 }
 
 /// Talks to one admin endpoint with one token.
+#[derive(Clone)]
 pub struct AdminClient {
     authority: String,
     token: AdminToken,

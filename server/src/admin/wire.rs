@@ -142,6 +142,4 @@ pub struct JournalExport {
     pub origin: String,
     /// Leaves exported.
     pub leaves: u64,
-    /// Files written.
-    pub files: u64,
 }

@@ -262,7 +262,7 @@ operations! {
     PUT Object Has("renameObject") => RenameObject "s3:RenameObject" missing;
     PUT Object Has("retention") => PutObjectRetention "s3:PutObjectRetention" missing;
     PUT Object Has("tagging") => PutObjectTagging "s3:PutObjectTagging" missing;
-    PUT Object HasBothAndHeader("partNumber", "uploadId", "x-amz-copy-source") => UploadPartCopy "s3:PutObject" missing;
+    PUT Object HasBothAndHeader("partNumber", "uploadId", "x-amz-copy-source") => UploadPartCopy "s3:PutObject" upload_part_copy;
     PUT Object HasBoth("partNumber", "uploadId") => UploadPart "s3:PutObject" upload_part;
     PUT Object Header("x-amz-copy-source") => CopyObject "s3:PutObject" missing;
     PUT Object Otherwise => PutObject "s3:PutObject" missing;

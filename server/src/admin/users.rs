@@ -1,0 +1,174 @@
+//! Users and their access keys.
+
+use chartrier_storage::namespace::command::{Op, Outcome, Refusal};
+use chartrier_storage::namespace::rows::UserRow;
+
+use super::answer::{AdminError, AdminResponse, json};
+use super::service::propose;
+use super::wire;
+use crate::app::App;
+use crate::identity::access_key::NewAccessKey;
+
+/// The most access keys of one user: enough for a rotation of several machines at a time.
+pub const ACCESS_KEYS_OF_USER_MAX: usize = 20;
+
+const NAME_LEN_MAX: usize = 64;
+const DISPLAY_NAME_LEN_MAX: usize = 256;
+/// RFC 5321's longest address.
+const EMAIL_LEN_MAX: usize = 254;
+
+/// `GET /users`.
+///
+/// # Errors
+/// The engine's.
+pub fn list(app: &App) -> Result<AdminResponse, AdminError> {
+    let users = app.engine.users()?.iter().map(to_wire).collect();
+    Ok(json(&wire::Users { users }))
+}
+
+/// `POST /users`: adds a user with a first access key. Durable, and able to sign, when it answers.
+///
+/// # Errors
+/// `InvalidArgument`, `UserExists`.
+pub async fn add(app: &App, asked: wire::NewUser) -> Result<AdminResponse, AdminError> {
+    check_name(&asked.name)?;
+    let display_name = asked.display_name.unwrap_or_else(|| asked.name.clone());
+    check_text("display name", &display_name, DISPLAY_NAME_LEN_MAX)?;
+    let email = asked.email.unwrap_or_default();
+    check_text("e-mail address", &email, EMAIL_LEN_MAX)?;
+
+    let env = app.env();
+    let key = NewAccessKey::generate(&env);
+    let row = UserRow {
+        id: hex::encode(app.random_bytes::<32>()),
+        name: asked.name,
+        display_name,
+        email,
+        root: false,
+        created_us: app.now_us(),
+        access_keys: vec![key.seal(&app.operator_key, &env)],
+    };
+    change(app, Op::CreateUser(row.clone())).await?;
+    Ok(json(&wire::CreatedUser {
+        name: row.name,
+        user_id: row.id,
+        display_name: row.display_name,
+        email: row.email,
+        access_key_id: key.access_key_id,
+        secret_access_key: key.secret.to_string(),
+    }))
+}
+
+/// `DELETE /users/{name}`.
+///
+/// # Errors
+/// `NoSuchUser`, `UserInUse` for root and for a user who owns buckets.
+pub async fn remove(app: &App, name: &str) -> Result<AdminResponse, AdminError> {
+    change(app, Op::RemoveUser { name: name.to_owned() }).await?;
+    Ok(json(&wire::Removed { removed: name.to_owned() }))
+}
+
+/// `POST /users/{name}/keys`.
+///
+/// # Errors
+/// `NoSuchUser`, `TooManyKeys`.
+pub async fn add_key(app: &App, name: &str) -> Result<AdminResponse, AdminError> {
+    let user = app.engine.user(name)?.ok_or_else(|| refused(Refusal::NoSuchUser))?;
+    if user.access_keys.len() >= ACCESS_KEYS_OF_USER_MAX {
+        return Err(AdminError::conflict(
+            "TooManyKeys",
+            format!("The user has {ACCESS_KEYS_OF_USER_MAX} access keys already; remove one first."),
+        ));
+    }
+    let env = app.env();
+    let key = NewAccessKey::generate(&env);
+    let op = Op::AddAccessKey { user: name.to_owned(), key: key.seal(&app.operator_key, &env) };
+    change(app, op).await?;
+    Ok(json(&wire::CreatedKey {
+        name: name.to_owned(),
+        access_key_id: key.access_key_id,
+        secret_access_key: key.secret.to_string(),
+    }))
+}
+
+/// `DELETE /users/{name}/keys/{id}`: requests signed with it are refused from now on.
+///
+/// # Errors
+/// `NoSuchUser`, `NoSuchAccessKey`.
+pub async fn remove_key(app: &App, name: &str, id: &str) -> Result<AdminResponse, AdminError> {
+    change(app, Op::RemoveAccessKey { user: name.to_owned(), access_key_id: id.to_owned() }).await?;
+    Ok(json(&wire::Removed { removed: id.to_owned() }))
+}
+
+/// Makes a change of users durable and known to the next request.
+async fn change(app: &App, op: Op) -> Result<(), AdminError> {
+    match propose(app, op).await?.outcome {
+        Outcome::Refused(refusal) => Err(refused(refusal)),
+        Outcome::Done | Outcome::Deleted { .. } => Ok(app.reload_identities()?),
+    }
+}
+
+fn refused(refusal: Refusal) -> AdminError {
+    match refusal {
+        Refusal::NoSuchUser => AdminError::not_found("NoSuchUser", "There is no user of that name."),
+        Refusal::NoSuchAccessKey => {
+            AdminError::not_found("NoSuchAccessKey", "The user has no access key of that id.")
+        }
+        Refusal::UserExists => AdminError::conflict("UserExists", "There is a user of that name already."),
+        Refusal::UserInUse => AdminError::conflict(
+            "UserInUse",
+            "The user is root or owns buckets: remove the buckets first; root cannot be removed.",
+        ),
+        other => AdminError::internal(format!("a change of users was refused with {other:?}")),
+    }
+}
+
+fn to_wire(row: &UserRow) -> wire::User {
+    wire::User {
+        name: row.name.clone(),
+        user_id: row.id.clone(),
+        display_name: row.display_name.clone(),
+        email: row.email.clone(),
+        root: row.root,
+        created: chartrier_journal::format_time(row.created_us).unwrap_or_default(),
+        access_key_ids: row.access_keys.iter().map(|key| key.access_key_id.clone()).collect(),
+    }
+}
+
+/// IAM's rule for user names, so that later policies can name every user.
+fn check_name(name: &str) -> Result<(), AdminError> {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || b"+=,.@_-".contains(&byte);
+    if (1..=NAME_LEN_MAX).contains(&name.len()) && name.bytes().all(good) && name != "." && name != ".." {
+        return Ok(());
+    }
+    Err(AdminError::invalid(format!("A user name is 1 to {NAME_LEN_MAX} letters, digits and +=,.@_-")))
+}
+
+fn check_text(what: &str, text: &str, len_max: usize) -> Result<(), AdminError> {
+    if text.len() <= len_max && !text.chars().any(char::is_control) {
+        return Ok(());
+    }
+    Err(AdminError::invalid(format!("The {what} is over {len_max} bytes or has a control character.")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_that_a_policy_can_carry() {
+        for good in ["alice", "a", "Jean-Luc.Picard@sgdn+x=1,2_3", &"n".repeat(64)] {
+            assert!(check_name(good).is_ok(), "{good}");
+        }
+        for bad in ["", "a b", "a/b", "..", "\u{e9}", "a\n", &"n".repeat(65)] {
+            assert!(check_name(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn free_text_has_no_control_character() {
+        assert!(check_text("x", "Archives d\u{e9}partementales", 256).is_ok());
+        assert!(check_text("x", "a\u{7}b", 256).is_err());
+        assert!(check_text("x", &"a".repeat(257), 256).is_err());
+    }
+}
