@@ -2,10 +2,14 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod budget;
+pub mod codec;
+pub mod drive;
 pub mod env;
 pub mod error;
 pub mod ids;
 pub mod io;
 pub mod meta;
 pub mod namespace;
+pub mod segment;
 pub mod state;

@@ -1,0 +1,368 @@
+//! The thread that writes records: in order, at once, one index batch for all that waited.
+//!
+//! Invariant: before the appender leaves a segment it queues a sync or a seal of it. The syncer
+//! serves its queue in order, so a sync that answers well covers every segment left before it.
+
+use std::io::IoSlice;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use tokio::sync::oneshot;
+
+use super::error::DriveError;
+use super::health::Health;
+use super::index::IndexBatch;
+use super::metrics::DataMetrics;
+use super::segments::{Segment, segment_name};
+use super::syncer::{SealJob, SyncJob, SyncReply};
+use super::{DriveCore, Durability, SEGMENT_BYTES_MIN};
+use crate::ids::SegmentId;
+use crate::io::{DriveFile, Fill, is_full};
+use crate::segment::BLOCK_BYTES;
+use crate::segment::footer::DirectoryEntry;
+use crate::segment::header::SegmentHeader;
+use crate::segment::location::ShardKey;
+use crate::segment::record::{RECORD_HEADER_BYTES, RecordPlace, encode_record_head, record_extent};
+use crate::segment::stripe::EncodedStripe;
+
+/// Jobs taken from the queue at once.
+const BATCH_JOBS_MAX: usize = 256;
+/// After this many bytes the writers are answered, though more wait.
+const BATCH_BYTES_MAX: u64 = 4 << 20;
+/// Bytes that may wait in the page cache for a sync: the disk starts early on a long blob.
+const UNSYNCED_BYTES_MAX: u64 = 16 << 20;
+/// Keys of one index batch when a long run is freed.
+const FREE_BATCH_MAX: usize = 1024;
+static ZEROS: [u8; BLOCK_BYTES as usize] = [0; BLOCK_BYTES as usize];
+
+type AppendReply = oneshot::Sender<Result<Arc<Segment>, DriveError>>;
+
+pub(super) enum Job {
+    Append(AppendJob),
+    Sync(oneshot::Sender<Result<(), DriveError>>),
+    Free(Vec<ShardKey>),
+    Close(oneshot::Sender<Result<(), DriveError>>),
+}
+
+pub(super) struct AppendJob {
+    pub(super) stripe: Arc<EncodedStripe>,
+    pub(super) shard: u8,
+    pub(super) durability: Durability,
+    pub(super) reply: AppendReply,
+}
+
+impl Job {
+    /// Answers a job that will not be done. Whoever waits may be gone: that is no error.
+    pub(super) fn refuse(self, health: &Health) {
+        match self {
+            Self::Append(job) => drop(job.reply.send(Err(health.offline()))),
+            Self::Sync(reply) | Self::Close(reply) => drop(reply.send(Err(health.offline()))),
+            Self::Free(_) => {}
+        }
+    }
+}
+
+/// Serves the queue until it is closed.
+pub(super) fn run(core: &Arc<DriveCore>) {
+    let mut appender = Appender { core: core.clone(), open: None, pending: Pending::default(), spare: None };
+    appender.prepare_spare();
+    loop {
+        let jobs = core.jobs.pop_batch(BATCH_JOBS_MAX);
+        if jobs.is_empty() {
+            break;
+        }
+        DataMetrics::add(&core.metrics.batches, 1);
+        jobs.into_iter().for_each(|job| appender.job(job));
+        appender.flush();
+    }
+    appender.drop_spare();
+    core.syncs.close();
+}
+
+struct Appender {
+    core: Arc<DriveCore>,
+    open: Option<OpenSegment>,
+    pending: Pending,
+    /// The next segment's file, being made by a thread of its own.
+    spare: Option<Receiver<Option<(SegmentId, Arc<dyn DriveFile>)>>>,
+}
+
+struct OpenSegment {
+    segment: Arc<Segment>,
+    reserved_bytes: u64,
+    cursor: u64,
+    directory: Vec<DirectoryEntry>,
+    headers: blake3::Hasher,
+}
+
+/// Records that are written but not yet in the index nor answered.
+#[derive(Default)]
+struct Pending {
+    index: IndexBatch,
+    replies: Vec<(Durability, Arc<Segment>, AppendReply)>,
+    bytes: u64,
+}
+
+impl Appender {
+    fn job(&mut self, job: Job) {
+        match job {
+            Job::Append(job) => self.append(job),
+            Job::Sync(reply) => {
+                self.flush();
+                self.queue_sync(SyncReply::Sync(reply));
+            }
+            Job::Free(shards) => {
+                self.flush();
+                self.free(&shards);
+            }
+            Job::Close(reply) => {
+                self.flush();
+                self.leave_segment();
+                self.drop_spare();
+                if let Err(job) = self.core.syncs.push(SyncJob::Close(reply)) {
+                    job.refuse(&self.core.health);
+                }
+            }
+        }
+    }
+
+    fn append(&mut self, job: AppendJob) {
+        match self.write_record(&job.stripe, job.shard) {
+            Ok(segment) => self.pending.replies.push((job.durability, segment, job.reply)),
+            Err(error) => drop(job.reply.send(Err(error))),
+        }
+        if self.pending.bytes >= BATCH_BYTES_MAX {
+            self.flush();
+        }
+    }
+
+    /// Writes one record; after a failed write once more, in another segment.
+    fn write_record(&mut self, stripe: &EncodedStripe, shard: u8) -> Result<Arc<Segment>, DriveError> {
+        let mut last = DriveError::Busy;
+        for _ in 0..2 {
+            if !self.core.health.state().writes() {
+                return Err(self.core.health.offline());
+            }
+            let (_, record_bytes) = record_extent(stripe.shape.rows(), stripe.shape.column_bytes());
+            self.require_room(record_bytes as u64)?;
+            match self.write_to_open(stripe, shard) {
+                Ok(segment) => return Ok(segment),
+                Err(error) => {
+                    self.freeze();
+                    if is_full(&error) {
+                        return Err(DriveError::Full);
+                    }
+                    self.core.note_write_error("write of a record", &error);
+                    last = DriveError::from_io("write of a record", error);
+                }
+            }
+        }
+        Err(last)
+    }
+
+    fn write_to_open(&mut self, stripe: &EncodedStripe, shard: u8) -> std::io::Result<Arc<Segment>> {
+        let open = self.open.as_mut().expect("require_room opened one");
+        let core = &self.core;
+        let place =
+            RecordPlace { cluster: core.cluster, drive: core.id, segment: open.segment.id, offset: open.cursor };
+        let (head, location) = encode_record_head(stripe, shard, &place);
+        let used = head.len() as u64 + location.data_bytes();
+        let padding = u64::from(location.record_bytes) - used;
+        let mut slices = Vec::with_capacity(2 + location.crcs.len());
+        slices.push(IoSlice::new(&head));
+        slices.extend(stripe.column(usize::from(shard)).map(IoSlice::new));
+        slices.push(IoSlice::new(&ZEROS[..padding as usize]));
+        open.segment.file.write_at(open.cursor, &slices)?;
+
+        let key = ShardKey { stripe: stripe.id, shard };
+        let record_bytes = u64::from(location.record_bytes);
+        open.cursor += record_bytes;
+        open.headers.update(&head[..RECORD_HEADER_BYTES + 8 * location.crcs.len()]);
+        self.pending.index.put_shard(&key, &location);
+        self.pending.bytes += record_bytes;
+        open.directory.push(DirectoryEntry { key, location });
+        core.segments.add_stored(open.segment.id, record_bytes);
+        DataMetrics::add(&core.metrics.records, 1);
+        DataMetrics::add(&core.metrics.bytes_written, record_bytes);
+        open.segment.add_unsynced(record_bytes);
+        Ok(open.segment.clone())
+    }
+
+    /// Puts pending records into the index, then answers or hands over to the syncer.
+    fn flush(&mut self) {
+        let pending = std::mem::take(&mut self.pending);
+        if let Err(error) = self.core.index.write(pending.index) {
+            tracing::error!(drive = %self.core.id, %error, "drive index refused a batch");
+            // What was written is durable or not, but nobody would find it: not stored.
+            let refused = |(_, _, reply): (_, _, AppendReply)| drop(reply.send(Err(DriveError::Busy)));
+            pending.replies.into_iter().for_each(refused);
+            return;
+        }
+        for (durability, segment, reply) in pending.replies {
+            match durability {
+                Durability::Written => drop(reply.send(Ok(segment))),
+                Durability::Synced => {
+                    segment.clear_unsynced();
+                    self.push_sync(SyncJob::Sync(segment, SyncReply::Append(reply)));
+                }
+            }
+        }
+        if let Some(open) = &self.open
+            && open.segment.add_unsynced(0) >= UNSYNCED_BYTES_MAX
+        {
+            self.queue_sync(SyncReply::Nobody);
+        }
+        if self.open.as_ref().is_some_and(|open| open.cursor > open.reserved_bytes / 2) {
+            self.prepare_spare();
+        }
+    }
+
+    /// Queues a sync of the open segment, or of nothing: it then answers for those left before.
+    fn queue_sync(&mut self, reply: SyncReply) {
+        match &self.open {
+            Some(open) => {
+                open.segment.clear_unsynced();
+                self.push_sync(SyncJob::Sync(open.segment.clone(), reply));
+            }
+            None => self.push_sync(SyncJob::Barrier(reply)),
+        }
+    }
+
+    fn push_sync(&self, job: SyncJob) {
+        if let Err(job) = self.core.syncs.push(job) {
+            job.refuse(&self.core.health);
+        }
+    }
+
+    /// Opens a segment with room for a record, leaving the present one if it is full or poisoned.
+    fn require_room(&mut self, record_bytes: u64) -> Result<(), DriveError> {
+        if let Some(open) = &self.open {
+            if !open.segment.is_poisoned() && open.cursor + record_bytes <= open.reserved_bytes {
+                return Ok(());
+            }
+            self.flush();
+            self.leave_segment();
+        }
+        let (id, file, reserved_bytes) = self.new_file()?;
+        let header = SegmentHeader {
+            cluster: self.core.cluster,
+            drive: self.core.id,
+            segment: id,
+            reserved_bytes,
+            created_us: self.core.env.clock.now_us(),
+        };
+        let written = file.write_at(0, &[IoSlice::new(&header.encode())]);
+        if let Err(error) = written {
+            let _ = self.core.io.remove(&segment_name(id));
+            self.core.note_write_error("write of a segment header", &error);
+            return Err(DriveError::from_io("write of a segment header", error));
+        }
+        DataMetrics::add(&self.core.metrics.segments_created, 1);
+        DataMetrics::add(&self.core.metrics.bytes_written, BLOCK_BYTES);
+        self.core.segments.keep_open(id, file.clone());
+        self.open = Some(OpenSegment {
+            segment: Segment::new(id, file),
+            reserved_bytes,
+            cursor: BLOCK_BYTES,
+            directory: Vec::new(),
+            headers: blake3::Hasher::new(),
+        });
+        Ok(())
+    }
+
+    /// The spare file if there is one, else a new one, smaller when the drive is nearly full.
+    fn new_file(&mut self) -> Result<(SegmentId, Arc<dyn DriveFile>, u64), DriveError> {
+        let full_bytes = self.core.segments.reserved_bytes;
+        if let Some((id, file)) = self.spare.take().and_then(|spare| spare.recv().ok().flatten()) {
+            return Ok((id, file, full_bytes));
+        }
+        let mut bytes = full_bytes;
+        loop {
+            match create_file(&self.core, bytes) {
+                Ok((id, file)) => return Ok((id, file, bytes)),
+                Err(DriveError::Full) if bytes / 4 >= SEGMENT_BYTES_MIN => bytes /= 4,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Closes the open segment with a footer; a poisoned one is left as it is for the next start.
+    fn leave_segment(&mut self) {
+        let Some(open) = self.open.take() else { return };
+        if open.segment.is_poisoned() {
+            return;
+        }
+        self.push_sync(SyncJob::Seal(SealJob {
+            segment: open.segment,
+            records_end: open.cursor,
+            directory: open.directory,
+            headers_hash: *open.headers.finalize().as_bytes(),
+        }));
+    }
+
+    /// Leaves a segment after a failed write: what it holds is synced, nothing more is added.
+    fn freeze(&mut self) {
+        self.flush();
+        self.queue_sync(SyncReply::Nobody);
+        self.open = None;
+    }
+
+    fn free(&self, shards: &[ShardKey]) {
+        for chunk in shards.chunks(FREE_BATCH_MAX) {
+            let mut batch = IndexBatch::default();
+            for key in chunk {
+                // What cannot be looked up stays: the collector of orphans finds it.
+                if let Ok(Some(location)) = self.core.index.shard(key) {
+                    batch.delete_shard(key);
+                    let row = self.core.segments.add_dead(location.segment, location.record_bytes.into());
+                    batch.put_segment(location.segment, &row);
+                }
+            }
+            DataMetrics::add(&self.core.metrics.shards_freed, batch.len() as u64 / 2);
+            if let Err(error) = self.core.index.write(batch) {
+                tracing::warn!(drive = %self.core.id, %error, "freed shards stay until they are collected");
+            }
+        }
+    }
+
+    /// Begins to make the next segment's file, so that a full segment does not stall writers.
+    fn prepare_spare(&mut self) {
+        // Not on a simulated drive: a thread of its own would make its runs differ.
+        if self.spare.is_some() || self.core.io.os_path().is_none() {
+            return;
+        }
+        let (sender, receiver) = sync_channel(1);
+        let core = self.core.clone();
+        let make = move || {
+            let file = create_file(&core, core.segments.reserved_bytes);
+            drop(sender.send(file.ok()));
+        };
+        if std::thread::Builder::new().name("drive-spare".to_owned()).spawn(make).is_ok() {
+            self.spare = Some(receiver);
+        }
+    }
+
+    fn drop_spare(&mut self) {
+        if let Some((id, _)) = self.spare.take().and_then(|spare| spare.recv().ok().flatten()) {
+            // Left behind, it is removed at the next start.
+            let _ = self.core.io.remove(&segment_name(id));
+        }
+    }
+}
+
+fn create_file(core: &DriveCore, bytes: u64) -> Result<(SegmentId, Arc<dyn DriveFile>), DriveError> {
+    let failed = |error: std::io::Error| {
+        if !is_full(&error) && core.check_alive().is_ok() {
+            core.note_write_error("creation of a segment", &error);
+        }
+        DriveError::from_io("creation of a segment", error)
+    };
+    // A margin is left for the log, the checkpoints and the index.
+    let margin = core.segments.reserved_bytes / 8;
+    if core.io.free_bytes().map_err(failed)? < bytes + margin {
+        return Err(DriveError::Full);
+    }
+    let id = SegmentId::from_bytes(core.env.random_bytes());
+    let file = core.io.create(&segment_name(id), bytes, Fill::Allocate).map_err(failed)?;
+    Ok((id, file))
+}

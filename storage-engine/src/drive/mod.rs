@@ -1,0 +1,336 @@
+//! One drive: a directory with a superblock, segments and an index of what they hold.
+//!
+//! A drive owns a few threads: an appender writes records in the order they come, a syncer makes
+//! them durable (one `fdatasync` for all that wait), readers fetch cells that are not in the page
+//! cache. None of them knows an async runtime; answers go through oneshot channels. The
+//! namespace knows stripes only; where a shard lies is the business of its drive alone.
+
+mod appender;
+mod error;
+mod health;
+mod index;
+mod metrics;
+mod queue;
+mod reader;
+mod recovery;
+mod segments;
+mod site;
+mod superblock;
+mod syncer;
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+pub use error::{DriveError, DriveOpenError};
+pub use health::{DriveState, DriveStatus};
+pub use index::{DRIVE_INDEX_SCHEMA, IndexFactory, memory_index, rocks_index};
+pub use metrics::{DataMetrics, DataMetricsSnapshot, DriveCounts};
+pub use reader::{CellRead, ColumnRead};
+pub use segments::Segment;
+pub use site::{Site, UnknownSite};
+pub use superblock::{LogMembership, Superblock};
+
+use crate::env::Env;
+use crate::ids::{ClusterId, DriveId, StripeId};
+use crate::io::DriveIo;
+use crate::segment::location::{ShardKey, ShardLocation};
+use crate::segment::stripe::EncodedStripe;
+use appender::{AppendJob, Job};
+use health::Health;
+use index::DriveIndex;
+use queue::Queue;
+use reader::ReadJob;
+use segments::Segments;
+use syncer::SyncJob;
+use tokio::sync::oneshot;
+
+/// Threads that read from one drive.
+const READERS: usize = 4;
+/// Appends, syncs and frees that may wait on one drive; more are refused, as if it were offline.
+const APPEND_QUEUE_MAX: usize = 16_384;
+/// Reads that may wait on one drive.
+const READ_QUEUE_MAX: usize = 16_384;
+/// Stack of each thread: they recurse nowhere and keep buffers on the heap.
+const STACK_BYTES: usize = 256 << 10;
+/// Segments smaller than this cannot hold the largest record.
+pub const SEGMENT_BYTES_MIN: u64 = 2 << 20;
+
+/// How drives are opened.
+#[derive(Clone)]
+pub struct DriveConfig {
+    /// The installation that the drive must belong to.
+    pub cluster: ClusterId,
+    /// Where it stands; a drive that says otherwise is refused.
+    pub site: Site,
+    /// Length that is reserved for each segment.
+    pub segment_bytes: u64,
+    /// Makes the store of the index.
+    pub index: IndexFactory,
+}
+
+/// One open drive. Dropping it stops its threads; [`Drive::close`] also leaves a clean state.
+pub struct Drive {
+    core: Arc<DriveCore>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What the threads of a drive share.
+struct DriveCore {
+    id: DriveId,
+    cluster: ClusterId,
+    io: Arc<dyn DriveIo>,
+    env: Env,
+    superblock: Mutex<Superblock>,
+    health: Health,
+    index: DriveIndex,
+    segments: Segments,
+    counts: DriveCounts,
+    metrics: Arc<DataMetrics>,
+    jobs: Queue<Job>,
+    syncs: Queue<SyncJob>,
+    reads: Queue<ReadJob>,
+}
+
+impl Drive {
+    /// Reads the superblock of a directory; `None` if it was never a drive.
+    ///
+    /// # Errors
+    /// [`DriveOpenError::Damaged`] when there is data but no good superblock: never format that.
+    pub fn probe(io: &dyn DriveIo) -> Result<Option<Superblock>, DriveOpenError> {
+        superblock::read(io)
+    }
+
+    /// Opens a drive, or makes a fresh directory one. Reads back what a crash left open.
+    pub fn open_or_format(
+        io: Arc<dyn DriveIo>,
+        config: &DriveConfig,
+        env: &Env,
+        metrics: Arc<DataMetrics>,
+    ) -> Result<Arc<Self>, DriveOpenError> {
+        let superblock = match superblock::read(&*io)? {
+            Some(found) => found,
+            None => superblock::format(&*io, config, env)?,
+        };
+        if superblock.cluster != config.cluster {
+            return Err(DriveOpenError::OtherCluster { found: superblock.cluster, expected: config.cluster });
+        }
+        if superblock.site != config.site {
+            return Err(DriveOpenError::OtherSite { found: superblock.site, expected: config.site });
+        }
+        if config.segment_bytes < SEGMENT_BYTES_MIN {
+            return Err(DriveOpenError::SegmentTooSmall { bytes: config.segment_bytes, min: SEGMENT_BYTES_MIN });
+        }
+        let index = DriveIndex::open(&*io, &config.index)?;
+        let core = Arc::new(DriveCore {
+            id: superblock.drive,
+            cluster: config.cluster,
+            segments: Segments::new(config.segment_bytes),
+            io,
+            env: env.clone(),
+            superblock: Mutex::new(superblock),
+            health: Health::default(),
+            index,
+            counts: DriveCounts::default(),
+            metrics,
+            jobs: Queue::new(APPEND_QUEUE_MAX),
+            syncs: Queue::new(APPEND_QUEUE_MAX),
+            reads: Queue::new(READ_QUEUE_MAX),
+        });
+        recovery::recover(&core)?;
+        let threads = start_threads(&core).map_err(|source| DriveOpenError::Io { op: "start threads", source })?;
+        Ok(Arc::new(Self { core, threads: Mutex::new(threads) }))
+    }
+
+    /// Its id, never reused.
+    pub fn id(&self) -> DriveId {
+        self.core.id
+    }
+
+    /// Its directory.
+    pub fn io(&self) -> &Arc<dyn DriveIo> {
+        &self.core.io
+    }
+
+    /// Whether it takes writes and reads.
+    pub fn state(&self) -> DriveState {
+        self.core.health.state()
+    }
+
+    /// Takes the drive out of service: queued work fails, nothing is sent to it any more.
+    pub fn fail(&self, reason: &str) {
+        self.core.fail(reason);
+    }
+
+    /// Looks whether the directory is still there, and fails the drive if not. No disk access.
+    pub fn check(&self) -> bool {
+        self.core.check_alive().is_ok()
+    }
+
+    /// State, space and error counts.
+    pub fn status(&self) -> DriveStatus {
+        self.core.status()
+    }
+
+    /// Its superblock as last written.
+    pub fn superblock(&self) -> Superblock {
+        self.core.lock_superblock().clone()
+    }
+
+    /// Changes the superblock durably: the older copy is replaced.
+    ///
+    /// # Errors
+    /// The write failed; the drive keeps saying what it said before.
+    pub fn update_superblock(&self, change: impl FnOnce(&mut Superblock)) -> io::Result<()> {
+        let mut current = self.core.lock_superblock();
+        let mut next = current.clone();
+        change(&mut next);
+        next.sequence = current.sequence + 1;
+        superblock::write(&*self.core.io, &next)?;
+        *current = next;
+        Ok(())
+    }
+
+    /// Who holds the log, as this drive knows.
+    pub fn log_membership(&self) -> LogMembership {
+        self.core.lock_superblock().log.clone()
+    }
+
+    /// Writes who holds the log. Durable when this returns.
+    pub fn set_log_membership(&self, membership: &LogMembership) -> io::Result<()> {
+        if membership.mirrors.len() > superblock::MIRRORS_MAX {
+            return Err(io::Error::other("too many log mirrors for a superblock"));
+        }
+        self.update_superblock(|superblock| superblock.log = membership.clone())
+    }
+
+    /// Queues one shard of a stripe. The answer comes when it is written or, with
+    /// [`Durability::Synced`], when it and all that was queued here before is durable.
+    ///
+    /// Never waits. The answer names the segment: until a later sync has answered, ask it
+    /// [`Segment::is_poisoned`].
+    pub fn append(
+        &self,
+        stripe: Arc<EncodedStripe>,
+        shard: u8,
+        durability: Durability,
+    ) -> oneshot::Receiver<Result<Arc<Segment>, DriveError>> {
+        let (reply, answer) = oneshot::channel();
+        self.queue(Job::Append(AppendJob { stripe, shard, durability, reply }));
+        answer
+    }
+
+    /// Makes durable all that was queued before. Never waits.
+    pub fn sync(&self) -> oneshot::Receiver<Result<(), DriveError>> {
+        let (reply, answer) = oneshot::channel();
+        self.queue(Job::Sync(reply));
+        answer
+    }
+
+    /// Queues shards to be forgotten. Idempotent; what is not there is left alone.
+    pub fn free(&self, shards: Vec<ShardKey>) {
+        self.queue(Job::Free(shards));
+    }
+
+    /// Where a shard lies, or `None` if the index does not know it.
+    pub fn locate(&self, stripe: StripeId, shard: u8) -> Result<Option<ShardLocation>, DriveError> {
+        if !self.state().reads() {
+            return Err(self.core.health.offline());
+        }
+        self.core.index.shard(&ShardKey { stripe, shard })
+    }
+
+    /// Reads cells of one column: those in the page cache at once, the others by a reader thread.
+    pub fn read_column(&self, location: &ShardLocation, cells: Vec<CellRead>) -> ColumnRead {
+        reader::read_column(&self.core, location, cells)
+    }
+
+    /// Seals the open segment and flushes the index, so that the next start scans nothing.
+    pub async fn close(&self) -> Result<(), DriveError> {
+        let (reply, answer) = oneshot::channel();
+        self.queue(Job::Close(reply));
+        answer.await.map_err(|_| self.core.health.offline())?
+    }
+
+    /// An answer that never comes is the drive's failure: the job is dropped with its channel.
+    fn queue(&self, job: Job) {
+        if !self.state().takes_jobs() {
+            return job.refuse(&self.core.health);
+        }
+        if let Err(job) = self.core.jobs.push(job) {
+            job.refuse(&self.core.health);
+        }
+    }
+}
+
+impl Drop for Drive {
+    fn drop(&mut self) {
+        self.core.jobs.close();
+        self.core.reads.close();
+        for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            // The appender closes the syncer's queue. A thread stuck on a dead disk is left behind.
+            if self.core.health.state() == DriveState::Online && thread.thread().id() != std::thread::current().id() {
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+/// When an append answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// As soon as it is written to the file.
+    Written,
+    /// When it, and all that was queued on the drive before it, survives a power cut.
+    Synced,
+}
+
+impl DriveCore {
+    fn lock_superblock(&self) -> MutexGuard<'_, Superblock> {
+        self.superblock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fail(&self, reason: &str) {
+        if self.health.fail(reason) {
+            tracing::error!(drive = %self.id, path = %self.io.label(), reason, "drive taken out of service");
+        }
+        for job in self.jobs.purge() {
+            job.refuse(&self.health);
+        }
+        for job in self.syncs.purge() {
+            job.refuse(&self.health);
+        }
+        self.reads.purge();
+    }
+
+    fn check_alive(&self) -> Result<(), DriveError> {
+        self.io.check_alive().map_err(|error| {
+            self.fail(&format!("the directory is gone: {error}"));
+            self.health.offline()
+        })
+    }
+
+    /// Counts a failed write or sync; the second one makes the drive read-only.
+    fn note_write_error(&self, what: &str, error: &io::Error) {
+        self.counts.add_write_error();
+        tracing::error!(drive = %self.id, path = %self.io.label(), %error, "{what} failed");
+        if self.counts.write_errors() >= health::WRITE_ERRORS_MAX && self.health.make_read_only(what) {
+            tracing::error!(drive = %self.id, path = %self.io.label(), "drive is read-only from now on");
+        }
+    }
+}
+
+fn start_threads(core: &Arc<DriveCore>) -> io::Result<Vec<JoinHandle<()>>> {
+    let mut threads = Vec::with_capacity(READERS + 2);
+    threads.push(start_thread("append", core, appender::run)?);
+    threads.push(start_thread("sync", core, syncer::run)?);
+    for _ in 0..READERS {
+        threads.push(start_thread("read", core, reader::run)?);
+    }
+    Ok(threads)
+}
+
+fn start_thread(name: &str, core: &Arc<DriveCore>, run: fn(&Arc<DriveCore>)) -> io::Result<JoinHandle<()>> {
+    let core = core.clone();
+    std::thread::Builder::new().name(format!("drive-{name}")).stack_size(STACK_BYTES).spawn(move || run(&core))
+}

@@ -1,0 +1,112 @@
+//! What a drive does when it is opened: every segment that is not known to be sealed is read
+//! back, indexed and sealed.
+//!
+//! After `kill -9` the records are in the page cache, maybe not on the disk: sealing syncs them.
+//! After a power cut some may be torn: their cells fail their checksums and are rebuilt from the
+//! other drives, and nothing torn was ever acknowledged.
+
+use std::collections::HashMap;
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+
+use super::DriveCore;
+use super::error::DriveOpenError;
+use super::index::{IndexBatch, SegmentRow};
+use super::metrics::DataMetrics;
+use super::segments::{SEGMENTS_DIR, parse_segment_name, segment_name};
+use crate::ids::SegmentId;
+use crate::io::DriveFile;
+use crate::segment::FormatError;
+use crate::segment::footer::{DirectoryEntry, encode_footer};
+use crate::segment::record::RecordPlace;
+use crate::segment::scan::{ScanError, ScannedSegment, read_header, scan_segment};
+
+/// Entries of one index batch.
+const INDEX_BATCH_MAX: usize = 1024;
+
+/// Brings index and segments together.
+pub(super) fn recover(core: &DriveCore) -> Result<(), DriveOpenError> {
+    let listed = core.io.list(SEGMENTS_DIR).map_err(|source| DriveOpenError::Io { op: "list segments", source })?;
+    let mut rows: HashMap<SegmentId, SegmentRow> = core.index.segments()?.into_iter().collect();
+    for id in listed.iter().filter_map(|file| parse_segment_name(&file.name)) {
+        match rows.remove(&id) {
+            Some(row) if row.sealed => core.segments.set_row(id, row),
+            _ => recover_segment(core, id)?,
+        }
+    }
+    // Rows whose file is gone: their shards are rebuilt from other drives when they are read.
+    let mut gone = IndexBatch::default();
+    rows.keys().for_each(|id| gone.delete_segment(*id));
+    if !gone.is_empty() {
+        tracing::warn!(drive = %core.id, segments = gone.len(), "segments are missing from the drive");
+    }
+    Ok(core.index.write(gone)?)
+}
+
+fn recover_segment(core: &DriveCore, id: SegmentId) -> Result<(), DriveOpenError> {
+    match read_segment(core, id) {
+        Ok(Some((file, scanned))) => adopt(core, id, &*file, scanned),
+        Ok(None) => {
+            // Reserved and never written to.
+            let removed = core.io.remove(&segment_name(id));
+            removed.map_err(|source| DriveOpenError::Io { op: "remove an empty segment", source })
+        }
+        Err(ScanError::Header(FormatError::NewerVersion { found, known })) => {
+            Err(DriveOpenError::NewerFormat { found, known })
+        }
+        Err(error) => {
+            // One unreadable segment is a loss of shards, not of the drive.
+            core.counts.add_read_error();
+            tracing::error!(drive = %core.id, segment = %id, %error, "cannot read a segment back");
+            Ok(())
+        }
+    }
+}
+
+/// Reads a segment back; `None` if it holds nothing.
+fn read_segment(core: &DriveCore, id: SegmentId) -> Result<Option<(Arc<dyn DriveFile>, ScannedSegment)>, ScanError> {
+    let file = core.io.open(&segment_name(id))?;
+    match read_header(&*file) {
+        // The records say whose they are too: a damaged header loses nothing.
+        Ok(_) | Err(ScanError::Header(FormatError::Magic | FormatError::Checksum | FormatError::Short)) => {}
+        Err(error) => return Err(error),
+    }
+    let place = RecordPlace { cluster: core.cluster, drive: core.id, segment: id, offset: 0 };
+    let scanned = scan_segment(&*file, &place)?;
+    Ok((!scanned.directory.is_empty()).then_some((file, scanned)))
+}
+
+/// Indexes the records of a segment, closes it, and marks it sealed: in this order.
+fn adopt(core: &DriveCore, id: SegmentId, file: &dyn DriveFile, scanned: ScannedSegment) -> Result<(), DriveOpenError> {
+    let mut stored_bytes = 0;
+    for chunk in scanned.directory.chunks(INDEX_BATCH_MAX) {
+        let mut batch = IndexBatch::default();
+        for DirectoryEntry { key, location } in chunk {
+            batch.put_shard(key, location);
+            stored_bytes += u64::from(location.record_bytes);
+        }
+        core.index.write(batch)?;
+    }
+    let closed = if scanned.sealed { file.sync_data() } else { close(core, id, file, &scanned) };
+    let sealed = match closed {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::warn!(drive = %core.id, segment = %id, %error, "recovered segment stays open");
+            false
+        }
+    };
+    let row = SegmentRow { sealed, stored_bytes, dead_bytes: 0 };
+    core.segments.set_row(id, row);
+    let mut batch = IndexBatch::default();
+    batch.put_segment(id, &row);
+    Ok(core.index.write(batch)?)
+}
+
+fn close(core: &DriveCore, id: SegmentId, file: &dyn DriveFile, scanned: &ScannedSegment) -> io::Result<()> {
+    let footer = encode_footer(id, scanned.records_end, &scanned.directory, scanned.headers_hash);
+    file.write_at(scanned.records_end, &[IoSlice::new(&footer)])?;
+    file.set_len(scanned.records_end + footer.len() as u64)?;
+    DataMetrics::add(&core.metrics.segments_sealed, 1);
+    DataMetrics::add(&core.metrics.syncs, 1);
+    file.sync_data()
+}

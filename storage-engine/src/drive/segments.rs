@@ -1,0 +1,144 @@
+//! The segments of a drive: open files, and how full each one is.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::index::SegmentRow;
+use crate::ids::SegmentId;
+use crate::io::{DriveFile, DriveIo};
+
+/// Where segments are.
+pub(super) const SEGMENTS_DIR: &str = "segments";
+/// Files that a drive keeps open for reading.
+const OPEN_FILES_MAX: usize = 64;
+
+/// The file of a segment.
+pub(super) fn segment_name(id: SegmentId) -> String {
+    format!("{SEGMENTS_DIR}/{id}.seg")
+}
+
+/// The segment that a file name stands for.
+pub(super) fn parse_segment_name(name: &str) -> Option<SegmentId> {
+    name.strip_suffix(".seg")?.parse().ok()
+}
+
+/// A segment that was or is being written in this run.
+pub struct Segment {
+    pub(super) id: SegmentId,
+    pub(super) file: Arc<dyn DriveFile>,
+    poisoned: AtomicBool,
+    unsynced_bytes: AtomicU64,
+}
+
+impl Segment {
+    pub(super) fn new(id: SegmentId, file: Arc<dyn DriveFile>) -> Arc<Self> {
+        Arc::new(Self { id, file, poisoned: AtomicBool::new(false), unsynced_bytes: AtomicU64::new(0) })
+    }
+
+    /// Whether a sync of it failed: what was written to it may not be durable, and never will be.
+    pub fn is_poisoned(&self) -> bool {
+        self.poisoned.load(Ordering::Acquire)
+    }
+
+    pub(super) fn poison(&self) {
+        self.poisoned.store(true, Ordering::Release);
+    }
+
+    /// Adds to the bytes written since the last sync was queued, and returns them.
+    pub(super) fn add_unsynced(&self, bytes: u64) -> u64 {
+        self.unsynced_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes
+    }
+
+    pub(super) fn clear_unsynced(&self) {
+        self.unsynced_bytes.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Bytes of records on a drive.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Usage {
+    pub(super) stored_bytes: u64,
+    pub(super) dead_bytes: u64,
+}
+
+/// All segments of a drive.
+pub(super) struct Segments {
+    pub(super) reserved_bytes: u64,
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    rows: HashMap<SegmentId, SegmentRow>,
+    files: HashMap<SegmentId, Arc<dyn DriveFile>>,
+    usage: Usage,
+}
+
+impl Segments {
+    pub(super) fn new(reserved_bytes: u64) -> Self {
+        Self { reserved_bytes, table: Mutex::default() }
+    }
+
+    pub(super) fn usage(&self) -> Usage {
+        self.lock().usage
+    }
+
+    /// Sets a segment's row as recovered.
+    pub(super) fn set_row(&self, id: SegmentId, row: SegmentRow) {
+        let mut table = self.lock();
+        let old = table.rows.insert(id, row).unwrap_or_default();
+        table.usage.stored_bytes += row.stored_bytes - old.stored_bytes;
+        table.usage.dead_bytes += row.dead_bytes - old.dead_bytes;
+    }
+
+    /// Counts a record written to a segment.
+    pub(super) fn add_stored(&self, id: SegmentId, bytes: u64) {
+        let mut table = self.lock();
+        table.usage.stored_bytes += bytes;
+        table.rows.entry(id).or_default().stored_bytes += bytes;
+    }
+
+    /// Counts a record that died; the row as it now is.
+    pub(super) fn add_dead(&self, id: SegmentId, bytes: u64) -> SegmentRow {
+        let mut table = self.lock();
+        table.usage.dead_bytes += bytes;
+        let row = table.rows.entry(id).or_default();
+        row.dead_bytes += bytes;
+        *row
+    }
+
+    /// Marks a segment sealed; the row as it now is.
+    pub(super) fn seal(&self, id: SegmentId) -> SegmentRow {
+        let mut table = self.lock();
+        let row = table.rows.entry(id).or_default();
+        row.sealed = true;
+        *row
+    }
+
+    /// Makes a file that was just created available to readers.
+    pub(super) fn keep_open(&self, id: SegmentId, file: Arc<dyn DriveFile>) {
+        let mut table = self.lock();
+        if table.files.len() >= OPEN_FILES_MAX {
+            // Any will do: one that is read again is opened again.
+            let victim = table.files.keys().next().copied();
+            victim.map(|victim| table.files.remove(&victim));
+        }
+        table.files.insert(id, file);
+    }
+
+    /// The file of a segment, opened if it is not.
+    pub(super) fn file(&self, io: &dyn DriveIo, id: SegmentId) -> io::Result<Arc<dyn DriveFile>> {
+        if let Some(file) = self.lock().files.get(&id) {
+            return Ok(file.clone());
+        }
+        let file = io.open(&segment_name(id))?;
+        self.keep_open(id, file.clone());
+        Ok(file)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
