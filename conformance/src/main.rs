@@ -80,7 +80,7 @@ async fn judge(options: &Options) -> io::Result<Vec<Outcome>> {
         .as_ref()
         .map(|key| client(key, options.other_secret_key.as_deref().unwrap_or_default()));
     let context = Context::new(client(&options.access_key, &options.secret_key), other, &run);
-    Ok(suite::run(&context, &options.filter).await)
+    Ok(suite::run(&context, &options.filter, |outcome| tell(options, outcome)).await)
 }
 
 async fn judge_own(binary: &std::path::Path, options: &Options, run: &str) -> io::Result<Vec<Outcome>> {
@@ -91,21 +91,26 @@ async fn judge_own(binary: &std::path::Path, options: &Options, run: &str) -> io
     let (access_key, secret_key) = server.add_user(binary, "other").await?;
     let credentials = Arc::new(Credentials::new(&access_key, &secret_key, "fr"));
     let other = |client: &Client| Some(Client { credentials: Arc::clone(&credentials), ..client.clone() });
-    let mut outcomes = suite::run(&Context::new(tls.clone(), other(&tls), &format!("t{run}")), &options.filter).await;
-    outcomes.extend(suite::run(&Context::new(plain.clone(), other(&plain), &format!("p{run}")), &options.filter).await);
+    let mut outcomes = Vec::new();
+    for (client, prefix) in [(tls, "t"), (plain, "p")] {
+        let context = Context::new(client.clone(), other(&client), &format!("{prefix}{run}"));
+        outcomes.extend(suite::run(&context, &options.filter, |outcome| tell(options, outcome)).await);
+    }
     server.stop().await?;
     std::fs::remove_dir_all(&data)?;
     Ok(outcomes)
 }
 
-fn report(options: &Options, outcomes: &[Outcome]) -> ExitCode {
-    for outcome in outcomes {
-        match &outcome.verdict {
-            Verdict::Failed(why) => println!("FAILED {}::{}: {why}", outcome.area, outcome.name),
-            verdict if options.verbose => println!("{verdict:?} {}::{} {:?}", outcome.area, outcome.name, outcome.took),
-            _ => {}
-        }
+/// Failures at once; the rest only when asked.
+fn tell(options: &Options, outcome: &Outcome) {
+    match &outcome.verdict {
+        Verdict::Failed(why) => println!("FAILED {}::{}: {why}", outcome.area, outcome.name),
+        verdict if options.verbose => println!("{verdict:?} {}::{} {:?}", outcome.area, outcome.name, outcome.took),
+        _ => {}
     }
+}
+
+fn report(options: &Options, outcomes: &[Outcome]) -> ExitCode {
     let count = |of: fn(&Verdict) -> bool| outcomes.iter().filter(|outcome| of(&outcome.verdict)).count();
     let passed = count(|verdict| *verdict == Verdict::Passed);
     let failed = count(|verdict| matches!(verdict, Verdict::Failed(_)));

@@ -194,8 +194,7 @@ async fn swapped_chunks_are_refused(context: Context) -> Result<(), Failure> {
     let bytes = pattern(2 * CHUNK_BYTES);
     let pieces: Vec<&[u8]> = bytes.chunks(CHUNK_BYTES).collect();
     let answer = put_signed(&context, &pieces, |body| {
-        let chunk = body.len() / 2 - 50;
-        let chunk = chunk.min(CHUNK_BYTES + "10000;chunk-signature=".len() + 64 + 4);
+        let chunk = "10000;chunk-signature=".len() + 64 + 2 + CHUNK_BYTES + 2;
         let (first, rest) = body.split_at_mut(chunk);
         first.swap_with_slice(&mut rest[..chunk]);
     })

@@ -87,8 +87,8 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
     .flatten()
 }
 
-/// Runs the cases whose `area::name` contains `filter`, one after the other.
-pub async fn run(context: &Context, filter: &str) -> Vec<Outcome> {
+/// Runs the cases whose `area::name` contains `filter`, one after the other; `tell` hears of each as it ends.
+pub async fn run(context: &Context, filter: &str, tell: impl Fn(&Outcome)) -> Vec<Outcome> {
     let mut outcomes = Vec::new();
     for case in all().filter(|case| format!("{}::{}", case.area, case.name).contains(filter)) {
         let start = Instant::now();
@@ -99,7 +99,9 @@ pub async fn run(context: &Context, filter: &str) -> Vec<Outcome> {
             Ok(Err(failure)) => Verdict::Failed(failure.to_string()),
             Err(_) => Verdict::Failed("no end within two minutes".to_owned()),
         };
-        outcomes.push(Outcome { area: case.area, name: case.name, verdict, took: start.elapsed() });
+        let outcome = Outcome { area: case.area, name: case.name, verdict, took: start.elapsed() };
+        tell(&outcome);
+        outcomes.push(outcome);
     }
     outcomes
 }
