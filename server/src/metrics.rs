@@ -116,7 +116,7 @@ impl Metrics {
                 .into_iter()
                 .filter(|metric| {
                     let by_operation = metric.get_label().iter().any(|label| label.name() == "operation");
-                    let counted = metric.get_counter().value() > 0.0 || metric.get_histogram().get_sample_count() > 0;
+                    let counted = metric.get_counter().get_value() > 0.0 || metric.get_histogram().get_sample_count() > 0;
                     !by_operation || counted
                 })
                 .collect();

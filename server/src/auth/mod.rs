@@ -17,7 +17,11 @@
 mod canonical;
 mod chunked;
 mod claim;
+#[cfg(test)]
+mod oracle_tests;
 mod payload;
+#[cfg(test)]
+mod rule_tests;
 mod signing_keys;
 mod timestamp;
 mod trailers;

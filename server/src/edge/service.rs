@@ -174,9 +174,8 @@ async fn run(app: &Arc<App>, request: S3Request, seen: &mut Seen) -> Result<S3Re
     }
     seen.operation = Some(request.operation);
     let answered = dispatch(app, request).await;
-    if let (Err(error), Some(refusal)) = (&answered, refusal)
-        && error.code == S3ErrorCode::AccessDenied
-    {
+    let denied = answered.as_ref().is_err_and(|error| error.code == S3ErrorCode::AccessDenied);
+    if let Some(refusal) = refusal.filter(|_| denied) {
         refusal.record(app).await;
     }
     answered

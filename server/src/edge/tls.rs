@@ -78,7 +78,10 @@ pub fn acceptor(config: &TlsConfig, data: &Path, now_us: u64) -> Result<TlsAccep
 type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 fn given(certificate: &Path, key: &Path) -> Result<Identity, TlsError> {
-    let pem = |path: &Path| move |_| TlsError::Pem { path: path.to_owned() };
+    let pem = |path: &Path| {
+        let path = path.to_owned();
+        move |_| TlsError::Pem { path }
+    };
     let read = |path: &Path| fs::read(path).map_err(|source| TlsError::Io { path: path.to_owned(), source });
     let chain = CertificateDer::pem_slice_iter(&read(certificate)?)
         .collect::<Result<Vec<_>, _>>()

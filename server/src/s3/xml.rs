@@ -157,21 +157,21 @@ fn parse_document(document: &[u8]) -> Result<Element, S3Error> {
                 if elements > XML_ELEMENTS_MAX || open.len() == XML_DEPTH_MAX || root.is_some() {
                     return Err(malformed());
                 }
-                open.push(named(start.local_name().as_ref())?);
+                open.push(named(start.local_name().as_ref()));
             }
             Event::Empty(start) => {
                 elements += 1;
                 if elements > XML_ELEMENTS_MAX || open.len() == XML_DEPTH_MAX || root.is_some() {
                     return Err(malformed());
                 }
-                close(named(start.local_name().as_ref())?, &mut open, &mut root);
+                close(named(start.local_name().as_ref()), &mut open, &mut root);
             }
             Event::End(_) => {
                 let element = open.pop().ok_or_else(malformed)?;
                 close(element, &mut open, &mut root);
             }
-            Event::Text(text) => add_text(&mut open, &text.decode().map_err(|_| malformed())?)?,
-            Event::CData(data) => add_text(&mut open, &data.decode().map_err(|_| malformed())?)?,
+            Event::Text(text) => add_text(&mut open, &text)?,
+            Event::CData(data) => add_text(&mut open, &data)?,
             Event::GeneralRef(reference) => {
                 let c = resolve(&reference).ok_or_else(malformed)?;
                 add_text(&mut open, c.encode_utf8(&mut [0; 4]))?;
@@ -185,9 +185,8 @@ fn parse_document(document: &[u8]) -> Result<Element, S3Error> {
     if open.is_empty() { root.ok_or_else(malformed) } else { Err(malformed()) }
 }
 
-fn named(local_name: &[u8]) -> Result<Element, S3Error> {
-    let name = std::str::from_utf8(local_name).map_err(|_| malformed())?.to_owned();
-    Ok(Element { name, ..Element::default() })
+fn named(local_name: &str) -> Element {
+    Element { name: local_name.to_owned(), ..Element::default() }
 }
 
 fn close(element: Element, open: &mut [Element], root: &mut Option<Element>) {
@@ -212,7 +211,7 @@ fn resolve(reference: &quick_xml::events::BytesRef<'_>) -> Option<char> {
     if let Ok(Some(c)) = reference.resolve_char_ref() {
         return Some(c);
     }
-    match reference.decode().ok()?.as_ref() {
+    match reference.as_ref() {
         "lt" => Some('<'),
         "gt" => Some('>'),
         "amp" => Some('&'),
