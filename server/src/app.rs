@@ -73,9 +73,10 @@ impl App {
     /// # Errors
     /// The same.
     pub fn authorise_bucket_named(&self, caller: &Caller, name: &str) -> Result<BucketRow, S3Error> {
-        let bucket = self.engine.bucket(name)?.ok_or_else(|| {
-            S3Error::of(S3ErrorCode::NoSuchBucket).with_detail("BucketName", name)
-        })?;
+        let bucket = self
+            .engine
+            .bucket(name)?
+            .ok_or_else(|| S3Error::of(S3ErrorCode::NoSuchBucket).with_detail("BucketName", name))?;
         if caller.root || *bucket.owner == *caller.user_id {
             Ok(bucket)
         } else {

@@ -39,9 +39,8 @@ struct OperationMetrics {
 }
 
 /// Bounds of the latency histogram, in seconds.
-const LATENCY_BUCKETS: [f64; 16] = [
-    0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0, 60.0,
-];
+const LATENCY_BUCKETS: [f64; 16] =
+    [0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0, 60.0];
 
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
@@ -59,8 +58,11 @@ impl Metrics {
         let bytes_in =
             vec("chartrier_request_bytes_total", "Plaintext bytes received in request bodies.", &["operation"]);
         let bytes_out = vec("chartrier_response_bytes_total", "Body bytes announced in answers.", &["operation"]);
-        let unrouted =
-            vec("chartrier_requests_unrouted_total", "S3 requests refused before their operation was known.", &["class"]);
+        let unrouted = vec(
+            "chartrier_requests_unrouted_total",
+            "S3 requests refused before their operation was known.",
+            &["class"],
+        );
         let latency = HistogramOpts::new(
             "chartrier_request_seconds",
             "Time from the end of a request's head to the head of its answer, in seconds.",
@@ -83,7 +85,10 @@ impl Metrics {
             unrouted,
             connections: gauge("chartrier_connections", "Connections open on the S3 port."),
             requests_in_flight: gauge("chartrier_requests_in_flight", "S3 requests being answered."),
-            connections_accepted: counter("chartrier_connections_accepted_total", "Connections accepted on the S3 port."),
+            connections_accepted: counter(
+                "chartrier_connections_accepted_total",
+                "Connections accepted on the S3 port.",
+            ),
             handshakes_failed: counter("chartrier_tls_handshakes_failed_total", "TLS handshakes that failed."),
             registry,
         }
@@ -116,7 +121,8 @@ impl Metrics {
                 .into_iter()
                 .filter(|metric| {
                     let by_operation = metric.get_label().iter().any(|label| label.name() == "operation");
-                    let counted = metric.get_counter().get_value() > 0.0 || metric.get_histogram().get_sample_count() > 0;
+                    let counted =
+                        metric.get_counter().get_value() > 0.0 || metric.get_histogram().get_sample_count() > 0;
                     !by_operation || counted
                 })
                 .collect();

@@ -9,8 +9,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_e
 use crate::s3::request::Query;
 
 /// What SigV4 leaves as it is in a query: `A-Z a-z 0-9 - . _ ~`.
-const ENCODED_IN_QUERY: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const ENCODED_IN_QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// In a path `/` stays too.
 const ENCODED_IN_PATH: &AsciiSet = &ENCODED_IN_QUERY.remove(b'/');
 
@@ -160,10 +159,7 @@ mod tests {
              host;range;x-amz-content-sha256;x-amz-date\n{empty}"
         );
         assert_eq!(String::from_utf8(text).unwrap(), expected);
-        assert_eq!(
-            hex::encode(request.digest()),
-            "7344ae5b7ee6c3e7e6b0fe0640412a37625d1fbfff95c48bbb2dc43964946972"
-        );
+        assert_eq!(hex::encode(request.digest()), "7344ae5b7ee6c3e7e6b0fe0640412a37625d1fbfff95c48bbb2dc43964946972");
     }
 
     #[test]

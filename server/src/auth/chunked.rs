@@ -98,11 +98,7 @@ enum State {
 impl ChunkedDecoder {
     /// A decoder of a body whose plaintext has `declared_len` bytes. `trailers` is `None` for the
     /// payload type that has none.
-    pub(super) fn new(
-        signer: Option<ChunkSigner>,
-        trailers: Option<DeclaredTrailers>,
-        declared_len: u64,
-    ) -> Self {
+    pub(super) fn new(signer: Option<ChunkSigner>, trailers: Option<DeclaredTrailers>, declared_len: u64) -> Self {
         let trailers_expected = trailers.is_some();
         Self {
             signer,

@@ -31,4 +31,4 @@ pub use chunked::{CHUNK_LEN_BYTES_MIN, ChunkSigner, ChunkedDecoder};
 pub use payload::Payload;
 pub use signing_keys::{SigningKey, SigningKeys};
 pub use trailers::TRAILERS_LEN_BYTES_MAX;
-pub use verify::{Authenticated, AuthRules, PRESIGNED_SECONDS_MAX, RequestHead, SKEW_SECONDS_MAX, authenticate};
+pub use verify::{AuthRules, Authenticated, PRESIGNED_SECONDS_MAX, RequestHead, SKEW_SECONDS_MAX, authenticate};

@@ -159,8 +159,7 @@ fn receive(sent: &Sent) -> Result<(Vec<u8>, HeaderMap), S3ErrorCode> {
     let head = RequestHead { method: &sent.method, path: uri.path(), query: &query, headers: &sent.headers };
     let authenticated = authenticate(head, rules).map_err(|error| error.code)?;
     let content_length = Some(sent.body.len() as u64);
-    let (decoding, declared) =
-        authenticated.decoding(&sent.headers, content_length).map_err(|error| error.code)?;
+    let (decoding, declared) = authenticated.decoding(&sent.headers, content_length).map_err(|error| error.code)?;
     // In odd pieces, so that every state of the decoder meets the end of its input.
     let frames = sent.body.chunks(977).map(Bytes::copy_from_slice).collect::<Vec<_>>();
     let mut body = RequestBody::from_frames(frames, decoding, declared);
@@ -179,9 +178,8 @@ fn futures_block_on<F: Future>(future: F) -> F::Output {
 
 fn sorted_pairs(target: &str) -> Vec<(String, String)> {
     let query = Query::parse(target.split_once('?').map_or("", |(_, query)| query));
-    let mut pairs: Vec<_> = query
-        .map(|query| query.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect())
-        .unwrap_or_default();
+    let mut pairs: Vec<_> =
+        query.map(|query| query.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect()).unwrap_or_default();
     pairs.sort();
     pairs
 }

@@ -193,12 +193,11 @@ fn a4_2_signature_version_2_is_refused() {
 fn a4_3_a_bare_reserved_character_may_be_signed_as_sent_or_encoded() {
     let sent = "/bucket/a b+c".replace(' ', "%20").leak() as &'static str;
     assert_eq!(code(Draft { path: sent, canonical_path: sent, ..Draft::new() }.by_header()), Ok(()));
-    assert_eq!(
-        code(Draft { path: sent, canonical_path: "/bucket/a%20b%2Bc", ..Draft::new() }.by_header()),
-        Ok(())
-    );
+    assert_eq!(code(Draft { path: sent, canonical_path: "/bucket/a%20b%2Bc", ..Draft::new() }.by_header()), Ok(()));
     // Nothing else about the path is negotiable.
-    for (path, canonical_path) in [("/bucket/a//b", "/bucket/a/b"), ("/bucket/a/../b", "/bucket/b"), ("/bucket/%2f", "/bucket/%2F")] {
+    for (path, canonical_path) in
+        [("/bucket/a//b", "/bucket/a/b"), ("/bucket/a/../b", "/bucket/b"), ("/bucket/%2f", "/bucket/%2F")]
+    {
         let draft = Draft { path, canonical_path, ..Draft::new() };
         assert_eq!(code(draft.by_header()), Err(S3ErrorCode::SignatureDoesNotMatch), "{path}");
     }
@@ -308,8 +307,5 @@ fn framing_that_never_ends_is_refused() {
 
 #[test]
 fn sha_256_of_nothing_is_the_constant_of_chunk_signatures() {
-    assert_eq!(
-        hex::encode(Sha256::new().finish()),
-        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-    );
+    assert_eq!(hex::encode(Sha256::new().finish()), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
 }

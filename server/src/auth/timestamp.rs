@@ -87,18 +87,21 @@ mod tests {
     fn only_the_basic_form_is_read() {
         let t = Timestamp::parse("20261122T044547Z").unwrap();
         assert_eq!((t.date(), t.unix_seconds()), ("20261122", 1_795_322_747));
-        for bad in
-            ["", "20261122", "20261122T044547", "2026-11-22T04:45:47Z", "20261322T044547Z", "20261122T046047Z", "+0261122T044547Z"]
-        {
+        for bad in [
+            "",
+            "20261122",
+            "20261122T044547",
+            "2026-11-22T04:45:47Z",
+            "20261322T044547Z",
+            "20261122T046047Z",
+            "+0261122T044547Z",
+        ] {
             assert!(Timestamp::parse(bad).is_none(), "{bad}");
         }
     }
 
     #[test]
     fn the_date_header_serves_too() {
-        assert_eq!(
-            Timestamp::parse_http_date("Sun, 22 Nov 2026 04:45:47 GMT"),
-            Timestamp::parse("20261122T044547Z")
-        );
+        assert_eq!(Timestamp::parse_http_date("Sun, 22 Nov 2026 04:45:47 GMT"), Timestamp::parse("20261122T044547Z"));
     }
 }

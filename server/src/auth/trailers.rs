@@ -87,11 +87,8 @@ impl Trailers {
 
     /// The signature that was sent, and what it must sign: SHA-256 of `name:value\n`, sorted.
     pub(super) fn signed_hash(&self) -> Option<(&str, [u8; 32])> {
-        let mut lines: Vec<String> = self
-            .read
-            .iter()
-            .map(|(name, value)| format!("{name}:{}\n", value.to_str().unwrap_or_default()))
-            .collect();
+        let mut lines: Vec<String> =
+            self.read.iter().map(|(name, value)| format!("{name}:{}\n", value.to_str().unwrap_or_default())).collect();
         lines.sort_unstable();
         Some((self.signature.as_deref()?, sha256(lines.concat().as_bytes())))
     }

@@ -137,7 +137,10 @@ impl Authenticated {
         let signer = signed.then(|| {
             ChunkSigner::new(Arc::clone(&self.key), self.timestamp.as_str(), &self.scope, self.signature.clone())
         });
-        Ok((Decoding::Chunked(Box::new(ChunkedDecoder::new(signer, trailer.then_some(trailers), declared))), Some(declared)))
+        Ok((
+            Decoding::Chunked(Box::new(ChunkedDecoder::new(signer, trailer.then_some(trailers), declared))),
+            Some(declared),
+        ))
     }
 }
 
@@ -158,10 +161,7 @@ fn check_scope(claim: &Claim<'_>, rules: AuthRules<'_>) -> Result<(), S3Error> {
         AuthKind::SigV4Presigned => S3ErrorCode::AuthorizationQueryParametersError,
     };
     if claim.scope_date != claim.timestamp.date() {
-        return Err(S3Error::new(
-            code,
-            "The date of the credential scope is not that of X-Amz-Date.",
-        ));
+        return Err(S3Error::new(code, "The date of the credential scope is not that of X-Amz-Date."));
     }
     if claim.region != rules.region && !rules.region_aliases.iter().any(|alias| alias == claim.region) {
         let message = format!(
@@ -225,11 +225,8 @@ fn check_signed_headers(claim: &Claim<'_>, headers: &HeaderMap) -> Result<(), S3
         return Ok(());
     }
     unsigned.sort_unstable();
-    Err(S3Error::new(
-        S3ErrorCode::AccessDenied,
-        "There were headers present in the request which were not signed",
-    )
-    .with_detail("HeadersNotSigned", unsigned.join(", ")))
+    Err(S3Error::new(S3ErrorCode::AccessDenied, "There were headers present in the request which were not signed")
+        .with_detail("HeadersNotSigned", unsigned.join(", ")))
 }
 
 fn payload_hash<'r>(claim: &Claim<'_>, head: RequestHead<'r>) -> Result<&'r str, S3Error> {
@@ -267,11 +264,8 @@ fn check_signature(
             signed_headers: claim.signed_headers,
             payload_hash,
         };
-        let string_to_sign = format!(
-            "AWS4-HMAC-SHA256\n{}\n{scope}\n{}",
-            claim.timestamp.as_str(),
-            hex::encode(request.digest())
-        );
+        let string_to_sign =
+            format!("AWS4-HMAC-SHA256\n{}\n{scope}\n{}", claim.timestamp.as_str(), hex::encode(request.digest()));
         bool::from(key.sign(string_to_sign.as_bytes()).as_bytes().ct_eq(claim.signature.as_bytes()))
     };
     if holds(head.path) || re_encoded_path(head.path).is_some_and(|path| holds(&path)) {

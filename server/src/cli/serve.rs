@@ -171,9 +171,8 @@ fn configure(args: ServeArgs) -> Result<Config, ConfigError> {
 
 /// Turns true at SIGTERM or SIGINT.
 fn stop_signal() -> Result<watch::Receiver<bool>, ServeError> {
-    let handler = |kind| {
-        signal(kind).map_err(|source| ServeError::Prepare { what: "the signal handlers".into(), source })
-    };
+    let handler =
+        |kind| signal(kind).map_err(|source| ServeError::Prepare { what: "the signal handlers".into(), source });
     let (mut terminate, mut interrupt) = (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?);
     let (sender, receiver) = watch::channel(false);
     tokio::spawn(async move {
@@ -219,7 +218,8 @@ impl Server {
 
     /// The readiness line: `ready s3=http://… admin=http://…`.
     pub fn readiness(&self) -> String {
-        let url = |listener: &TcpListener| listener.local_addr().map_or_else(|e| e.to_string(), |a| format!("http://{a}"));
+        let url =
+            |listener: &TcpListener| listener.local_addr().map_or_else(|e| e.to_string(), |a| format!("http://{a}"));
         format!("ready s3={} admin={}", url(&self.s3), url(&self.admin))
     }
 

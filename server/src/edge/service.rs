@@ -82,10 +82,7 @@ fn admit(
     seen: &mut Seen,
 ) -> Result<S3Request, S3Error> {
     if !carrier.allowed {
-        return Err(S3Error::new(
-            S3ErrorCode::AccessDenied,
-            "This address is served over TLS only: use https.",
-        ));
+        return Err(S3Error::new(S3ErrorCode::AccessDenied, "This address is served over TLS only: use https."));
     }
     let (parts, incoming) = request.into_parts();
     let mut headers = parts.headers;

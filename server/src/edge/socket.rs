@@ -88,8 +88,7 @@ impl AsyncWrite for Socket {
         if this.linger.is_none() {
             ready!(Pin::new(&mut this.tcp).poll_shutdown(cx))?;
         }
-        let linger =
-            this.linger.get_or_insert_with(|| Linger { until: Box::pin(sleep(LINGER)), dropped_bytes: 0 });
+        let linger = this.linger.get_or_insert_with(|| Linger { until: Box::pin(sleep(LINGER)), dropped_bytes: 0 });
         if linger.until.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Ok(()));
         }

@@ -65,8 +65,7 @@ pub fn acceptor(config: &TlsConfig, data: &Path, now_us: u64) -> Result<TlsAccep
     };
     let mut provider = aws_lc_rs::default_provider();
     // The hybrid group first: SSE-C keys travel inside TLS, and a recording must stay closed.
-    provider.kx_groups =
-        vec![kx_group::X25519MLKEM768, kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1];
+    provider.kx_groups = vec![kx_group::X25519MLKEM768, kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1];
     let mut server = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[&version::TLS13, &version::TLS12])?
         .with_no_client_auth()
@@ -83,9 +82,8 @@ fn given(certificate: &Path, key: &Path) -> Result<Identity, TlsError> {
         move |_| TlsError::Pem { path }
     };
     let read = |path: &Path| fs::read(path).map_err(|source| TlsError::Io { path: path.to_owned(), source });
-    let chain = CertificateDer::pem_slice_iter(&read(certificate)?)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(pem(certificate))?;
+    let chain =
+        CertificateDer::pem_slice_iter(&read(certificate)?).collect::<Result<Vec<_>, _>>().map_err(pem(certificate))?;
     if chain.is_empty() {
         return Err(TlsError::Pem { path: certificate.to_owned() });
     }

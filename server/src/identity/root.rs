@@ -4,11 +4,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use chartrier_crypto::OperatorKey;
+use chartrier_storage::engine::Engine;
 use chartrier_storage::env::Env;
+use chartrier_storage::error::StorageError;
 use chartrier_storage::namespace::command::{Command, CommandContext, Op, Outcome};
 use chartrier_storage::namespace::rows::UserRow;
-use chartrier_storage::engine::Engine;
-use chartrier_storage::error::StorageError;
 use zeroize::Zeroizing;
 
 use super::access_key::NewAccessKey;
@@ -104,7 +104,8 @@ fn from_variables() -> Result<Option<NewAccessKey>, RootError> {
             ));
         }
     };
-    let id_fits = (3..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+    let id_fits = (3..=128).contains(&id.len())
+        && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
     let secret_fits = (8..=256).contains(&secret.len()) && secret.bytes().all(|b| b.is_ascii_graphic());
     if !id_fits {
         return Err(RootError::Variables(
@@ -112,9 +113,7 @@ fn from_variables() -> Result<Option<NewAccessKey>, RootError> {
         ));
     }
     if !secret_fits {
-        return Err(RootError::Variables(
-            "CHARTRIER_ROOT_SECRET_ACCESS_KEY must be 8 to 256 visible ASCII characters",
-        ));
+        return Err(RootError::Variables("CHARTRIER_ROOT_SECRET_ACCESS_KEY must be 8 to 256 visible ASCII characters"));
     }
     Ok(Some(NewAccessKey { access_key_id: id, secret }))
 }

@@ -133,12 +133,9 @@ impl PartNumber {
     /// `InvalidArgument` unless it is 1 to 10,000.
     pub fn parse(text: &str) -> Result<Self, S3Error> {
         text.parse().ok().and_then(Self::new).ok_or_else(|| {
-            S3Error::new(
-                S3ErrorCode::InvalidArgument,
-                "Part number must be an integer between 1 and 10000, inclusive",
-            )
-            .with_detail("ArgumentName", "partNumber")
-            .with_detail("ArgumentValue", text)
+            S3Error::new(S3ErrorCode::InvalidArgument, "Part number must be an integer between 1 and 10000, inclusive")
+                .with_detail("ArgumentName", "partNumber")
+                .with_detail("ArgumentValue", text)
         })
     }
 
@@ -186,9 +183,27 @@ mod tests {
             assert!(BucketName::parse(good).is_ok(), "{good}");
         }
         for bad in [
-            "", "ab", &"a".repeat(64), "Upper", "under_score", "-abc", "abc-", ".abc", "abc.", "a..b", "192.168.0.1",
-            "xn--abc", "sthree-abc", "amzn-s3-demo-x", "abc-s3alias", "abc--ol-s3", "abc.mrap", "abc--x-s3", "a/b/c",
-            "caf\u{e9}", "a b c",
+            "",
+            "ab",
+            &"a".repeat(64),
+            "Upper",
+            "under_score",
+            "-abc",
+            "abc-",
+            ".abc",
+            "abc.",
+            "a..b",
+            "192.168.0.1",
+            "xn--abc",
+            "sthree-abc",
+            "amzn-s3-demo-x",
+            "abc-s3alias",
+            "abc--ol-s3",
+            "abc.mrap",
+            "abc--x-s3",
+            "a/b/c",
+            "caf\u{e9}",
+            "a b c",
         ] {
             assert_eq!(BucketName::parse(bad).unwrap_err().code, S3ErrorCode::InvalidBucketName, "{bad}");
         }

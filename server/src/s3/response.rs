@@ -101,10 +101,7 @@ impl Body for ResponseBody {
     type Data = Bytes;
     type Error = CutConnection;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, CutConnection>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutConnection>>> {
         match &mut self.0 {
             Kind::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Kind::Boxed(body) => body.as_mut().poll_frame(cx),
@@ -136,7 +133,8 @@ impl Body for ResponseBody {
                 }
                 ready!(interval.poll_tick(cx));
                 // The declaration must come before any space for the document to be well formed.
-                let bytes = if *begun { Bytes::from_static(b" ") } else { Bytes::from_static(XML_DECLARATION.as_bytes()) };
+                let bytes =
+                    if *begun { Bytes::from_static(b" ") } else { Bytes::from_static(XML_DECLARATION.as_bytes()) };
                 *begun = true;
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }

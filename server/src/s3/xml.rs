@@ -241,7 +241,8 @@ mod tests {
 
     #[test]
     fn a4_8_no_dtd_no_entities_bounded_depth_and_count() {
-        let refused = |text: &str| assert_eq!(Element::parse(text.as_bytes(), "A").unwrap_err().code, S3ErrorCode::MalformedXml);
+        let refused =
+            |text: &str| assert_eq!(Element::parse(text.as_bytes(), "A").unwrap_err().code, S3ErrorCode::MalformedXml);
         refused("<!DOCTYPE A [<!ENTITY x \"y\">]><A>&x;</A>");
         refused("<A>&x;</A>");
         refused("<A>");

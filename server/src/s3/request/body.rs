@@ -103,12 +103,7 @@ impl RequestBody {
         decoding: Decoding,
         decoded_length: Option<u64>,
     ) -> Self {
-        Self::from_source(
-            Source::Memory(frames.into_iter().collect()),
-            decoding,
-            decoded_length,
-            BodyLimits::default(),
-        )
+        Self::from_source(Source::Memory(frames.into_iter().collect()), decoding, decoded_length, BodyLimits::default())
     }
 
     fn from_source(source: Source, decoding: Decoding, decoded_length: Option<u64>, limits: BodyLimits) -> Self {
