@@ -1,0 +1,10 @@
+//! The real server on port 0, driven over real sockets. One binary: linking RocksDB takes a while.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod support;
+
+mod edge_latency;
+mod edge_limits;
+mod edge_rules;
+mod edge_stop;
+mod edge_tls;
