@@ -106,7 +106,7 @@ impl Pool {
             self.lock().shrink_to(spare);
             BytesMut::zeroed(class)
         });
-        PooledBytes { bytes, class, permit: Some(permit), pool: self.clone() }
+        PooledBytes { bytes, class, loan: Some((self.clone(), permit)) }
     }
 
     fn lock(&self) -> MutexGuard<'_, FreeList> {
@@ -153,12 +153,16 @@ fn class_bytes(bytes: usize) -> usize {
 pub struct PooledBytes {
     bytes: BytesMut,
     class: usize,
-    /// None once the buffer was taken apart.
-    permit: Option<OwnedSemaphorePermit>,
-    pool: Arc<Pool>,
+    /// Where it goes back to, and the room it takes there; `None` for bytes that were never lent.
+    loan: Option<(Arc<Pool>, OwnedSemaphorePermit)>,
 }
 
 impl PooledBytes {
+    /// Bytes outside of any pool: small ones that were in memory already.
+    pub(crate) fn unpooled(bytes: &[u8]) -> Self {
+        Self { bytes: BytesMut::from(bytes), class: bytes.len(), loan: None }
+    }
+
     /// Takes the bytes out, to be split among threads; the loan stays with `self`.
     pub(crate) fn take_bytes(&mut self) -> BytesMut {
         std::mem::take(&mut self.bytes)
@@ -186,12 +190,13 @@ impl DerefMut for PooledBytes {
 
 impl Drop for PooledBytes {
     fn drop(&mut self) {
+        let Some((pool, permit)) = self.loan.take() else { return };
         // Something else than the buffer that was lent is simply freed.
         if self.bytes.len() == self.class {
             let bytes = std::mem::take(&mut self.bytes);
-            self.pool.lock().push(self.class, bytes);
+            pool.lock().push(self.class, bytes);
         }
-        drop(self.permit.take());
+        drop(permit);
     }
 }
 

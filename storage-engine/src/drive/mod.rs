@@ -245,6 +245,13 @@ impl Drive {
         reader::read_column(&self.core, location, cells)
     }
 
+    /// Counts a cell of this drive that did not match its checksum.
+    pub fn note_crc_failure(&self, stripe: StripeId, shard: u8, row: usize) {
+        self.core.counts.add_crc_failure();
+        DataMetrics::add(&self.core.metrics.crc_failures, 1);
+        tracing::warn!(drive = %self.core.id, ?stripe, shard, row, "a cell does not match its checksum");
+    }
+
     /// Seals the open segment and flushes the index, so that the next start scans nothing.
     pub async fn close(&self) -> Result<(), DriveError> {
         let (reply, answer) = oneshot::channel();

@@ -143,7 +143,7 @@ mod tests {
     fn stripe(len: usize) -> EncodedStripe {
         let shape = StripeShape::new(Geometry::new(4, 2).unwrap(), len).unwrap();
         let parity_at = shape.padded_bytes();
-        let bytes = parity_at + parity_bytes(shape.rows(), 2, shape.cell_bytes(shape.rows() - 1));
+        let bytes = parity_at + parity_bytes(&shape);
         let mut buffer = Pool::new(64 << 20).try_take(bytes).unwrap();
         for (place, byte) in buffer[..len].iter_mut().enumerate() {
             *byte = (place * 31 >> 3) as u8;

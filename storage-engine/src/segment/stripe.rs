@@ -77,22 +77,19 @@ pub fn encode_row(
     let row_start = shape.cell_start(row, 0);
     let data: Vec<&[u8]> = data[row_start..row_start + k * cell_bytes].chunks_exact(cell_bytes).collect();
     let row_parity = &mut parity[row * geometry.m() * CELL_BYTES..];
-    let mut parity: Vec<&mut [u8]> =
-        row_parity.chunks_mut(CELL_BYTES).take(geometry.m()).map(|cell| &mut cell[..cell_bytes]).collect();
+    let mut parity: Vec<&mut [u8]> = row_parity.chunks_mut(cell_bytes).take(geometry.m()).collect();
     geometry.codec().encode(&data, &mut parity);
     let cells = data.iter().copied().chain(parity.iter().map(|cell| &**cell));
     crcs.extend(cells.enumerate().map(|(shard, cell)| cell_crc64(id, shard as u8, row as u8, cell)));
     const { assert!(SHARDS_MAX < 256 && super::shape::ROWS_MAX < 256) };
 }
 
-/// Bytes that the parity cells of a stripe of `rows` rows take in its buffer.
-pub fn parity_bytes(rows: usize, parity_columns: usize, last_cell_bytes: usize) -> usize {
-    match rows * parity_columns {
-        0 => 0,
-        cells => (cells - 1) * CELL_BYTES + last_cell_bytes,
-    }
+/// Bytes that the parity cells of a stripe take in its buffer.
+pub fn parity_bytes(shape: &StripeShape) -> usize {
+    shape.geometry().m() * shape.column_bytes()
 }
 
+/// Parity cells follow one another like data cells: rows before the last are all full.
 fn parity_start(parity_at: usize, shape: &StripeShape, row: usize, column: usize) -> usize {
-    parity_at + (row * shape.geometry().m() + column) * CELL_BYTES
+    parity_at + row * shape.geometry().m() * CELL_BYTES + column * shape.cell_bytes(row)
 }

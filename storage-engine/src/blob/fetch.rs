@@ -1,0 +1,341 @@
+//! Fetching the cells of one stripe that a range needs, and rebuilding those that are not good.
+//!
+//! The buffer is cut into cells that travel to reader threads as owned pieces and are joined
+//! again afterwards: no copy, and no two threads on one piece. A cell is bad when its drive is
+//! gone, its record is not indexed, the read fails, or the checksum does not match; then other
+//! cells of its row are read until k are good.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::time::timeout;
+
+use super::StoreCore;
+use super::reader::ReadBuf;
+use crate::budget::PooledBytes;
+use crate::drive::{CellRead, ColumnRead, DataMetrics, Drive};
+use crate::error::StorageError;
+use crate::ids::{DriveId, StripeId};
+use crate::segment::checksum::cell_crc64;
+use crate::segment::location::ShardLocation;
+use crate::segment::shape::StripeShape;
+
+/// A drive that takes longer is read around, while there is another to read from.
+const HEDGE_AFTER: Duration = Duration::from_millis(250);
+/// Without another to read from, this is how long a drive may take.
+const READ_ANSWER_MAX: Duration = Duration::from_secs(30);
+
+/// Which bytes of which stripe.
+pub(super) struct FetchPlan {
+    pub(super) stripe: StripeId,
+    pub(super) shape: StripeShape,
+    /// One per shard.
+    pub(super) drives: Vec<DriveId>,
+    /// Bytes of the stripe; not empty.
+    pub(super) wanted: Range<usize>,
+}
+
+impl FetchPlan {
+    /// Bytes that the reader gets.
+    pub(super) fn len_bytes(&self) -> usize {
+        self.wanted.len()
+    }
+
+    /// Bytes of the cells that hold them.
+    pub(super) fn buffer_bytes(&self) -> usize {
+        let cells = self.cells();
+        cells.end - cells.start
+    }
+
+    /// The bytes of the stripe that those cells span.
+    fn cells(&self) -> Range<usize> {
+        let (first_row, first_column) = self.shape.cell_of(self.wanted.start);
+        let (last_row, last_column) = self.shape.cell_of(self.wanted.end - 1);
+        let start = self.shape.cell_start(first_row, first_column);
+        start..self.shape.cell_start(last_row, last_column) + self.shape.cell_bytes(last_row)
+    }
+}
+
+/// A stripe whose cells are being read.
+pub(super) struct StripeFetch {
+    store: Arc<StoreCore>,
+    plan: FetchPlan,
+    /// Holds the loan while the bytes are in pieces.
+    buffer: PooledBytes,
+    /// What the buffer has past the cells.
+    tail: BytesMut,
+    /// Rows by shards.
+    cells: Vec<Cell>,
+    columns: Vec<Column>,
+    reads: Vec<(usize, ColumnRead)>,
+    offline: bool,
+}
+
+enum Cell {
+    /// Not asked for.
+    Unread,
+    /// With a reader.
+    Pending,
+    Good(BytesMut),
+    /// With the piece of the buffer that it should have filled, unless a late reader has that.
+    Bad(Option<BytesMut>),
+}
+
+/// What is known of one shard.
+enum Column {
+    Unknown,
+    /// Its drive, and where its record lies.
+    At(Arc<Drive>, ShardLocation),
+    Lost,
+}
+
+impl StripeFetch {
+    /// Cuts the buffer into cells and begins to read them. Does not wait for any disk.
+    pub(super) fn begin(store: Arc<StoreCore>, plan: FetchPlan, mut buffer: PooledBytes) -> Self {
+        let shards = plan.shape.geometry().shards();
+        let mut bytes = buffer.take_bytes();
+        let tail = bytes.split_off(plan.buffer_bytes());
+        let mut fetch = Self {
+            cells: (0..plan.shape.rows() * shards).map(|_| Cell::Unread).collect(),
+            columns: (0..shards).map(|_| Column::Unknown).collect(),
+            reads: Vec::new(),
+            offline: false,
+            store,
+            buffer,
+            tail,
+            plan,
+        };
+        let mut wanted: Vec<Vec<CellRead>> = (0..fetch.k()).map(|_| Vec::new()).collect();
+        for (row, column) in fetch.wanted_cells() {
+            let piece = bytes.split_to(fetch.plan.shape.cell_bytes(row));
+            wanted[column].push(CellRead { row, bytes: piece });
+        }
+        for (column, cells) in wanted.into_iter().enumerate().filter(|(_, cells)| !cells.is_empty()) {
+            fetch.read(column, cells);
+        }
+        fetch
+    }
+
+    /// Whether some cell is with a reader thread.
+    pub(super) fn waits(&self) -> bool {
+        self.reads.iter().any(|(_, read)| !read.is_ready())
+    }
+
+    /// Waits for the cells, reads others of their rows where some are bad, rebuilds, and joins.
+    pub(super) async fn finish(mut self) -> Result<ReadBuf, StorageError> {
+        loop {
+            self.collect().await;
+            let more = self.cells_to_rebuild_from()?;
+            if more.is_empty() {
+                break;
+            }
+            for (shard, rows) in more {
+                let cells = rows
+                    .into_iter()
+                    .map(|row| CellRead { row, bytes: BytesMut::zeroed(self.plan.shape.cell_bytes(row)) });
+                let cells = cells.collect();
+                self.read(shard, cells);
+            }
+        }
+        self.rebuild()?;
+        Ok(self.join())
+    }
+
+    fn k(&self) -> usize {
+        self.plan.shape.geometry().k()
+    }
+
+    fn shards(&self) -> usize {
+        self.plan.shape.geometry().shards()
+    }
+
+    fn cell(&mut self, row: usize, shard: usize) -> &mut Cell {
+        let at = row * self.shards() + shard;
+        &mut self.cells[at]
+    }
+
+    fn row(&self, row: usize) -> &[Cell] {
+        &self.cells[row * self.shards()..][..self.shards()]
+    }
+
+    /// The data cells that the range needs, in order: (row, column).
+    fn wanted_cells(&self) -> Vec<(usize, usize)> {
+        let (first, last) = (self.plan.wanted.start, self.plan.wanted.end - 1);
+        let linear = |(row, column): (usize, usize)| row * self.k() + column;
+        let cells = linear(self.plan.shape.cell_of(first))..=linear(self.plan.shape.cell_of(last));
+        cells.map(|cell| (cell / self.k(), cell % self.k())).collect()
+    }
+
+    /// Begins to read cells of one shard.
+    fn read(&mut self, shard: usize, cells: Vec<CellRead>) {
+        self.locate(shard);
+        match &self.columns[shard] {
+            Column::At(drive, location) => {
+                let rows: Vec<usize> = cells.iter().map(|cell| cell.row).collect();
+                let read = drive.read_column(location, cells);
+                rows.into_iter().for_each(|row| *self.cell(row, shard) = Cell::Pending);
+                self.reads.push((shard, read));
+            }
+            Column::Unknown | Column::Lost => {
+                DataMetrics::add(&self.store.metrics.cells_missing, cells.len() as u64);
+                for cell in cells {
+                    *self.cell(cell.row, shard) = Cell::Bad(Some(cell.bytes));
+                }
+            }
+        }
+    }
+
+    /// Finds out where a shard lies.
+    fn locate(&mut self, shard: usize) {
+        if !matches!(self.columns[shard], Column::Unknown) {
+            return;
+        }
+        self.columns[shard] = Column::Lost;
+        let Some(drive) = self.store.drive(self.plan.drives[shard]) else {
+            self.offline = true;
+            return;
+        };
+        match drive.locate(self.plan.stripe, shard as u8) {
+            Ok(Some(location)) if location.fits(&self.plan.shape) => {
+                self.columns[shard] = Column::At(drive, location);
+            }
+            Ok(_) => {}
+            Err(error) => {
+                self.offline |= !drive.state().reads();
+                tracing::debug!(drive = %drive.id(), %error, "a shard cannot be located");
+            }
+        }
+    }
+
+    /// Takes in what the readers bring, leaving late ones behind while others can replace them.
+    async fn collect(&mut self) {
+        for (shard, mut read) in std::mem::take(&mut self.reads) {
+            let patience = if self.has_spare_shard() { HEDGE_AFTER } else { READ_ANSWER_MAX };
+            match timeout(patience, read.finish()).await {
+                Ok(cells) => cells.into_iter().for_each(|(cell, result)| self.take_in(shard, cell, result.is_ok())),
+                Err(_elapsed) => DataMetrics::add(&self.store.metrics.reads_hedged, 1),
+            }
+            // What did not come back, late or dropped, is missing.
+            for row in 0..self.plan.shape.rows() {
+                if matches!(self.cell(row, shard), Cell::Pending) {
+                    DataMetrics::add(&self.store.metrics.cells_missing, 1);
+                    *self.cell(row, shard) = Cell::Bad(None);
+                }
+            }
+        }
+    }
+
+    fn take_in(&mut self, shard: usize, cell: CellRead, read: bool) {
+        let Column::At(drive, location) = &self.columns[shard] else { return };
+        let CellRead { row, bytes } = cell;
+        let good = read && location.crcs[row] == cell_crc64(self.plan.stripe, shard as u8, row as u8, &bytes);
+        if !read {
+            DataMetrics::add(&self.store.metrics.cells_missing, 1);
+        } else if !good {
+            drive.note_crc_failure(self.plan.stripe, shard as u8, row);
+        }
+        *self.cell(row, shard) = if good { Cell::Good(bytes) } else { Cell::Bad(Some(bytes)) };
+    }
+
+    /// Whether some shard that nothing was read of is likely to be there.
+    fn has_spare_shard(&self) -> bool {
+        (0..self.shards()).any(|shard| {
+            let unread = (0..self.plan.shape.rows()).any(|row| matches!(self.row(row)[shard], Cell::Unread));
+            let drive = || self.store.drive(self.plan.drives[shard]);
+            unread && !matches!(self.columns[shard], Column::Lost) && drive().is_some_and(|drive| drive.state().reads())
+        })
+    }
+
+    /// For rows with a bad cell: which others to read so that k are good.
+    fn cells_to_rebuild_from(&self) -> Result<Vec<(usize, Vec<usize>)>, StorageError> {
+        let mut more: Vec<(usize, Vec<usize>)> = (0..self.shards()).map(|shard| (shard, Vec::new())).collect();
+        for row in 0..self.plan.shape.rows() {
+            let cells = self.row(row);
+            if !cells.iter().any(|cell| matches!(cell, Cell::Bad(_))) {
+                continue;
+            }
+            let good = cells.iter().filter(|cell| matches!(cell, Cell::Good(_))).count();
+            let unread = cells.iter().enumerate().filter(|(_, cell)| matches!(cell, Cell::Unread));
+            let mut lacking = self.k().saturating_sub(good);
+            for (shard, _) in unread.take(lacking) {
+                more[shard].1.push(row);
+                lacking -= 1;
+            }
+            if lacking > 0 {
+                return Err(self.beyond_repair());
+            }
+        }
+        more.retain(|(_, rows)| !rows.is_empty());
+        Ok(more)
+    }
+
+    fn beyond_repair(&self) -> StorageError {
+        if self.offline {
+            StorageError::Unavailable { why: format!("too few drives hold stripe {:?}", self.plan.stripe) }
+        } else {
+            StorageError::Corrupted { what: format!("stripe {:?}", self.plan.stripe) }
+        }
+    }
+
+    /// Rebuilds the wanted cells that are bad; each of their rows has k good ones.
+    fn rebuild(&mut self) -> Result<(), StorageError> {
+        let wanted = self.wanted_cells();
+        for row in 0..self.plan.shape.rows() {
+            let in_row = wanted.iter().filter(|(at, _)| *at == row).map(|(_, column)| *column);
+            let lost: Vec<usize> = in_row.filter(|column| matches!(self.row(row)[*column], Cell::Bad(_))).collect();
+            if lost.is_empty() {
+                continue;
+            }
+            let cell_bytes = self.plan.shape.cell_bytes(row);
+            let mut rebuilt: Vec<BytesMut> = lost
+                .iter()
+                .map(|column| match self.cell(row, *column) {
+                    Cell::Bad(piece) => piece.take().unwrap_or_else(|| BytesMut::zeroed(cell_bytes)),
+                    _ => BytesMut::zeroed(cell_bytes),
+                })
+                .collect();
+            self.rebuild_row(row, &lost, &mut rebuilt)?;
+            DataMetrics::add(&self.store.metrics.cells_rebuilt, lost.len() as u64);
+            for (column, bytes) in lost.into_iter().zip(rebuilt) {
+                *self.cell(row, column) = Cell::Good(bytes);
+            }
+        }
+        Ok(())
+    }
+
+    fn rebuild_row(&self, row: usize, lost: &[usize], rebuilt: &mut [BytesMut]) -> Result<(), StorageError> {
+        let shards: Vec<Option<&[u8]>> = self.row(row).iter().map(Cell::good).collect();
+        let present: Vec<bool> = shards.iter().map(Option::is_some).collect();
+        let mut out: Vec<&mut [u8]> = rebuilt.iter_mut().map(|cell| &mut cell[..]).collect();
+        let plan = self.plan.shape.geometry().codec().plan(&present, lost);
+        plan.and_then(|plan| plan.rebuild(&shards, &mut out)).map_err(|_| self.beyond_repair())
+    }
+
+    /// Joins the wanted cells into the buffer they were cut from.
+    fn join(mut self) -> ReadBuf {
+        let mut bytes = BytesMut::new();
+        for (row, column) in self.wanted_cells() {
+            let cell = std::mem::replace(self.cell(row, column), Cell::Unread);
+            match cell {
+                // Copies only if a late reader kept a piece and another took its place.
+                Cell::Good(piece) => bytes.unsplit(piece),
+                _ => unreachable!("every wanted cell is good or was rebuilt"),
+            }
+        }
+        bytes.unsplit(std::mem::take(&mut self.tail));
+        self.buffer.put_bytes(bytes);
+        let start = self.plan.wanted.start - self.plan.cells().start;
+        ReadBuf::new(self.buffer, start..start + self.plan.wanted.len())
+    }
+}
+
+impl Cell {
+    fn good(&self) -> Option<&[u8]> {
+        match self {
+            Self::Good(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+}

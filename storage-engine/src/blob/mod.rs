@@ -1,0 +1,253 @@
+//! Blobs over drives: sealed bytes in, a [`BlobRef`] out, and back, with any m drives lost.
+//!
+//! ```text
+//! writer.spare() -> fill -> advance()      reader.next()
+//!      | a row of k cells is full               ^ cells verified, rebuilt from any k
+//!      v                                        |
+//!   parity, CRC, BLAKE3 while hot            column reads, cached or by the drives' readers
+//!      | a stripe is full                       ^
+//!      v                                        |
+//!   k+m appends, one per drive  ==========>  segments
+//!      | finish(): one sync per drive
+//!      v
+//!   durable on the write quorum -> BlobRef
+//! ```
+//!
+//! A blob exists only once a row of the namespace names it: until then its stripes are orphans
+//! that nobody reads.
+
+mod fetch;
+mod layout;
+mod reader;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+pub use layout::{Placement, rotated_layout};
+pub use reader::{BlobReader, ReadBuf};
+pub use writer::{BlobWriter, WrittenBlob};
+
+use crate::budget::Budget;
+use crate::codec::{Geometry, UnknownGeometry};
+use crate::drive::{DataMetrics, Drive, DriveError, DriveStatus};
+use crate::env::Env;
+use crate::error::StorageError;
+use crate::ids::DriveId;
+use crate::namespace::command::Layout;
+use crate::namespace::rows::{BlobRef, StripeRun};
+use crate::segment::location::ShardKey;
+use crate::segment::shape::{CELL_BYTES, ROWS_MAX};
+
+/// Sealed bytes that stay in the row itself.
+pub const INLINE_BYTES: usize = 8 << 10;
+/// Data bytes that a stripe of a narrow geometry aims at; wide ones have at least four rows.
+const STRIPE_BYTES_AIM: usize = 1 << 20;
+const STRIPE_ROWS_MIN: usize = 4;
+
+/// How blobs are laid out.
+#[derive(Debug, Clone, Copy)]
+pub struct BlobConfig {
+    /// Blobs up to this many sealed bytes are kept inline.
+    pub inline_bytes: usize,
+    /// Rows of a full stripe, 1 to 16; `None` takes what suits the geometry.
+    pub stripe_rows: Option<usize>,
+}
+
+impl Default for BlobConfig {
+    fn default() -> Self {
+        Self { inline_bytes: INLINE_BYTES, stripe_rows: None }
+    }
+}
+
+/// All blobs of one engine. Clones share everything.
+#[derive(Clone)]
+pub struct BlobStore {
+    core: Arc<StoreCore>,
+}
+
+struct StoreCore {
+    drives: RwLock<HashMap<DriveId, Arc<Drive>>>,
+    layouts: RwLock<Layouts>,
+    config: BlobConfig,
+    budget: Budget,
+    env: Env,
+    metrics: Arc<DataMetrics>,
+    /// Spreads the first stripes of blobs over the groups.
+    next_group: AtomicU32,
+}
+
+struct Layouts {
+    known: HashMap<u32, Arc<Layout>>,
+    current: (Arc<Layout>, Geometry),
+}
+
+impl BlobStore {
+    /// A store on `drives`, writing by `layout`.
+    ///
+    /// # Errors
+    /// The layout's geometry is not one of Chartrier's.
+    ///
+    /// # Panics
+    /// If the layout has no groups: a bug in the caller.
+    pub fn new(
+        drives: Vec<Arc<Drive>>,
+        layout: Layout,
+        config: BlobConfig,
+        budget: Budget,
+        env: Env,
+        metrics: Arc<DataMetrics>,
+    ) -> Result<Self, UnknownGeometry> {
+        let geometry = Geometry::new(layout.k, layout.m)?;
+        assert!(!layout.groups.is_empty(), "a layout has at least one group");
+        let layout = Arc::new(layout);
+        let layouts = Layouts { known: HashMap::from([(layout.version, layout.clone())]), current: (layout, geometry) };
+        let drives = drives.into_iter().map(|drive| (drive.id(), drive)).collect();
+        let core = StoreCore {
+            drives: RwLock::new(drives),
+            layouts: RwLock::new(layouts),
+            config,
+            budget,
+            env,
+            metrics,
+            next_group: AtomicU32::new(0),
+        };
+        Ok(Self { core: Arc::new(core) })
+    }
+
+    /// Makes another layout known, and writes by it if it is newer than the present one.
+    pub fn add_layout(&self, layout: Layout) -> Result<(), UnknownGeometry> {
+        let geometry = Geometry::new(layout.k, layout.m)?;
+        let layout = Arc::new(layout);
+        let mut layouts = self.core.layouts.write().unwrap_or_else(PoisonError::into_inner);
+        layouts.known.insert(layout.version, layout.clone());
+        if layout.version > layouts.current.0.version && !layout.groups.is_empty() {
+            layouts.current = (layout, geometry);
+        }
+        Ok(())
+    }
+
+    /// Adds a drive, or puts another in the place of one of the same id.
+    pub fn add_drive(&self, drive: Arc<Drive>) {
+        self.core.drives.write().unwrap_or_else(PoisonError::into_inner).insert(drive.id(), drive);
+    }
+
+    /// Begins a blob. `len_hint` is how many sealed bytes are to come, if that is known.
+    ///
+    /// Does not wait; [`BlobWriter::spare`] does.
+    #[expect(clippy::unused_async, reason = "callers may count on being able to wait here")]
+    pub async fn writer(&self, len_hint: Option<u64>) -> BlobWriter {
+        BlobWriter::new(self.core.clone(), len_hint)
+    }
+
+    /// Reads the sealed bytes `sealed` of a blob; what lies past its end is left out.
+    pub fn reader(&self, blob: &BlobRef, sealed: std::ops::Range<u64>) -> BlobReader {
+        BlobReader::new(self.core.clone(), blob, sealed)
+    }
+
+    /// Forgets the stripes of a run in the background. Idempotent.
+    ///
+    /// Only for stripes that no row names any more, or never did.
+    pub fn free(&self, run: &StripeRun) {
+        self.core.free_stripes(run, run.count);
+    }
+
+    /// Looks whether each drive's directory is still there. No disk access.
+    pub fn check_drives(&self) {
+        for drive in self.drives() {
+            drive.check();
+        }
+    }
+
+    /// All drives, in order of id.
+    pub fn drives(&self) -> Vec<Arc<Drive>> {
+        let drives = self.core.drives.read().unwrap_or_else(PoisonError::into_inner);
+        let mut drives: Vec<_> = drives.values().cloned().collect();
+        drives.sort_by_key(|drive| drive.id());
+        drives
+    }
+
+    /// State, space and errors of each drive.
+    pub fn status(&self) -> Vec<DriveStatus> {
+        self.drives().iter().map(|drive| drive.status()).collect()
+    }
+
+    /// Counters of the data plane.
+    pub fn metrics(&self) -> &Arc<DataMetrics> {
+        &self.core.metrics
+    }
+
+    /// The memory of transfers.
+    pub fn budget(&self) -> &Budget {
+        &self.core.budget
+    }
+
+    /// Seals open segments and flushes the indexes. Errors are logged: nothing durable depends on it.
+    pub async fn close(&self) {
+        for drive in self.drives() {
+            if let Err(error) = drive.close().await {
+                tracing::warn!(drive = %drive.id(), %error, "drive not closed cleanly");
+            }
+        }
+    }
+}
+
+impl StoreCore {
+    fn current_layout(&self) -> (Arc<Layout>, Geometry) {
+        self.layouts.read().unwrap_or_else(PoisonError::into_inner).current.clone()
+    }
+
+    fn layout(&self, version: u32) -> Option<Arc<Layout>> {
+        self.layouts.read().unwrap_or_else(PoisonError::into_inner).known.get(&version).cloned()
+    }
+
+    fn drive(&self, id: DriveId) -> Option<Arc<Drive>> {
+        self.drives.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    }
+
+    fn next_group(&self, groups: usize) -> u32 {
+        self.next_group.fetch_add(1, Ordering::Relaxed) % groups as u32
+    }
+
+    fn stripe_bytes(&self, geometry: Geometry) -> usize {
+        let row_bytes = geometry.k() * CELL_BYTES;
+        let suited = (STRIPE_BYTES_AIM / row_bytes).max(STRIPE_ROWS_MIN);
+        self.config.stripe_rows.unwrap_or(suited).clamp(1, ROWS_MAX) * row_bytes
+    }
+
+    /// Queues the first `count` stripes of a run to be forgotten on their drives.
+    fn free_stripes(&self, run: &StripeRun, count: u32) {
+        let Some(placement) =
+            self.layout(run.layout_version).and_then(|layout| Placement::new(layout, run.first_group))
+        else {
+            tracing::warn!(version = run.layout_version, "stripes of an unknown layout are left to be collected");
+            return;
+        };
+        let mut shards: HashMap<DriveId, Vec<ShardKey>> = HashMap::new();
+        for index in 0..count {
+            for (shard, drive) in placement.drives(index).iter().enumerate() {
+                let key = ShardKey { stripe: run.first.nth(index), shard: shard as u8 };
+                shards.entry(*drive).or_default().push(key);
+            }
+        }
+        for (drive, shards) in shards {
+            if let Some(drive) = self.drive(drive) {
+                drive.free(shards);
+            }
+        }
+    }
+}
+
+/// What a write says when fewer shards than the quorum could be stored.
+fn below_quorum(stored: usize, quorum: usize, errors: &[DriveError]) -> StorageError {
+    if errors.iter().any(|error| matches!(error, DriveError::Full)) {
+        return StorageError::Full;
+    }
+    let why = errors.first().map_or_else(|| "drives do not answer".to_owned(), ToString::to_string);
+    StorageError::Unavailable {
+        why: format!("{stored} shards of a stripe could be stored, {quorum} are needed: {why}"),
+    }
+}

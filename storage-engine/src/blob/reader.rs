@@ -1,0 +1,157 @@
+//! Reading a range of a blob, one stripe at a time, with the next one under way.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::fetch::{FetchPlan, StripeFetch};
+use super::{Placement, StoreCore};
+use crate::budget::PooledBytes;
+use crate::codec::Geometry;
+use crate::drive::DataMetrics;
+use crate::error::StorageError;
+use crate::namespace::rows::{BlobRef, StripeRun};
+use crate::segment::shape::{CELL_BYTES, ROWS_MAX, StripeShape};
+
+/// Reads the sealed bytes of a range in order.
+pub struct BlobReader {
+    store: Arc<StoreCore>,
+    source: Source,
+    /// What is still to be given.
+    rest: Range<u64>,
+    /// The next stripe, when the last one had to wait for a disk.
+    ahead: Option<StripeFetch>,
+}
+
+enum Source {
+    Inline(Vec<u8>),
+    Stripes(StripeRun),
+}
+
+impl BlobReader {
+    pub(super) fn new(store: Arc<StoreCore>, blob: &BlobRef, sealed: Range<u64>) -> Self {
+        let end = sealed.end.min(blob.len_bytes());
+        let start = sealed.start.min(end);
+        let source = match blob {
+            BlobRef::Inline(bytes) => Source::Inline(bytes[start as usize..end as usize].to_vec()),
+            BlobRef::Stripes(run) => Source::Stripes(run.clone()),
+        };
+        Self { store, source, rest: start..end, ahead: None }
+    }
+
+    /// The next sealed bytes, at most one stripe; `None` after the last.
+    ///
+    /// Every cell they come from matched its checksum, or was rebuilt from cells that did. Waits
+    /// for memory and drives. Cancelled, it loses its place: the reader must be dropped.
+    ///
+    /// # Errors
+    /// [`StorageError::Unavailable`] with too few drives, [`StorageError::Corrupted`] when no k cells
+    /// of a row are good.
+    pub async fn next(&mut self) -> Result<Option<ReadBuf>, StorageError> {
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        let run = match &self.source {
+            Source::Inline(bytes) => {
+                self.rest.start = self.rest.end;
+                DataMetrics::add(&self.store.metrics.bytes_read, bytes.len() as u64);
+                return Ok(Some(ReadBuf::inline(bytes)));
+            }
+            Source::Stripes(run) => run.clone(),
+        };
+        let plan = plan_of(&self.store, &run, &self.rest)?;
+        let taken = plan.len_bytes() as u64;
+        let fetch = match self.ahead.take() {
+            Some(fetch) => fetch,
+            None => {
+                let buffer = self.store.budget.readers().take(plan.buffer_bytes()).await;
+                StripeFetch::begin(self.store.clone(), plan, buffer)
+            }
+        };
+        // Cells that came from the page cache need no reading ahead.
+        let waits = fetch.waits();
+        self.rest.start += taken;
+        if waits && !self.rest.is_empty() {
+            let next = plan_of(&self.store, &run, &self.rest)?;
+            // Only with memory that nobody waits for.
+            let buffer = self.store.budget.readers().try_take(next.buffer_bytes());
+            self.ahead = buffer.map(|buffer| StripeFetch::begin(self.store.clone(), next, buffer));
+        }
+        let bytes = fetch.finish().await?;
+        DataMetrics::add(&self.store.metrics.bytes_read, taken);
+        Ok(Some(bytes))
+    }
+}
+
+/// What to fetch for the first bytes of `rest`: as much of it as lies in one stripe.
+fn plan_of(store: &StoreCore, run: &StripeRun, rest: &Range<u64>) -> Result<FetchPlan, StorageError> {
+    let damaged = || StorageError::Corrupted { what: format!("the row of a blob at {:?}", run.first) };
+    let geometry = Geometry::new(run.k, run.m).map_err(|_| damaged())?;
+    let stripe_bytes = u64::from(run.stripe_bytes);
+    let row_bytes = (geometry.k() * CELL_BYTES) as u64;
+    let stripes = run.len_bytes.div_ceil(stripe_bytes.max(1));
+    if stripe_bytes == 0
+        || !stripe_bytes.is_multiple_of(row_bytes)
+        || stripe_bytes > ROWS_MAX as u64 * row_bytes
+        || stripes != u64::from(run.count)
+    {
+        return Err(damaged());
+    }
+    let index = (rest.start / stripe_bytes) as u32;
+    let stripe_start = u64::from(index) * stripe_bytes;
+    let stripe_len = (run.len_bytes - stripe_start).min(stripe_bytes);
+    let shape = StripeShape::new(geometry, stripe_len as usize).ok_or_else(damaged)?;
+    let layout = store.layout(run.layout_version);
+    let placement = layout.and_then(|layout| Placement::new(layout, run.first_group));
+    let placement = placement
+        .ok_or_else(|| StorageError::Unavailable { why: format!("layout {} is not known", run.layout_version) })?;
+    if placement.drives(index).len() != geometry.shards() {
+        return Err(damaged());
+    }
+    let wanted = (rest.start - stripe_start) as usize..(rest.end - stripe_start).min(stripe_len) as usize;
+    Ok(FetchPlan { stripe: run.first.nth(index), shape, drives: placement.drives(index).to_vec(), wanted })
+}
+
+/// Sealed bytes, owned, to be opened where they lie.
+///
+/// When they were opened (see [`ReadBuf::as_mut_slice`]) they are wiped on drop: the memory goes
+/// to other readers.
+pub struct ReadBuf {
+    buffer: PooledBytes,
+    range: Range<usize>,
+    touched: bool,
+}
+
+impl ReadBuf {
+    pub(super) fn new(buffer: PooledBytes, range: Range<usize>) -> Self {
+        Self { buffer, range, touched: false }
+    }
+
+    fn inline(bytes: &[u8]) -> Self {
+        Self::new(PooledBytes::unpooled(bytes), 0..bytes.len())
+    }
+
+    /// The bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        &self.buffer[self.range.clone()]
+    }
+
+    /// The bytes, to be opened in place.
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        self.touched = true;
+        &mut self.buffer[self.range.clone()]
+    }
+}
+
+impl AsRef<[u8]> for ReadBuf {
+    fn as_ref(&self) -> &[u8] {
+        self.as_slice()
+    }
+}
+
+impl Drop for ReadBuf {
+    fn drop(&mut self) {
+        if self.touched {
+            self.buffer[self.range.clone()].fill(0);
+        }
+    }
+}
