@@ -187,19 +187,24 @@ impl<'a> Transition<'a> {
     }
 
     /// Records who owns the runs of these parts, and which of their shards are to be healed.
-    fn own_runs(&mut self, name: Name<'_>, object_uuid: ObjectUuid, parts: &[PartRow], missing: &[MissingShard]) {
+    fn own_runs(
+        &mut self,
+        name: Name<'_>,
+        object_uuid: ObjectUuid,
+        parts: &[PartRow],
+        missing: &[MissingShard],
+    ) -> Result<(), StateError> {
         for run in parts.iter().filter_map(|part| part.blob.stripes()) {
             let owner = StripeOwner { bucket: name.bucket, key: name.key.to_owned(), object_uuid };
             self.rows.put_row(keys::STP, run.first.as_bytes().to_vec(), &owner);
             for shard in missing.iter().filter(|shard| run_holds(run, shard)) {
-                self.rows.put_row(
-                    keys::HEAL,
-                    keys::heal(&shard.stripe, shard.shard_index),
-                    &HealRow { run: run.clone() },
-                );
-                self.memory.head.heal_rows += 1;
+                let key = keys::heal(&shard.stripe, shard.shard_index);
+                // A retry of the same write names the same shards.
+                self.memory.head.heal_rows += u64::from(!self.rows.contains(keys::HEAL, &key)?);
+                self.rows.put_row(keys::HEAL, key, &HealRow { run: run.clone() });
             }
         }
+        Ok(())
     }
 
     /// Takes the runs of `dying` from their owner, but for those that `kept` holds too.

@@ -30,7 +30,7 @@ impl Transition<'_> {
         match self.admit(entry, name, row, condition)? {
             Ok(admitted) => {
                 let (leaf, freed) = self.store_version(entry, name, row, admitted)?;
-                self.own_runs(name, row.object_uuid, &row.parts, missing);
+                self.own_runs(name, row.object_uuid, &row.parts, missing)?;
                 Ok(Effects::done(leaf).with_freed(freed))
             }
             Err(refused) => Ok(refused.with_freed(self.unowned_runs(&row.parts)?)),

@@ -47,7 +47,7 @@ impl Transition<'_> {
         let part_key = keys::part(name.bucket, name.key, upload, part.number);
         let replaced: Option<PartRow> = self.rows.row(keys::PRT, &part_key)?;
         let freed = self.release_runs(replaced.as_slice(), std::slice::from_ref(part))?;
-        self.own_runs(name, row.object_uuid, std::slice::from_ref(part), missing);
+        self.own_runs(name, row.object_uuid, std::slice::from_ref(part), missing)?;
         self.rows.put_row(keys::PRT, part_key, part);
         Ok(Effects::done(None).with_freed(freed))
     }

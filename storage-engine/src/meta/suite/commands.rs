@@ -1,0 +1,172 @@
+//! Short ways to say rows and commands in tests.
+
+use crate::ids::{BucketId, DriveId, ObjectUuid, StripeId, UploadId, VersionId};
+use crate::namespace::command::{Command, CommandContext, JournalIdentity, Layout, Op, WriteCondition};
+use crate::namespace::rows::{AccessKeyRow, BlobRef, BucketRow, PartRow, StripeRun, UploadRow, UserRow, VersionRow};
+
+pub(crate) const ORIGIN: &str = "chartrier.test/default/cycle";
+
+pub(crate) fn command(op: Op) -> Command {
+    at(1_770_000_000_000_000, op)
+}
+
+pub(crate) fn at(time_us: u64, op: Op) -> Command {
+    let context = CommandContext {
+        time_us,
+        request_id: "REQ".to_owned(),
+        actor_pid: "p1".to_owned(),
+        actor_role: "user".to_owned(),
+        actor_auth: "sigv4".to_owned(),
+    };
+    Command { context, op }
+}
+
+pub(crate) fn journal() -> Op {
+    Op::SetJournal(JournalIdentity { origin: ORIGIN.to_owned(), tenant: "default".to_owned(), node: "n1".to_owned() })
+}
+
+pub(crate) fn bucket_id(n: u8) -> BucketId {
+    BucketId::from_bytes([n; 16])
+}
+
+pub(crate) fn create_bucket(n: u8, name: &str) -> Op {
+    Op::CreateBucket(BucketRow {
+        id: bucket_id(n),
+        name: name.to_owned(),
+        owner: "owner".to_owned(),
+        created_us: 1,
+        region: "fr".to_owned(),
+    })
+}
+
+/// A blob of one run, named by `n`; inline if `n` is 0.
+pub(crate) fn blob(n: u32) -> BlobRef {
+    if n == 0 {
+        return BlobRef::Inline(vec![1, 2, 3]);
+    }
+    let mut random = [0; 6];
+    random[..4].copy_from_slice(&n.to_be_bytes());
+    BlobRef::Stripes(StripeRun {
+        first: StripeId::first(1, random),
+        count: 3,
+        stripe_bytes: 1 << 20,
+        len_bytes: 3 << 20,
+        k: 4,
+        m: 2,
+        layout_version: 1,
+        first_group: 0,
+        blake3: [7; 32],
+    })
+}
+
+pub(crate) fn run_of(n: u32) -> StripeRun {
+    blob(n).stripes().unwrap().clone()
+}
+
+pub(crate) fn part(number: u16, run: u32) -> PartRow {
+    PartRow {
+        number,
+        plain_bytes: 100,
+        salt: [1; 24],
+        commitment: [2; 32],
+        etag: format!("part-{run}"),
+        modified_us: 3,
+        blob: blob(run),
+        sealed_checksums: vec![5; 10],
+    }
+}
+
+pub(crate) fn version(etag: &str, parts: Vec<PartRow>) -> Box<VersionRow> {
+    Box::new(VersionRow {
+        version_id: VersionId::NULL,
+        commit_index: 999,
+        leaf_index: 999,
+        object_uuid: ObjectUuid::from_bytes([4; 16]),
+        mode: b'O',
+        size_bytes: parts.iter().map(|part| part.plain_bytes).sum(),
+        etag: etag.to_owned(),
+        modified_us: 9,
+        owner: "owner".to_owned(),
+        checksum: None,
+        multipart_parts: None,
+        parts,
+        wrap: vec![1; 60],
+        sealed_metadata: vec![2; 80],
+        manifest_mac: [3; 32],
+        key_commitment: [6; 32],
+    })
+}
+
+pub(crate) fn put(bucket: u8, key: &str, row: Box<VersionRow>, condition: WriteCondition) -> Op {
+    Op::PutVersion { bucket: bucket_id(bucket), key: key.to_owned(), row, condition, missing: Vec::new() }
+}
+
+pub(crate) fn delete(bucket: u8, key: &str, condition: WriteCondition) -> Op {
+    Op::DeleteVersion { bucket: bucket_id(bucket), key: key.to_owned(), version_id: None, condition }
+}
+
+pub(crate) fn upload_id(n: u8) -> UploadId {
+    UploadId::from_bytes([n; 16])
+}
+
+pub(crate) fn create_upload(bucket: u8, key: &str, n: u8) -> Op {
+    let row = UploadRow {
+        id: upload_id(n),
+        version_id: VersionId::NULL,
+        object_uuid: ObjectUuid::from_bytes([4; 16]),
+        mode: b'O',
+        initiated_us: 4,
+        owner: "owner".to_owned(),
+        checksum: None,
+        wrap: vec![1; 60],
+        sealed_metadata: vec![2; 80],
+        pending_keys: vec![3; 80],
+        key_commitment: [6; 32],
+    };
+    Op::CreateUpload { bucket: bucket_id(bucket), key: key.to_owned(), row: Box::new(row) }
+}
+
+pub(crate) fn put_part(bucket: u8, key: &str, upload: u8, part: PartRow) -> Op {
+    Op::PutPart {
+        bucket: bucket_id(bucket),
+        key: key.to_owned(),
+        upload: upload_id(upload),
+        part: Box::new(part),
+        missing: Vec::new(),
+    }
+}
+
+pub(crate) fn complete(bucket: u8, key: &str, upload: u8, parts: Vec<PartRow>, condition: WriteCondition) -> Op {
+    Op::CompleteUpload {
+        bucket: bucket_id(bucket),
+        key: key.to_owned(),
+        upload: upload_id(upload),
+        row: version("multi-2", parts),
+        condition,
+    }
+}
+
+pub(crate) fn abort(bucket: u8, key: &str, upload: u8) -> Op {
+    Op::AbortUpload { bucket: bucket_id(bucket), key: key.to_owned(), upload: upload_id(upload) }
+}
+
+pub(crate) fn access_key(id: &str) -> AccessKeyRow {
+    AccessKeyRow { access_key_id: id.to_owned(), sealed_secret: vec![8; 40], created_us: 5 }
+}
+
+pub(crate) fn user(name: &str, id: &str, keys: &[&str], root: bool) -> Op {
+    Op::CreateUser(UserRow {
+        id: id.to_owned(),
+        name: name.to_owned(),
+        display_name: name.to_uppercase(),
+        email: String::new(),
+        root,
+        created_us: 6,
+        access_keys: keys.iter().map(|id| access_key(id)).collect(),
+    })
+}
+
+pub(crate) fn layout(version: u32, drives: u8) -> Layout {
+    let group: Vec<DriveId> = (0..drives).map(|n| DriveId::from_bytes([n; 16])).collect();
+    Layout { version, k: drives - 1, m: 1, groups: vec![group] }
+}

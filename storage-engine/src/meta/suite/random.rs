@@ -1,0 +1,265 @@
+//! Random commands on the state machine and on the model: the same answers, the same rows, the same
+//! leaves, whatever the batches and wherever a crash falls.
+
+use std::sync::Arc;
+
+use chartrier_journal::tree_hash;
+use proptest::prelude::*;
+
+use super::super::model::Model;
+use super::commands::*;
+use crate::ids::VersionId;
+use crate::meta::MetaReads;
+use crate::namespace::command::{Attempt, Command, MissingShard, Op, WriteCondition};
+use crate::namespace::query::{ListFrom, ListQuery, UploadFrom, UploadQuery};
+use crate::state::StateMachine;
+use crate::state::kv::MemoryKv;
+
+const KEYS: [&str; 7] = ["a", "a/", "a/b", "a/b/c", "a\u{0}", "é/1", "é/2"];
+
+/// What happens to the state machine; the model sees the commands only.
+#[derive(Debug, Clone)]
+enum Event {
+    Command(Box<Command>),
+    /// Ends the batch: what was given so far is applied.
+    Apply,
+    Flush,
+    /// Loses what was not flushed; the log gives it again.
+    Crash,
+}
+
+fn key() -> impl Strategy<Value = &'static str> {
+    proptest::sample::select(&KEYS[..])
+}
+
+fn etag() -> impl Strategy<Value = String> {
+    proptest::sample::select(vec!["e1", "e2", "multi-2"]).prop_map(str::to_owned)
+}
+
+fn condition() -> impl Strategy<Value = WriteCondition> {
+    prop_oneof![
+        4 => Just(WriteCondition::None),
+        1 => Just(WriteCondition::IfAbsent),
+        1 => Just(WriteCondition::IfPresent),
+        2 => etag().prop_map(WriteCondition::IfMatch),
+    ]
+}
+
+/// Mostly the null version, as in buckets without versioning.
+fn version_id() -> impl Strategy<Value = VersionId> {
+    prop_oneof![3 => Just(VersionId::NULL), 1 => (1..4_u8).prop_map(|n| VersionId::from_bytes([n; 16]))]
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    // Inline, or a run drawn from so large a set that no two writes share one. A write of run 1 is
+    // one that may be proposed again, as by a retry: it has one run for each version.
+    let run = prop_oneof![3 => Just(0_u32), 6 => 1_000_u32..u32::MAX];
+    let retried = prop_oneof![8 => run.clone(), 2 => Just(1_u32)];
+    let bucket = 1..4_u8;
+    let shard = (0..4_u32, 0..6_u8);
+    prop_oneof![
+        1 => (bucket.clone(), 1..4_u8).prop_map(|(id, name)| create_bucket(id, &format!("bucket-{name}"))),
+        1 => (1..4_u8).prop_map(|name| Op::DeleteBucket { name: format!("bucket-{name}") }),
+        6 => (bucket.clone(), key(), etag(), retried, condition(), version_id(), shard).prop_map(
+            |(bucket, key, etag, run, condition, version_id, (stripe, shard_index))| {
+                let run = if run == 1 { run_of_place(bucket, key, version_id) } else { run };
+                let mut row = version(&etag, vec![part(0, run)]);
+                row.version_id = version_id;
+                let missing = blob(run).stripes().map(|run| run.first.nth(stripe));
+                let missing = missing.map(|stripe| MissingShard { stripe, shard_index }).into_iter().collect();
+                Op::PutVersion { bucket: bucket_id(bucket), key: key.to_owned(), row, condition, missing }
+            }
+        ),
+        2 => (bucket.clone(), key(), etag(), 1..60_u64, condition()).prop_map(
+            |(bucket, key, etag, expected_commit_index, condition)| Op::Rewrap {
+                bucket: bucket_id(bucket),
+                key: key.to_owned(),
+                expected_commit_index,
+                row: version(&etag, vec![part(0, 0)]),
+                condition,
+            }
+        ),
+        3 => (bucket.clone(), key(), proptest::option::of(version_id()), condition()).prop_map(
+            |(bucket, key, version_id, condition)| Op::DeleteVersion {
+                bucket: bucket_id(bucket),
+                key: key.to_owned(),
+                version_id,
+                condition,
+            }
+        ),
+        2 => (bucket.clone(), key(), 1..4_u8).prop_map(|(bucket, key, id)| create_upload(bucket, key, id)),
+        4 => (bucket.clone(), key(), 1..4_u8, 0..4_u16, run.clone()).prop_map(
+            |(bucket, key, id, number, run)| put_part(bucket, key, id, part(number, run))
+        ),
+        2 => (bucket.clone(), key(), 1..4_u8, proptest::collection::btree_set(1..4_u16, 0..3), condition()).prop_map(
+            |(bucket, key, id, numbers, condition)| {
+                let parts = numbers.into_iter().map(|number| part(number, 0)).collect();
+                complete(bucket, key, id, parts, condition)
+            }
+        ),
+        1 => (bucket.clone(), key(), 1..4_u8).prop_map(|(bucket, key, id)| abort(bucket, key, id)),
+        1 => (bucket, key(), any::<bool>()).prop_map(|(bucket, key, write)| Op::RecordRefusal {
+            bucket: bucket_id(bucket),
+            key: key.to_owned(),
+            attempted: if write { Attempt::Modify } else { Attempt::Delete },
+            reason: "AccessDenied".to_owned(),
+        }),
+        1 => (1..4_u8, 1..4_u8, any::<bool>()).prop_map(|(name, id, root)| {
+            user(&format!("user-{name}"), if id == 1 { "owner" } else { "other" }, &[&format!("AK{id}")], root)
+        }),
+        1 => (1..4_u8).prop_map(|name| Op::RemoveUser { name: format!("user-{name}") }),
+        1 => (1..4_u8, 1..6_u8).prop_map(|(name, id)| Op::AddAccessKey {
+            user: format!("user-{name}"),
+            key: access_key(&format!("AK{id}")),
+        }),
+        1 => (1..4_u8, 1..6_u8).prop_map(|(name, id)| Op::RemoveAccessKey {
+            user: format!("user-{name}"),
+            access_key_id: format!("AK{id}"),
+        }),
+        1 => (1..4_u32, 2..5_u8).prop_map(|(version, drives)| Op::SetLayout(layout(version, drives))),
+    ]
+}
+
+fn run_of_place(bucket: u8, key: &str, version: VersionId) -> u32 {
+    let key = KEYS.iter().position(|other| *other == key).unwrap() as u32;
+    (u32::from(bucket) * 7 + key) * 4 + u32::from(version.as_bytes()[0]) + 1
+}
+
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let command = (0..1_000_u64, op()).prop_map(|(time, op)| Event::Command(Box::new(at(time, op))));
+    let event = prop_oneof![
+        20 => command,
+        4 => Just(Event::Apply),
+        1 => Just(Event::Flush),
+        1 => Just(Event::Crash),
+    ];
+    proptest::collection::vec(event, 1..120)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_state_machine_is_the_model(events in events()) {
+        let kv = Arc::new(MemoryKv::new());
+        let mut machine = StateMachine::over(kv.clone()).unwrap();
+        let model = Model::new();
+        let mut log: Vec<(u64, Command)> = Vec::new();
+        let mut pending = 0;
+        let first = Event::Command(Box::new(command(journal())));
+        for event in std::iter::once(first).chain(events).chain([Event::Apply]) {
+            match event {
+                Event::Command(command) => {
+                    log.push((log.len() as u64 + 1, *command));
+                    pending += 1;
+                }
+                Event::Apply => {
+                    let batch = &log[log.len() - pending..];
+                    let applied = machine.apply_batch(batch).unwrap();
+                    for ((index, command), applied) in batch.iter().zip(applied) {
+                        prop_assert_eq!(&applied, &model.apply(*index, command), "{:?}", command);
+                    }
+                    pending = 0;
+                }
+                Event::Flush => machine.flush().unwrap(),
+                Event::Crash => {
+                    kv.crash();
+                    machine = StateMachine::over(kv.clone()).unwrap();
+                    let durable = machine.applied_index() as usize;
+                    machine.apply_batch(&log[durable..log.len() - pending]).unwrap();
+                }
+            }
+        }
+        same_rows(&machine, &model)?;
+        same_journal(&machine, &model)?;
+        // A machine that takes the whole log at once is the same, byte for byte but for forgotten dead runs.
+        let again = Arc::new(MemoryKv::new());
+        StateMachine::over(again.clone()).unwrap().apply_batch(&log).unwrap();
+        prop_assert_eq!(again.dump(), kv.dump());
+    }
+}
+
+fn same_rows(machine: &StateMachine, model: &Model) -> Result<(), TestCaseError> {
+    prop_assert_eq!(machine.buckets().unwrap(), model.buckets().unwrap());
+    prop_assert_eq!(machine.users().unwrap(), model.users().unwrap());
+    prop_assert_eq!(machine.layout().unwrap(), model.layout().unwrap());
+    for bucket in machine.buckets().unwrap() {
+        prop_assert_eq!(machine.bucket_usage(&bucket.name).unwrap(), model.bucket_usage(&bucket.name).unwrap());
+    }
+    for id in 1..6 {
+        let id = format!("AK{id}");
+        prop_assert_eq!(machine.user_by_access_key(&id).unwrap(), model.user_by_access_key(&id).unwrap());
+    }
+    for bucket in (1..4).map(bucket_id) {
+        for key in KEYS {
+            prop_assert_eq!(machine.current(bucket, key).unwrap(), model.current(bucket, key).unwrap());
+            for upload in (1..4).map(upload_id) {
+                let (ours, theirs) = (machine.upload(bucket, key, upload), model.upload(bucket, key, upload));
+                prop_assert_eq!(ours.unwrap(), theirs.unwrap());
+                let parts = |reads: &dyn MetaReads| reads.parts(bucket, key, upload, 1, 1).unwrap();
+                prop_assert_eq!(parts(machine), parts(model));
+            }
+            for prefix in ["", "a", "a/", key] {
+                for delimiter in [None, Some("/"), Some("b")] {
+                    same_listings(machine, model, bucket, prefix, delimiter, key)?;
+                }
+            }
+        }
+    }
+    for run in model.owned_runs() {
+        prop_assert!(machine.run_is_owned(run).unwrap());
+    }
+    // What died is still to be freed, and nothing owned is among it, unless a retry revived it.
+    let dead = machine.dead_runs(None, 10_000).unwrap();
+    prop_assert!(dead.windows(2).all(|pair| pair[0].first < pair[1].first));
+    let heal = machine.heal_queue(10_000).unwrap();
+    prop_assert_eq!(heal.len() as u64, machine.heal_queue_len());
+    for (shard, run) in heal {
+        prop_assert!(machine.run_is_owned(run.first).unwrap(), "a shard of a dead run is to be healed: {:?}", shard);
+    }
+    Ok(())
+}
+
+fn same_listings(
+    machine: &StateMachine,
+    model: &Model,
+    bucket: crate::ids::BucketId,
+    prefix: &str,
+    delimiter: Option<&str>,
+    mark: &str,
+) -> Result<(), TestCaseError> {
+    let mark = mark.to_owned();
+    for limit in [1, 3, 100] {
+        for after in [None, Some(ListFrom::AfterKey(mark.clone())), Some(ListFrom::PastPrefix(mark.clone()))] {
+            let (prefix, delimiter) = (prefix.to_owned(), delimiter.map(str::to_owned));
+            let query = ListQuery { bucket, prefix, delimiter, after, limit };
+            prop_assert_eq!(machine.list_objects(&query).unwrap(), model.list_objects(&query).unwrap(), "{:?}", query);
+        }
+        let marks = [
+            None,
+            Some(UploadFrom::AfterKey(mark.clone())),
+            Some(UploadFrom::AfterUpload(mark.clone(), upload_id(2))),
+            Some(UploadFrom::PastPrefix(mark.clone())),
+        ];
+        for after in marks {
+            let (prefix, delimiter) = (prefix.to_owned(), delimiter.map(str::to_owned));
+            let query = UploadQuery { bucket, prefix, delimiter, after, limit };
+            prop_assert_eq!(machine.list_uploads(&query).unwrap(), model.list_uploads(&query).unwrap(), "{:?}", query);
+        }
+    }
+    Ok(())
+}
+
+fn same_journal(machine: &StateMachine, model: &Model) -> Result<(), TestCaseError> {
+    let size = model.journal_size();
+    prop_assert_eq!(machine.journal_size(), size);
+    for index in 0..=size {
+        prop_assert_eq!(machine.leaf(index).unwrap(), model.leaf(index).unwrap());
+    }
+    for size in [0, size / 2, size] {
+        let root = tree_hash(size, &machine.journal_hashes()).unwrap();
+        prop_assert_eq!(root.to_bytes(), model.journal_root(size));
+    }
+    prop_assert_eq!(machine.journal_head().1.to_bytes(), model.journal_root(size));
+    Ok(())
+}
