@@ -188,6 +188,11 @@ def restic(server, work, large):
     return f"{files} files, checked with --read-data, restored"
 
 
+def aws_sdk_rust(server, work, large):
+    return run([server.bin_dir / "chartrier-aws-sdk", "--endpoint", server.endpoint, "--access-key", server.access_key,
+                "--secret-key", server.secret_key, "--region", "fr", "--ca", server.ca], dict(os.environ)).stdout.strip()
+
+
 def journal(server, work, large):
     out = work / "export"
     server.admin("journal", "export", "--log", "cycle", str(out))
@@ -195,7 +200,7 @@ def journal(server, work, large):
     return said.strip()
 
 
-SCENARIOS = (boto3_client, aws_cli, rclone, s3cmd, restic, journal)
+SCENARIOS = (boto3_client, aws_cli, rclone, s3cmd, restic, aws_sdk_rust, journal)
 
 
 def real_tree(target, files_max):
