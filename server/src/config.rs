@@ -85,7 +85,8 @@ pub struct Limits {
     pub connections: usize,
     /// Headers of one request.
     pub headers: usize,
-    /// Bytes of one request's head, and of one read from a socket.
+    /// Bytes of one request's head, and of one read from a socket; at most 128 KiB, so that the
+    /// allocator wipes the buffer that held it.
     pub head_bytes: usize,
     /// From a connection's last answer to the end of its next request's head.
     pub idle_timeout_s: u64,
@@ -300,8 +301,8 @@ impl Config {
             return invalid("tls.certificate and tls.key must be set together".into());
         }
         let limits = &self.limits;
-        if limits.connections == 0 || limits.headers == 0 || !(8 << 10..=1 << 20).contains(&limits.head_bytes) {
-            return invalid("limits: connections and headers must not be 0, head_bytes must be 8 KiB to 1 MiB".into());
+        if limits.connections == 0 || limits.headers == 0 || !(8 << 10..=128 << 10).contains(&limits.head_bytes) {
+            return invalid("limits: connections and headers must not be 0, head_bytes must be 8 KiB to 128 KiB".into());
         }
         Ok(self)
     }

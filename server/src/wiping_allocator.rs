@@ -1,4 +1,4 @@
-//! jemalloc that wipes what it frees, up to 64 KiB.
+//! jemalloc that wipes what it frees, up to 256 KiB.
 //!
 //! The text of an SSE-C key passes through buffers that are not ours: hyper's read buffer and TLS
 //! records. They are freed without being wiped, and a dump of the process could show them long
@@ -12,8 +12,9 @@ use std::alloc::{GlobalAlloc, Layout};
 
 use tikv_jemallocator::Jemalloc;
 
-/// Blocks up to this many bytes are wiped. hyper's read buffer is kept at or below it.
-const WIPED_LEN_BYTES_MAX: usize = 64 << 10;
+/// Blocks up to this many bytes are wiped. A connection's read buffer holds at most `limits.head_bytes`,
+/// and may be allocated at twice that.
+const WIPED_LEN_BYTES_MAX: usize = 256 << 10;
 
 /// See the module.
 pub(crate) struct WipingAllocator;

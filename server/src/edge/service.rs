@@ -47,7 +47,7 @@ pub(super) async fn answer(app: Arc<App>, carrier: Carrier, request: Request<Inc
     headers.insert(header::SERVER, SERVER);
     let bytes_out = if head_only { 0 } else { response.body().size_hint().exact().unwrap_or(0) };
     app.metrics.answered(seen.operation, response.status().as_u16(), start.elapsed(), bytes_out);
-    tracing::trace!(%request_id, operation = seen.name(), status = response.status().as_u16(), "answered");
+    tracing::debug!(target: "chartrier::access", %request_id, operation = seen.name(), status = response.status().as_u16(), "answered");
     response
 }
 

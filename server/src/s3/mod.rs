@@ -15,3 +15,6 @@ pub mod seal;
 pub mod sse;
 pub mod table;
 pub mod xml;
+
+#[cfg(test)]
+mod parser_tests;
