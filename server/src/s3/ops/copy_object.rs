@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use chartrier_crypto::{Mode, WrapContext, wrap};
+use chartrier_crypto::{WrapContext, wrap};
 use chartrier_storage::namespace::command::{Op, Outcome, WriteCondition};
 use chartrier_storage::namespace::rows::BucketRow;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
