@@ -4,13 +4,16 @@
 
 pub mod blob;
 pub mod budget;
+pub(crate) mod checkpoint;
 pub mod codec;
 pub mod drive;
 pub mod env;
 pub mod error;
 pub mod ids;
 pub mod io;
+pub mod log;
 pub mod meta;
 pub mod namespace;
 pub mod segment;
+pub mod solo;
 pub mod state;

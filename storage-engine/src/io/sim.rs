@@ -262,8 +262,13 @@ impl DriveState {
         for inode in self.names.values() {
             if !settled.iter().any(|seen| Arc::ptr_eq(seen, inode)) {
                 lock_inode(inode).settle(random);
+                lock_inode(inode).links = 0;
                 settled.push(inode.clone());
             }
+        }
+        // A name that was removed may be back.
+        for inode in self.names.values() {
+            lock_inode(inode).links += 1;
         }
     }
 

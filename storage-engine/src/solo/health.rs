@@ -1,0 +1,85 @@
+//! What the committer, the keeper and the proposers tell one another beside the queue.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use crate::log::MirroredLog;
+use crate::namespace::command::Applied;
+use crate::namespace::rows::StripeRun;
+
+/// Called with stripes that lost their owner. Idempotent: recovery may name them again.
+pub type FreedHook = Box<dyn Fn(&[StripeRun]) + Send + Sync>;
+
+pub(super) struct Health {
+    poisoned: OnceLock<String>,
+    /// Made when the index is damaged: the next start rebuilds it.
+    damage_marker: PathBuf,
+    freed_hook: OnceLock<FreedHook>,
+    few_mirrors: AtomicBool,
+    checkpoint_due: AtomicBool,
+    /// Bytes of log after which a checkpoint is due.
+    checkpoint_log_bytes: u64,
+    /// Bytes of log that there were at the start.
+    behind: AtomicU64,
+    /// The log's growth counter at the last checkpoint.
+    checkpoint_at: AtomicU64,
+}
+
+impl Health {
+    /// `behind` is how many bytes of log there are already; `due` asks for a checkpoint whatever they are.
+    pub(super) fn new(damage_marker: PathBuf, checkpoint_log_bytes: u64, behind: u64, due: bool) -> Self {
+        Self {
+            poisoned: OnceLock::new(),
+            damage_marker,
+            freed_hook: OnceLock::new(),
+            few_mirrors: AtomicBool::new(false),
+            checkpoint_due: AtomicBool::new(due || behind >= checkpoint_log_bytes),
+            checkpoint_log_bytes,
+            behind: AtomicU64::new(behind),
+            checkpoint_at: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn poisoned(&self) -> Option<String> {
+        self.poisoned.get().cloned()
+    }
+
+    pub(super) fn poison(&self, why: &str, index_is_damaged: bool) {
+        // The first reason is the one to tell.
+        let _ = self.poisoned.set(why.to_owned());
+        if index_is_damaged && let Err(error) = std::fs::write(&self.damage_marker, why) {
+            tracing::error!(%error, "cannot mark the index for a rebuild");
+        }
+    }
+
+    pub(super) fn set_freed_hook(&self, hook: FreedHook) -> bool {
+        self.freed_hook.set(hook).is_ok()
+    }
+
+    pub(super) fn freed(&self, applied: &[Applied]) {
+        let Some(hook) = self.freed_hook.get() else { return };
+        applied.iter().filter(|applied| !applied.freed.is_empty()).for_each(|applied| hook(&applied.freed));
+    }
+
+    /// Takes note of the log after a batch; true when the keeper has something new to do.
+    pub(super) fn note_log(&self, log: &MirroredLog) -> bool {
+        let few = log.mirror_count() < log.config().mirrors_wanted();
+        let grown = log.log_bytes().saturating_sub(self.checkpoint_at.load(Relaxed)) + self.behind.load(Relaxed);
+        let due = grown >= self.checkpoint_log_bytes;
+        let newly_few = few && !self.few_mirrors.swap(few, Relaxed);
+        self.few_mirrors.store(few, Relaxed);
+        let newly_due = due && !self.checkpoint_due.swap(true, Relaxed);
+        newly_few || newly_due
+    }
+
+    pub(super) fn checkpoint_is_due(&self) -> bool {
+        self.checkpoint_due.load(Relaxed)
+    }
+
+    pub(super) fn checkpoint_taken(&self, log_bytes: u64) {
+        self.behind.store(0, Relaxed);
+        self.checkpoint_at.store(log_bytes, Relaxed);
+        self.checkpoint_due.store(false, Relaxed);
+    }
+}
