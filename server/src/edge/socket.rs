@@ -34,10 +34,6 @@ impl Socket {
         Self { tcp, write_timeout, write_stall: None, linger: None }
     }
 
-    pub(super) fn tcp(&self) -> &TcpStream {
-        &self.tcp
-    }
-
     /// Passes a write's result on, or fails once the client has taken nothing for too long.
     fn bound_write(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if result.is_ready() {

@@ -22,12 +22,12 @@ pub const XML_BODY_LEN_BYTES_MAX: usize = 8 << 20;
 pub struct BodyLimits {
     /// Longest wait for the next byte.
     pub stall_timeout: Duration,
-    /// Over each window of [`PROGRESS_WINDOW`], the client must send at least this much per second.
+    /// Over each window of 30 seconds, the client must send at least this much per second.
     pub bytes_per_second_min: u64,
 }
 
 /// Over which time the least progress is measured.
-pub const PROGRESS_WINDOW: Duration = Duration::from_secs(30);
+const PROGRESS_WINDOW: Duration = Duration::from_secs(30);
 
 impl Default for BodyLimits {
     fn default() -> Self {

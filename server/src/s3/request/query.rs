@@ -5,7 +5,7 @@ use percent_encoding::percent_decode;
 use crate::s3::error::{S3Error, S3ErrorCode};
 
 /// Most parameters in one query; S3's own operations need fewer than twenty.
-pub const QUERY_PARAMETERS_MAX: usize = 100;
+const QUERY_PARAMETERS_MAX: usize = 100;
 
 /// A decoded multimap of query parameters, in the order sent.
 ///

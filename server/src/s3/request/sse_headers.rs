@@ -8,9 +8,9 @@ use md5::{Digest as _, Md5};
 use zeroize::Zeroizing;
 
 /// What the names of the three headers about the object being written or read begin with.
-pub const SSE_C_TARGET_PREFIX: &str = "x-amz-server-side-encryption-customer-";
+const SSE_C_TARGET_PREFIX: &str = "x-amz-server-side-encryption-customer-";
 /// What the names of the three headers about the source of a copy begin with.
-pub const SSE_C_SOURCE_PREFIX: &str = "x-amz-copy-source-server-side-encryption-customer-";
+const SSE_C_SOURCE_PREFIX: &str = "x-amz-copy-source-server-side-encryption-customer-";
 
 /// The two trios of SSE-C headers, as sent; what they mean is judged by the operation.
 #[derive(Default)]
