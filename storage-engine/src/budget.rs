@@ -29,7 +29,8 @@ pub struct Budget {
 impl Budget {
     /// Shares `limit_bytes` between writers and readers.
     pub fn new(limit_bytes: usize) -> Self {
-        let writers = limit_bytes / 2;
+        // Whole stripes with parity on one side, a few rows of a stripe on the other.
+        let writers = limit_bytes / 3 * 2;
         Self { writers: Pool::new(writers), readers: Pool::new(limit_bytes - writers) }
     }
 

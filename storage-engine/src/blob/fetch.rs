@@ -24,6 +24,8 @@ use crate::segment::shape::StripeShape;
 
 /// A drive that takes longer is read around, while there is another to read from.
 const HEDGE_AFTER: Duration = Duration::from_millis(250);
+/// At most one queued cell in so many is read around.
+const HEDGE_SHARE: u64 = 20;
 /// Without another to read from, this is how long a drive may take.
 const READ_ANSWER_MAX: Duration = Duration::from_secs(30);
 
@@ -35,6 +37,8 @@ pub(super) struct FetchPlan {
     pub(super) drives: Vec<DriveId>,
     /// Bytes of the stripe; not empty.
     pub(super) wanted: Range<usize>,
+    /// What is known of the stripe's columns from the rows before; one per shard.
+    pub(super) columns: Vec<Column>,
 }
 
 impl FetchPlan {
@@ -84,22 +88,23 @@ enum Cell {
 }
 
 /// What is known of one shard.
-enum Column {
+#[derive(Clone)]
+pub(super) enum Column {
     Unknown,
     /// Its drive, and where its record lies.
-    At(Arc<Drive>, ShardLocation),
+    At(Arc<Drive>, Arc<ShardLocation>),
     Lost,
 }
 
 impl StripeFetch {
     /// Cuts the buffer into cells and begins to read them. Does not wait for any disk.
-    pub(super) fn begin(store: Arc<StoreCore>, plan: FetchPlan, mut buffer: PooledBytes) -> Self {
+    pub(super) fn begin(store: Arc<StoreCore>, mut plan: FetchPlan, mut buffer: PooledBytes) -> Self {
         let shards = plan.shape.geometry().shards();
         let mut bytes = buffer.take_bytes();
         let tail = bytes.split_off(plan.buffer_bytes());
         let mut fetch = Self {
             cells: (0..plan.shape.rows() * shards).map(|_| Cell::Unread).collect(),
-            columns: (0..shards).map(|_| Column::Unknown).collect(),
+            columns: std::mem::take(&mut plan.columns),
             reads: Vec::new(),
             offline: false,
             store,
@@ -116,6 +121,11 @@ impl StripeFetch {
             fetch.read(column, cells);
         }
         fetch
+    }
+
+    /// The stripe, and what is known of its columns, for the rows that follow.
+    pub(super) fn columns(&self) -> (StripeId, Vec<Column>) {
+        (self.plan.stripe, self.columns.clone())
     }
 
     /// Whether some cell is with a reader thread.
@@ -199,7 +209,7 @@ impl StripeFetch {
         };
         match drive.locate(self.plan.stripe, shard as u8) {
             Ok(Some(location)) if location.fits(&self.plan.shape) => {
-                self.columns[shard] = Column::At(drive, location);
+                self.columns[shard] = Column::At(drive, Arc::new(location));
             }
             Ok(_) => {}
             Err(error) => {
@@ -212,7 +222,8 @@ impl StripeFetch {
     /// Takes in what the readers bring, leaving late ones behind while others can replace them.
     async fn collect(&mut self) {
         for (shard, mut read) in std::mem::take(&mut self.reads) {
-            let patience = if self.has_spare_shard() { HEDGE_AFTER } else { READ_ANSWER_MAX };
+            let hedge = self.may_hedge() && self.has_spare_shard();
+            let patience = if hedge { HEDGE_AFTER } else { READ_ANSWER_MAX };
             match timeout(patience, read.finish()).await {
                 Ok(cells) => cells.into_iter().for_each(|(cell, result)| self.take_in(shard, cell, result.is_ok())),
                 Err(_elapsed) => DataMetrics::add(&self.store.metrics.reads_hedged, 1),
@@ -237,6 +248,12 @@ impl StripeFetch {
             drive.note_crc_failure(self.plan.stripe, shard as u8, row);
         }
         *self.cell(row, shard) = if good { Cell::Good(bytes) } else { Cell::Bad(Some(bytes)) };
+    }
+
+    /// Reading around late drives is more reading: at most one in twenty, or load would make load.
+    fn may_hedge(&self) -> bool {
+        let counts = self.store.metrics.snapshot();
+        counts.reads_hedged * HEDGE_SHARE < counts.cells_queued + HEDGE_SHARE
     }
 
     /// Whether some shard that nothing was read of is likely to be there.

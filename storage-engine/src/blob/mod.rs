@@ -17,6 +17,7 @@
 //! that nobody reads.
 
 mod fetch;
+mod frees;
 mod layout;
 mod reader;
 #[cfg(test)]
@@ -30,6 +31,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 pub use layout::{Placement, rotated_layout};
 pub use reader::{BlobReader, ReadBuf};
 pub use writer::{BlobWriter, WrittenBlob};
+
+use frees::WaitingFrees;
 
 use crate::budget::Budget;
 use crate::codec::{Geometry, UnknownGeometry};
@@ -76,6 +79,7 @@ struct StoreCore {
     budget: Budget,
     env: Env,
     metrics: Arc<DataMetrics>,
+    frees: WaitingFrees,
     /// Spreads the first stripes of blobs over the groups.
     next_group: AtomicU32,
 }
@@ -113,6 +117,7 @@ impl BlobStore {
             budget,
             env,
             metrics,
+            frees: WaitingFrees::default(),
             next_group: AtomicU32::new(0),
         };
         Ok(Self { core: Arc::new(core) })
@@ -148,17 +153,25 @@ impl BlobStore {
         BlobReader::new(self.core.clone(), blob, sealed)
     }
 
-    /// Forgets the stripes of a run in the background. Idempotent.
+    /// Forgets the stripes of a run, after a while: readers that began before may still finish.
     ///
-    /// Only for stripes that no row names any more, or never did.
+    /// Idempotent. Only for stripes that no row names any more, or never did. What still waits when
+    /// the process dies is left to the collector of orphans.
     pub fn free(&self, run: &StripeRun) {
-        self.core.free_stripes(run, run.count);
+        let now_us = self.core.env.clock.now_us();
+        for due in self.core.frees.add(run.clone(), now_us) {
+            self.core.free_stripes(&due);
+        }
     }
 
-    /// Looks whether each drive's directory is still there. No disk access.
-    pub fn check_drives(&self) {
+    /// What is to be done now and then: looks whether each drive's directory is still there, and
+    /// forgets stripes whose time has come. No disk access on the caller's thread.
+    pub fn tick(&self) {
         for drive in self.drives() {
             drive.check();
+        }
+        for due in self.core.frees.due(self.core.env.clock.now_us()) {
+            self.core.free_stripes(&due);
         }
     }
 
@@ -187,6 +200,9 @@ impl BlobStore {
 
     /// Seals open segments and flushes the indexes. Errors are logged: nothing durable depends on it.
     pub async fn close(&self) {
+        for run in self.core.frees.all() {
+            self.core.free_stripes(&run);
+        }
         for drive in self.drives() {
             if let Err(error) = drive.close().await {
                 tracing::warn!(drive = %drive.id(), %error, "drive not closed cleanly");
@@ -218,8 +234,8 @@ impl StoreCore {
         self.config.stripe_rows.unwrap_or(suited).clamp(1, ROWS_MAX) * row_bytes
     }
 
-    /// Queues the first `count` stripes of a run to be forgotten on their drives.
-    fn free_stripes(&self, run: &StripeRun, count: u32) {
+    /// Queues the stripes of a run to be forgotten on their drives.
+    fn free_stripes(&self, run: &StripeRun) {
         let Some(placement) =
             self.layout(run.layout_version).and_then(|layout| Placement::new(layout, run.first_group))
         else {
@@ -227,7 +243,7 @@ impl StoreCore {
             return;
         };
         let mut shards: HashMap<DriveId, Vec<ShardKey>> = HashMap::new();
-        for index in 0..count {
+        for index in 0..run.count {
             for (shard, drive) in placement.drives(index).iter().enumerate() {
                 let key = ShardKey { stripe: run.first.nth(index), shard: shard as u8 };
                 shards.entry(*drive).or_default().push(key);

@@ -3,14 +3,19 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::fetch::{FetchPlan, StripeFetch};
+use super::fetch::{Column, FetchPlan, StripeFetch};
 use super::{Placement, StoreCore};
 use crate::budget::PooledBytes;
 use crate::codec::Geometry;
 use crate::drive::DataMetrics;
 use crate::error::StorageError;
+use crate::ids::StripeId;
 use crate::namespace::rows::{BlobRef, StripeRun};
 use crate::segment::shape::{CELL_BYTES, ROWS_MAX, StripeShape};
+
+/// Bytes that are read, verified and opened at a time: they stay in the processor's cache, and many
+/// readers share the memory budget.
+const READ_BYTES_AIM: usize = 512 << 10;
 
 /// Reads the sealed bytes of a range in order.
 pub struct BlobReader {
@@ -18,8 +23,10 @@ pub struct BlobReader {
     source: Source,
     /// What is still to be given.
     rest: Range<u64>,
-    /// The next stripe, when the last one had to wait for a disk.
+    /// The next rows, when the last ones had to wait for a disk.
     ahead: Option<StripeFetch>,
+    /// The stripe being read, and where its columns lie.
+    located: Option<(StripeId, Vec<Column>)>,
 }
 
 enum Source {
@@ -35,10 +42,10 @@ impl BlobReader {
             BlobRef::Inline(bytes) => Source::Inline(bytes[start as usize..end as usize].to_vec()),
             BlobRef::Stripes(run) => Source::Stripes(run.clone()),
         };
-        Self { store, source, rest: start..end, ahead: None }
+        Self { store, source, rest: start..end, ahead: None, located: None }
     }
 
-    /// The next sealed bytes, at most one stripe; `None` after the last.
+    /// The next sealed bytes, a few rows of a stripe; `None` after the last.
     ///
     /// Every cell they come from matched its checksum, or was rebuilt from cells that did. Waits
     /// for memory and drives. Cancelled, it loses its place: the reader must be dropped.
@@ -58,31 +65,48 @@ impl BlobReader {
             }
             Source::Stripes(run) => run.clone(),
         };
-        let plan = plan_of(&self.store, &run, &self.rest)?;
+        let plan = self.plan(&run)?;
         let taken = plan.len_bytes() as u64;
         let fetch = match self.ahead.take() {
             Some(fetch) => fetch,
             None => {
                 let buffer = self.store.budget.readers().take(plan.buffer_bytes()).await;
-                StripeFetch::begin(self.store.clone(), plan, buffer)
+                self.begin(plan, buffer)
             }
         };
         // Cells that came from the page cache need no reading ahead.
         let waits = fetch.waits();
         self.rest.start += taken;
         if waits && !self.rest.is_empty() {
-            let next = plan_of(&self.store, &run, &self.rest)?;
+            let next = self.plan(&run)?;
             // Only with memory that nobody waits for.
             let buffer = self.store.budget.readers().try_take(next.buffer_bytes());
-            self.ahead = buffer.map(|buffer| StripeFetch::begin(self.store.clone(), next, buffer));
+            self.ahead = buffer.map(|buffer| self.begin(next, buffer));
         }
         let bytes = fetch.finish().await?;
         DataMetrics::add(&self.store.metrics.bytes_read, taken);
         Ok(Some(bytes))
     }
+
+    fn begin(&mut self, plan: FetchPlan, buffer: PooledBytes) -> StripeFetch {
+        let fetch = StripeFetch::begin(self.store.clone(), plan, buffer);
+        self.located = Some(fetch.columns());
+        fetch
+    }
+
+    /// What to fetch next, with what is known of its stripe already.
+    fn plan(&self, run: &StripeRun) -> Result<FetchPlan, StorageError> {
+        let mut plan = plan_of(&self.store, run, &self.rest)?;
+        if let Some((stripe, columns)) = &self.located
+            && *stripe == plan.stripe
+        {
+            plan.columns.clone_from(columns);
+        }
+        Ok(plan)
+    }
 }
 
-/// What to fetch for the first bytes of `rest`: as much of it as lies in one stripe.
+/// What to fetch for the first bytes of `rest`: a few rows of one stripe.
 fn plan_of(store: &StoreCore, run: &StripeRun, rest: &Range<u64>) -> Result<FetchPlan, StorageError> {
     let damaged = || StorageError::Corrupted { what: format!("the row of a blob at {:?}", run.first) };
     let geometry = Geometry::new(run.k, run.m).map_err(|_| damaged())?;
@@ -107,8 +131,17 @@ fn plan_of(store: &StoreCore, run: &StripeRun, rest: &Range<u64>) -> Result<Fetc
     if placement.drives(index).len() != geometry.shards() {
         return Err(damaged());
     }
-    let wanted = (rest.start - stripe_start) as usize..(rest.end - stripe_start).min(stripe_len) as usize;
-    Ok(FetchPlan { stripe: run.first.nth(index), shape, drives: placement.drives(index).to_vec(), wanted })
+    let start = (rest.start - stripe_start) as usize;
+    let rows = (READ_BYTES_AIM / row_bytes as usize).max(1);
+    let end = (start / row_bytes as usize + rows) * row_bytes as usize;
+    let end = end.min((rest.end - stripe_start).min(stripe_len) as usize);
+    Ok(FetchPlan {
+        stripe: run.first.nth(index),
+        shape,
+        drives: placement.drives(index).to_vec(),
+        wanted: start..end,
+        columns: vec![Column::Unknown; geometry.shards()],
+    })
 }
 
 /// Sealed bytes, owned, to be opened where they lie.

@@ -68,8 +68,13 @@ struct Filling {
 
 /// A stripe that its drives have not all answered for.
 struct InFlight {
+    /// One per shard; `None` for a drive that is not there.
     answers: Vec<Option<oneshot::Receiver<Result<Arc<Segment>, DriveError>>>>,
     deadline: Instant,
+    /// What the first answers said.
+    segments: Vec<Option<Arc<Segment>>>,
+    errors: Vec<DriveError>,
+    late: Vec<DriveId>,
 }
 
 /// Where each shard of a stripe was written; `None` for one that the write does without.
@@ -230,37 +235,41 @@ impl BlobWriter {
             Some(drive.append(encoded.clone(), shard as u8, durability))
         });
         let answers = answers.collect();
-        self.in_flight.push_back(InFlight { answers, deadline: Instant::now() + DRIVE_ANSWER_MAX });
+        self.in_flight.push_back(InFlight {
+            answers,
+            deadline: Instant::now() + DRIVE_ANSWER_MAX,
+            segments: Vec::new(),
+            errors: Vec::new(),
+            late: Vec::new(),
+        });
     }
 
     /// Waits until the drives have answered for the oldest stripe in flight.
     ///
-    /// Cancel-safe: answers that came are kept in place until all have.
+    /// Cancel-safe: answers that came are kept with the stripe.
     async fn await_oldest(&mut self) -> Result<(), StorageError> {
+        let drives = self.placement.drives(self.stored.len() as u32);
         let Some(oldest) = self.in_flight.front_mut() else { return Ok(()) };
-        let index = self.stored.len() as u32;
-        let mut segments = Vec::with_capacity(oldest.answers.len());
-        let mut errors = Vec::new();
-        let mut late = Vec::new();
-        for (answer, drive) in oldest.answers.iter_mut().zip(self.placement.drives(index)) {
-            let answered = match answer {
-                Some(answer) => timeout_at(oldest.deadline, answer).await,
-                None => Ok(Ok(Err(DriveError::Offline { reason: "it was not found".to_owned() }))),
+        while oldest.segments.len() < oldest.answers.len() {
+            let shard = oldest.segments.len();
+            let stored = match &mut oldest.answers[shard] {
+                Some(answer) => match timeout_at(oldest.deadline, answer).await {
+                    Ok(Ok(Ok(segment))) => Some(segment),
+                    Ok(Ok(Err(error))) => {
+                        oldest.errors.push(error);
+                        None
+                    }
+                    Ok(Err(_closed)) => None,
+                    Err(_elapsed) => {
+                        oldest.late.push(drives[shard]);
+                        None
+                    }
+                },
+                None => None,
             };
-            segments.push(match answered {
-                Ok(Ok(Ok(segment))) => Some(segment),
-                Ok(Ok(Err(error))) => {
-                    errors.push(error);
-                    None
-                }
-                Ok(Err(_closed)) => None,
-                Err(_elapsed) => {
-                    late.push(*drive);
-                    None
-                }
-            });
+            oldest.segments.push(stored);
         }
-        self.in_flight.pop_front();
+        let Some(InFlight { segments, errors, late, .. }) = self.in_flight.pop_front() else { return Ok(()) };
         let stored = segments.iter().flatten().count();
         let quorum = self.geometry.write_quorum();
         self.stored.push(StoredStripe { segments });
@@ -371,8 +380,7 @@ impl Drop for BlobWriter {
             stripe.buffer[stripe.filled..stripe.capacity].fill(0);
         }
         if !self.finished && self.submitted > 0 {
-            let run = self.run();
-            self.store.free_stripes(&run, run.count);
+            self.store.free_stripes(&self.run());
         }
     }
 }

@@ -1,0 +1,152 @@
+//! Full, failing, slow and vanished drives.
+
+use std::time::Duration;
+
+use super::*;
+use crate::drive::DriveState;
+use crate::io::SimFault;
+
+#[tokio::test]
+async fn a_full_store_says_so_and_goes_on_when_space_returns() {
+    let sim = Sim::new(4, 2);
+    let store = sim.open(&mut Vec::new());
+    let bytes = pattern(1, 400_000);
+    let kept = write(&store, &bytes, None).await.unwrap().blob;
+    for io in &sim.ios {
+        io.set_capacity(Some(0));
+    }
+    // What is reserved may still be used; then every write is refused, clearly.
+    let mut refused = 0;
+    for seed in 0..40 {
+        match write(&store, &pattern(seed, 900_000), None).await {
+            Ok(_) => assert_eq!(refused, 0, "no space came back"),
+            Err(StorageError::Full) => refused += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(refused > 10);
+    assert!(store.drives().iter().all(|drive| drive.state() == DriveState::Online), "full is not broken");
+    assert!(read_all(&store, &kept).await.unwrap() == bytes);
+    for io in &sim.ios {
+        io.set_capacity(None);
+    }
+    let blob = write(&store, &bytes, None).await.unwrap().blob;
+    assert!(read_all(&store, &blob).await.unwrap() == bytes);
+}
+
+#[tokio::test]
+async fn one_full_drive_is_done_without() {
+    let sim = Sim::new(4, 2);
+    let store = sim.open(&mut Vec::new());
+    sim.ios[2].set_capacity(Some(0));
+    let bytes = pattern(1, 700_000);
+    let written = write(&store, &bytes, None).await.unwrap();
+    assert_eq!(written.missing.len(), 2, "one shard of each of two stripes");
+    assert!(read_all(&store, &written.blob).await.unwrap() == bytes);
+}
+
+#[tokio::test]
+async fn a_drive_that_fails_writes_becomes_read_only_and_writes_go_on() {
+    let sim = Sim::new(4, 2);
+    let mut order = Vec::new();
+    let store = sim.open(&mut order);
+    let before = pattern(1, 300_000);
+    let old = write(&store, &before, None).await.unwrap().blob;
+    sim.ios[0].set_fault(SimFault::WriteEio, true);
+    let bytes = pattern(2, 300_000);
+    let written = write(&store, &bytes, None).await.unwrap();
+    assert_eq!(written.missing.len(), 1);
+    assert_eq!(store.core.drive(order[0]).unwrap().state(), DriveState::ReadOnly);
+    assert!(read_all(&store, &written.blob).await.unwrap() == bytes);
+    assert!(read_all(&store, &old).await.unwrap() == before);
+    // With a second one the quorum of five is out of reach: refused, nothing visible.
+    sim.ios[1].set_fault(SimFault::WriteEio, true);
+    assert!(matches!(write(&store, &bytes, None).await, Err(StorageError::Unavailable { .. })));
+    assert!(read_all(&store, &old).await.unwrap() == before);
+}
+
+#[tokio::test]
+async fn a_failed_sync_is_not_believed_later() {
+    let sim = Sim::new(4, 2);
+    let mut order = Vec::new();
+    let store = sim.open(&mut order);
+    sim.ios[3].set_fault(SimFault::SyncEio, true);
+    let bytes = pattern(1, 100_000);
+    let first = write(&store, &bytes, None).await.unwrap();
+    assert_eq!(first.missing.len(), 1);
+    sim.ios[3].set_fault(SimFault::SyncEio, false);
+    // The next write goes to another segment of the same drive.
+    let second = write(&store, &bytes, None).await.unwrap();
+    assert!(second.missing.is_empty(), "{:?}", second.missing);
+    sim.world.cut_now();
+    drop(store);
+    sim.world.restart(5);
+    let store = sim.open(&mut order);
+    for blob in [&first.blob, &second.blob] {
+        assert!(read_all(&store, blob).await.unwrap() == bytes);
+    }
+}
+
+#[tokio::test]
+async fn failed_reads_are_read_around() {
+    let sim = Sim::new(4, 2);
+    let store = sim.open(&mut Vec::new());
+    let bytes = pattern(1, 900_000);
+    let blob = write(&store, &bytes, None).await.unwrap().blob;
+    sim.ios[0].set_fault(SimFault::ReadEio, true);
+    sim.ios[1].set_fault(SimFault::ReadEio, true);
+    assert!(read_all(&store, &blob).await.unwrap() == bytes);
+    assert!(store.metrics().snapshot().cells_rebuilt > 0);
+    sim.ios[2].set_fault(SimFault::ReadEio, true);
+    assert!(read_all(&store, &blob).await.is_err());
+}
+
+#[tokio::test]
+async fn a_drive_that_vanishes_is_noticed_before_anything_is_acknowledged_on_it() {
+    let sim = Sim::new(4, 2);
+    let mut order = Vec::new();
+    let store = sim.open(&mut order);
+    let bytes = pattern(1, 300_000);
+    let old = write(&store, &bytes, None).await.unwrap().blob;
+    sim.ios[4].set_fault(SimFault::Removed, true);
+    let written = write(&store, &bytes, None).await.unwrap();
+    assert_eq!(written.missing.len(), 1, "its files still took the write, but nobody believed it");
+    assert_eq!(store.core.drive(order[4]).unwrap().state(), DriveState::Failed);
+    sim.ios[5].set_fault(SimFault::Removed, true);
+    store.tick();
+    assert_eq!(store.core.drive(order[5]).unwrap().state(), DriveState::Failed);
+    for blob in [&old, &written.blob] {
+        assert!(read_all(&store, blob).await.unwrap() == bytes);
+    }
+    assert!(matches!(write(&store, &bytes, None).await, Err(StorageError::Unavailable { .. })));
+}
+
+#[tokio::test]
+async fn a_late_drive_is_read_around() {
+    let sim = Sim::new(4, 2);
+    let store = sim.open(&mut Vec::new());
+    let bytes = pattern(1, 100_000);
+    let blob = write(&store, &bytes, None).await.unwrap().blob;
+    sim.ios[0].set_delay(Some(Duration::from_secs(4)));
+    let begun = std::time::Instant::now();
+    assert!(read_all(&store, &blob).await.unwrap() == bytes);
+    assert!(begun.elapsed() < Duration::from_secs(3), "it waited for the late drive");
+    assert_eq!(store.metrics().snapshot().reads_hedged, 1);
+    sim.ios[0].set_delay(None);
+}
+
+#[tokio::test]
+async fn a_drive_of_another_cluster_or_a_newer_format_is_refused() {
+    let sim = Sim::new(1, 1);
+    drop(sim.open(&mut Vec::new()));
+    let metrics = Arc::new(DataMetrics::default());
+    let open = |config: &DriveConfig| {
+        let io: Arc<dyn DriveIo> = Arc::new(sim.ios[0].clone());
+        Drive::open_or_format(io, config, &sim.env, metrics.clone())
+    };
+    let other = DriveConfig { cluster: ClusterId::from_bytes([9; 16]), ..sim.config() };
+    assert!(matches!(open(&other), Err(DriveOpenError::OtherCluster { .. })));
+    let elsewhere = DriveConfig { site: "FR-69".parse().unwrap(), ..sim.config() };
+    assert!(matches!(open(&elsewhere), Err(DriveOpenError::OtherSite { .. })));
+    assert!(open(&sim.config()).is_ok());
+}
