@@ -252,6 +252,14 @@ impl Drive {
         tracing::warn!(drive = %self.core.id, ?stripe, shard, row, "a cell does not match its checksum");
     }
 
+    /// Makes durable all that the index knows, frees that were queued before this call included.
+    pub async fn flush_index(&self) -> Result<(), DriveError> {
+        self.sync().await.map_err(|_| self.core.health.offline())??;
+        let core = self.core.clone();
+        let flushed = tokio::task::spawn_blocking(move || core.index.flush()).await;
+        Ok(flushed.map_err(|_| self.core.health.offline())??)
+    }
+
     /// Seals the open segment and flushes the index, so that the next start scans nothing.
     pub async fn close(&self) -> Result<(), DriveError> {
         let (reply, answer) = oneshot::channel();

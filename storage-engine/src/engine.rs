@@ -1,0 +1,297 @@
+//! The engine as the server holds it: drives, blobs, log and namespace behind one door.
+//!
+//! ```text
+//!            Engine
+//!    reads ┌───┴────────────┐ propose
+//!   StateMachine ◀── Solo (mirrored log) ── freed ──▶ BlobStore ──▶ Drives
+//! ```
+//!
+//! What lies where: `DATA/lock`, `DATA/engine.json` (which installation, which drives), `DATA/index`
+//! (the namespace; rebuilt from the drives if it is lost), and the drives themselves.
+
+mod config;
+mod data_dir;
+mod dead;
+mod drives;
+mod journal_view;
+mod open;
+mod status;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use chartrier_journal::{Checkpoint, Signer};
+use tokio::task::JoinHandle;
+
+pub use config::EngineConfig;
+pub use journal_view::JournalView;
+pub use status::{LostDrive, Status};
+
+use self::data_dir::DataDirLock;
+use self::dead::DeadRuns;
+use crate::blob::BlobStore;
+use crate::env::Env;
+use crate::error::{OpenError, StateError, StorageError};
+use crate::ids::{BucketId, ClusterId, UploadId, VersionId};
+use crate::meta::MetaReads;
+use crate::metrics::EngineMetricsSnapshot;
+use crate::namespace::command::{Applied, Command, CommandContext, Op, Outcome};
+use crate::namespace::query::{BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery};
+use crate::namespace::rows::{AccessKeyRow, BucketRow, PartRow, UploadRow, UserRow, VersionRow};
+use crate::solo::Solo;
+use crate::state::StateMachine;
+
+/// How often drives are looked at and stripes whose time has come are freed.
+const TICK: Duration = Duration::from_secs(1);
+
+/// One open installation on one machine.
+///
+/// Cheap reads are plain functions; those that may scan are async and run beside the runtime's threads.
+pub struct Engine {
+    cluster: ClusterId,
+    solo: Solo<StateMachine>,
+    machine: Arc<StateMachine>,
+    blobs: BlobStore,
+    dead: Arc<DeadRuns>,
+    lost_drives: Vec<LostDrive>,
+    env: Env,
+    ticker: Mutex<Option<JoinHandle<()>>>,
+    /// Held for its lock; released when the engine is dropped.
+    _lock: DataDirLock,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("cluster", &self.cluster).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Opens an installation, or makes one in fresh directories.
+    ///
+    /// Recovers what a crash left: drives are read back, the log is replayed, stripes that nobody
+    /// owns any more are freed. Up to m drives may be missing.
+    ///
+    /// # Errors
+    /// [`OpenError`], in one line for the operator. Nothing acknowledged was discarded.
+    pub async fn open(config: EngineConfig, env: Env) -> Result<Arc<Self>, OpenError> {
+        let config = Arc::new(config);
+        let opening = config.clone();
+        let joined = tokio::task::spawn_blocking(move || open::open(&opening, env)).await;
+        let engine = joined.map_err(|error| OpenError::Recovery(format!("opening panicked: {error}")))??;
+        let engine = Arc::new(engine);
+        engine.name_journal_and_layout(&config).await?;
+        let ticker = tokio::spawn(tick(Arc::downgrade(&engine)));
+        *engine.ticker.lock().unwrap_or_else(PoisonError::into_inner) = Some(ticker);
+        Ok(engine)
+    }
+
+    /// Finishes what was proposed, flushes and takes a checkpoint, so that the next start is quick.
+    ///
+    /// Commands proposed later are refused. Reads still work. The second call does nothing.
+    ///
+    /// # Errors
+    /// Nothing acknowledged depends on it: an engine that did not close cleanly replays more.
+    pub async fn close(self: &Arc<Self>) -> Result<(), StorageError> {
+        let ticker = self.ticker.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(ticker) = ticker {
+            ticker.abort();
+        }
+        self.blobs.close().await;
+        let engine = self.clone();
+        let closed = tokio::task::spawn_blocking(move || {
+            engine.dead.forget_all_freed(&engine.machine, &engine.blobs, &engine.lost_drives);
+            engine.solo.close()
+        });
+        closed.await.map_err(|error| StorageError::Poisoned { why: format!("closing panicked: {error}") })?
+    }
+
+    /// Makes a command durable on the log's mirrors, applies it, and answers what it did.
+    ///
+    /// On `Ok` every later read sees it. Stripes that it freed are on their way to the drives.
+    /// Dropping the future does not take the command back.
+    ///
+    /// # Errors
+    /// [`StorageError::Full`] and [`StorageError::TooLarge`]: nothing was written. After any other the
+    /// command may or may not hold: what it names must not be freed.
+    pub async fn propose(&self, command: Command) -> Result<Applied, StorageError> {
+        self.solo.propose(command).await
+    }
+
+    /// The blobs on the drives.
+    pub fn blobs(&self) -> &BlobStore {
+        &self.blobs
+    }
+
+    /// A bucket by name.
+    pub fn bucket(&self, name: &str) -> Result<Option<BucketRow>, StorageError> {
+        self.read(|rows| rows.bucket(name))
+    }
+
+    /// All buckets, by name.
+    pub fn buckets(&self) -> Result<Vec<BucketRow>, StorageError> {
+        self.read(MetaReads::buckets)
+    }
+
+    /// What a bucket holds.
+    pub fn bucket_usage(&self, name: &str) -> Result<Option<BucketUsage>, StorageError> {
+        self.read(|rows| rows.bucket_usage(name))
+    }
+
+    /// The current version of an object: two point look-ups.
+    pub fn current(&self, bucket: BucketId, key: &str) -> Result<Option<VersionRow>, StorageError> {
+        self.read(|rows| rows.current(bucket, key))
+    }
+
+    /// One version of an object.
+    pub fn version(&self, bucket: BucketId, key: &str, id: VersionId) -> Result<Option<VersionRow>, StorageError> {
+        self.read(|rows| rows.version(bucket, key, id))
+    }
+
+    /// A page of current objects.
+    pub async fn list_objects(self: &Arc<Self>, query: ListQuery) -> Result<ListPage, StorageError> {
+        self.scan(move |rows| rows.list_objects(&query)).await
+    }
+
+    /// An upload in progress.
+    pub fn upload(&self, bucket: BucketId, key: &str, upload: UploadId) -> Result<Option<UploadRow>, StorageError> {
+        self.read(|rows| rows.upload(bucket, key, upload))
+    }
+
+    /// Parts of an upload with a number over `after`, and whether there are more than `limit`.
+    pub async fn parts(
+        self: &Arc<Self>,
+        bucket: BucketId,
+        key: &str,
+        upload: UploadId,
+        after: u16,
+        limit: usize,
+    ) -> Result<(Vec<PartRow>, bool), StorageError> {
+        let key = key.to_owned();
+        self.scan(move |rows| rows.parts(bucket, &key, upload, after, limit)).await
+    }
+
+    /// A page of uploads in progress.
+    pub async fn list_uploads(self: &Arc<Self>, query: UploadQuery) -> Result<UploadPage, StorageError> {
+        self.scan(move |rows| rows.list_uploads(&query)).await
+    }
+
+    /// All users, by name.
+    pub fn users(&self) -> Result<Vec<UserRow>, StorageError> {
+        self.read(MetaReads::users)
+    }
+
+    /// A user by name.
+    pub fn user(&self, name: &str) -> Result<Option<UserRow>, StorageError> {
+        self.read(|rows| rows.user(name))
+    }
+
+    /// The user who has an access key, and the key.
+    pub fn user_by_access_key(&self, id: &str) -> Result<Option<(UserRow, AccessKeyRow)>, StorageError> {
+        self.read(|rows| rows.user_by_access_key(id))
+    }
+
+    /// The `cycle` log: leaves, hashes, the last signed checkpoint.
+    pub fn journal(&self) -> JournalView<'_> {
+        JournalView::new(&self.machine)
+    }
+
+    /// Signs a checkpoint if there are leaves that the last one does not cover, or if there is none.
+    ///
+    /// The signed checkpoint is durable, and checked against the tree, before any reader sees it.
+    /// Answers whether a new one was signed.
+    ///
+    /// # Errors
+    /// As [`Engine::propose`]; [`StorageError::Journal`] if the signer is not of this log.
+    pub async fn sign_due_checkpoint(&self, signer: &Signer) -> Result<bool, StorageError> {
+        let (size, root, signed) = self.machine.journal_head();
+        let Some(identity) = self.machine.journal_identity() else {
+            return Ok(false);
+        };
+        if signed == Some(size) {
+            return Ok(false);
+        }
+        let note = Checkpoint::new(&identity.origin, size, root)?.sign(signer)?;
+        let op = Op::SignCheckpoint { size, root: root.to_bytes(), note };
+        // Refused: another call signed a later one meanwhile.
+        Ok(self.propose(self.internal(op)).await?.outcome == Outcome::Done)
+    }
+
+    /// Health of drives, log and index.
+    pub fn status(&self) -> Status {
+        Status::of(self)
+    }
+
+    /// Counters since the start.
+    pub fn metrics(&self) -> EngineMetricsSnapshot {
+        EngineMetricsSnapshot {
+            data: self.blobs.metrics().snapshot(),
+            log: self.solo.status(),
+            drives: self.blobs.status(),
+            lost_drives: self.lost_drives.len() as u64,
+            transfer_bytes: self.blobs.budget().used_bytes(),
+            index_memory_bytes: self.machine.memory_bytes(),
+            journal_leaves: self.machine.journal_size(),
+            shards_to_heal: self.machine.heal_queue_len(),
+        }
+    }
+
+    /// The installation.
+    pub fn cluster(&self) -> ClusterId {
+        self.cluster
+    }
+
+    /// What the engine was given for time and randomness.
+    pub fn env(&self) -> &Env {
+        &self.env
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&StateMachine) -> Result<T, StateError>) -> Result<T, StorageError> {
+        read(&self.machine).map_err(|error| self.note(error))
+    }
+
+    async fn scan<T: Send + 'static>(
+        self: &Arc<Self>,
+        scan: impl FnOnce(&StateMachine) -> Result<T, StateError> + Send + 'static,
+    ) -> Result<T, StorageError> {
+        let engine = self.clone();
+        let joined = tokio::task::spawn_blocking(move || engine.read(scan)).await;
+        joined.map_err(|_| StorageError::Unavailable { why: "a listing was interrupted".to_owned() })?
+    }
+
+    /// A damaged index stops writes at once: it is rebuilt at the next start.
+    fn note(&self, error: StateError) -> StorageError {
+        if error.is_corruption() {
+            tracing::error!(%error, "the index is damaged");
+            self.solo.index_is_damaged(&error.to_string());
+        }
+        error.into()
+    }
+
+    /// A command of the engine itself.
+    fn internal(&self, op: Op) -> Command {
+        let context = CommandContext {
+            time_us: self.env.clock.now_us(),
+            request_id: "internal".to_owned(),
+            actor_pid: "system".to_owned(),
+            actor_role: "system".to_owned(),
+            actor_auth: "internal".to_owned(),
+        };
+        Command { context, op }
+    }
+}
+
+/// Looks after drives and dead stripes until the engine is gone.
+async fn tick(engine: std::sync::Weak<Engine>) {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let Some(engine) = engine.upgrade() else {
+            return;
+        };
+        engine.blobs.tick();
+        let now_us = engine.env.clock.now_us();
+        engine.dead.forget_freed(now_us, &engine.machine, &engine.blobs, &engine.lost_drives).await;
+    }
+}

@@ -1,0 +1,150 @@
+//! The data directory: its lock, and `engine.json`, which says whose it is.
+//!
+//! `engine.json` can be lost with its disk: the drives' superblocks name the installation too.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::OpenError;
+use crate::ids::{ClusterId, DriveId};
+
+/// Newest format of a data directory that this program knows.
+pub(super) const DATA_DIR_FORMAT: u32 = 1;
+const LOCK_NAME: &str = "lock";
+const DESCRIPTION_NAME: &str = "engine.json";
+/// `engine.json` names at most 36 drives.
+const DESCRIPTION_BYTES_MAX: u64 = 64 << 10;
+
+/// Keeps other servers out of a data directory for as long as it lives.
+pub(super) struct DataDirLock {
+    _file: File,
+}
+
+/// What `engine.json` says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Description {
+    pub(super) format: u32,
+    cluster: String,
+    pub(super) k: u8,
+    pub(super) m: u8,
+    /// Ids of the drives, in the order of the configuration at the first start. Empty until every
+    /// one of them is formatted.
+    drives: Vec<String>,
+}
+
+impl Description {
+    pub(super) fn new(cluster: ClusterId, k: u8, m: u8, drives: &[DriveId]) -> Self {
+        Self {
+            format: DATA_DIR_FORMAT,
+            cluster: cluster.to_string(),
+            k,
+            m,
+            drives: drives.iter().map(DriveId::to_string).collect(),
+        }
+    }
+
+    /// The installation, and its drives once they are all formatted.
+    pub(super) fn ids(&self, dir: &Path) -> Result<(ClusterId, Vec<DriveId>), OpenError> {
+        let bad = || OpenError::Mismatch(format!("{} holds an id that is none", dir.join(DESCRIPTION_NAME).display()));
+        let cluster = self.cluster.parse().map_err(|_| bad())?;
+        let drives = self.drives.iter().map(|id| id.parse().map_err(|_| bad())).collect::<Result<_, _>>()?;
+        Ok((cluster, drives))
+    }
+}
+
+/// Makes the directory if it is not there, and locks it.
+pub(super) fn lock(dir: &Path) -> Result<DataDirLock, OpenError> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io_error("create", dir))?;
+    let path = dir.join(LOCK_NAME);
+    let file = fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(io_error("open", &path))?;
+    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(DataDirLock { _file: file }),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::InUse { path: dir.to_path_buf() }),
+        Err(error) => Err(OpenError::Io { op: "lock", path, source: error.into() }),
+    }
+}
+
+/// Reads `engine.json`; `None` if the directory has none.
+pub(super) fn read_description(dir: &Path) -> Result<Option<Description>, OpenError> {
+    let path = dir.join(DESCRIPTION_NAME);
+    let bytes = match fs::metadata(&path) {
+        Ok(metadata) if metadata.len() <= DESCRIPTION_BYTES_MAX => fs::read(&path).map_err(io_error("read", &path))?,
+        Ok(_) => return Err(OpenError::Mismatch(format!("{} is too long to be ours", path.display()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(OpenError::Io { op: "read", path, source }),
+    };
+    // The format first: a newer one may have other fields.
+    #[derive(Deserialize)]
+    struct Format {
+        format: u32,
+    }
+    let malformed = |error: serde_json::Error| {
+        OpenError::Mismatch(format!("{} is damaged ({error}); move it away to have it made anew", path.display()))
+    };
+    let Format { format } = serde_json::from_slice(&bytes).map_err(malformed)?;
+    if format > DATA_DIR_FORMAT {
+        return Err(OpenError::NewerFormat { path: dir.to_path_buf(), found: format, known: DATA_DIR_FORMAT });
+    }
+    serde_json::from_slice(&bytes).map(Some).map_err(malformed)
+}
+
+/// Replaces `engine.json` durably: temporary file, sync, rename, sync of the directory.
+pub(super) fn write_description(dir: &Path, description: &Description) -> Result<(), OpenError> {
+    let path = dir.join(DESCRIPTION_NAME);
+    let temporary = dir.join("engine.json.new");
+    let mut text = serde_json::to_vec_pretty(description).expect("strings and numbers are always JSON");
+    text.push(b'\n');
+    let write = || -> io::Result<()> {
+        let mut file = fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
+        file.write_all(&text)?;
+        file.sync_all()?;
+        fs::rename(&temporary, &path)?;
+        File::open(dir)?.sync_all()
+    };
+    write().map_err(io_error("write", &path))
+}
+
+fn io_error(op: &'static str, path: &Path) -> impl Fn(io::Error) -> OpenError {
+    let path: PathBuf = path.to_path_buf();
+    move |source| OpenError::Io { op, path: path.clone(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_description_comes_back_and_a_newer_one_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(read_description(dir.path()).unwrap(), None);
+        let drives = [DriveId::from_bytes([1; 16]), DriveId::from_bytes([2; 16])];
+        let description = Description::new(ClusterId::from_bytes([3; 16]), 1, 1, &drives);
+        write_description(dir.path(), &description).unwrap();
+        let read = read_description(dir.path()).unwrap().unwrap();
+        assert_eq!(read.ids(dir.path()).unwrap(), (ClusterId::from_bytes([3; 16]), drives.to_vec()));
+
+        fs::write(dir.path().join(DESCRIPTION_NAME), br#"{"format": 2, "other": true}"#).unwrap();
+        assert!(matches!(read_description(dir.path()), Err(OpenError::NewerFormat { found: 2, known: 1, .. })));
+        fs::write(dir.path().join(DESCRIPTION_NAME), b"{").unwrap();
+        assert!(matches!(read_description(dir.path()), Err(OpenError::Mismatch(_))));
+    }
+
+    #[test]
+    fn two_servers_on_one_directory_refuse() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = lock(dir.path()).unwrap();
+        assert!(matches!(lock(dir.path()), Err(OpenError::InUse { .. })));
+        drop(held);
+        lock(dir.path()).unwrap();
+    }
+}

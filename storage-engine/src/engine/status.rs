@@ -1,0 +1,70 @@
+//! One page of health.
+
+use std::path::PathBuf;
+
+use super::Engine;
+use crate::drive::DriveStatus;
+use crate::ids::ClusterId;
+use crate::log::LogStatus;
+use crate::meta::MetaReads;
+
+/// A configured drive that the engine started without.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LostDrive {
+    /// Where it was looked for.
+    pub path: PathBuf,
+    /// Why it is not used.
+    pub reason: String,
+}
+
+/// Health of an installation at one moment.
+#[derive(Debug, Clone)]
+pub struct Status {
+    /// The installation.
+    pub cluster: ClusterId,
+    /// Data columns.
+    pub k: u8,
+    /// Parity columns.
+    pub m: u8,
+    /// The drives in use.
+    pub drives: Vec<DriveStatus>,
+    /// The drives that the engine started without.
+    pub lost_drives: Vec<LostDrive>,
+    /// The commit log.
+    pub log: LogStatus,
+    /// Why writes are refused until the next start, if they are.
+    pub poisoned: Option<String>,
+    /// Last log entry that readers see.
+    pub applied_index: u64,
+    /// Leaves in the journal.
+    pub journal_leaves: u64,
+    /// Shards that degraded writes left to be healed.
+    pub shards_to_heal: u64,
+}
+
+impl Status {
+    pub(super) fn of(engine: &Engine) -> Self {
+        let layout = engine.machine.layout().ok().flatten();
+        let (k, m) = layout.map_or((0, 0), |layout| (layout.k, layout.m));
+        Self {
+            cluster: engine.cluster,
+            k,
+            m,
+            drives: engine.blobs.status(),
+            lost_drives: engine.lost_drives.clone(),
+            log: engine.solo.status(),
+            poisoned: engine.solo.poisoned(),
+            applied_index: engine.machine.applied_index(),
+            journal_leaves: engine.machine.journal_size(),
+            shards_to_heal: engine.machine.heal_queue_len(),
+        }
+    }
+
+    /// Whether writes are taken and nothing is missing.
+    pub fn is_whole(&self) -> bool {
+        self.poisoned.is_none()
+            && self.lost_drives.is_empty()
+            && self.drives.iter().all(|drive| drive.state.writes())
+            && self.log.mirrors.len() >= self.log.mirrors_wanted
+    }
+}
