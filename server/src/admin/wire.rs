@@ -85,26 +85,32 @@ pub struct Removed {
 /// One drive of `GET /drives` and `GET /status`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Drive {
-    /// 32 hexadecimal digits.
+    /// 32 hexadecimal digits; empty for a drive that the server started without.
     pub id: String,
     /// Its directory.
     pub path: String,
-    /// `online`, `read-only`, `failed`, …
+    /// `online`, `read-only`, `failed`, or `missing` since the start.
     pub state: String,
-    /// Bytes that can still be written.
-    pub free_bytes: u64,
-    /// Size of its file system.
-    pub total_bytes: u64,
-    /// Errors since the start.
-    pub errors: u64,
-    /// The last error, if there was one.
-    pub last_error: Option<String>,
+    /// Why it is not online.
+    pub reason: Option<String>,
+    /// Bytes that can still be allocated, if it says.
+    pub free_bytes: Option<u64>,
+    /// Bytes of records, dead ones included.
+    pub stored_bytes: u64,
+    /// Bytes of records whose object is gone.
+    pub dead_bytes: u64,
+    /// Failed writes and syncs since the start.
+    pub write_errors: u64,
+    /// Failed reads since the start.
+    pub read_errors: u64,
+    /// Cells that did not match their checksum since the start.
+    pub crc_failures: u64,
 }
 
 /// What `GET /drives` answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Drives {
-    /// In the order of the configuration.
+    /// Those in use, then those that the server started without.
     pub drives: Vec<Drive>,
 }
 

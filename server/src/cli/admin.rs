@@ -382,18 +382,13 @@ fn user_table(text: &mut String, users: &[wire::User]) -> std::fmt::Result {
 
 fn drive_table(text: &mut String, drives: &[wire::Drive]) -> std::fmt::Result {
     for drive in drives {
-        write!(
-            text,
-            "{}  {}  {}  free {} of {}  errors {}",
-            drive.id,
-            drive.state,
-            drive.path,
-            size(drive.free_bytes),
-            size(drive.total_bytes),
-            drive.errors
-        )?;
-        match &drive.last_error {
-            Some(error) => writeln!(text, "  last: {error}")?,
+        let free = drive.free_bytes.map_or("?".to_owned(), size);
+        let errors = drive.write_errors + drive.read_errors + drive.crc_failures;
+        let (stored, dead) = (size(drive.stored_bytes), size(drive.dead_bytes));
+        let id = if drive.id.is_empty() { "-" } else { &drive.id };
+        write!(text, "{id}  {}  {}  free {free}  stored {stored}  dead {dead}  errors {errors}", drive.state, drive.path)?;
+        match &drive.reason {
+            Some(reason) => writeln!(text, "  ({reason})")?,
             None => writeln!(text)?,
         }
     }

@@ -3,8 +3,13 @@
 
 mod support;
 
+mod admin;
+mod buckets;
 mod edge_latency;
 mod edge_limits;
 mod edge_rules;
 mod edge_stop;
 mod edge_tls;
+mod listing;
+mod multipart;
+mod objects;

@@ -26,15 +26,15 @@ use crate::s3::response::{ResponseBody, S3Response, error_document, xml};
 use crate::s3::xml::XmlWriter;
 
 /// What a Complete asks for, read from the request whole.
-pub(super) struct Job {
-    pub(super) caller: Caller,
-    pub(super) request_id: RequestId,
-    pub(super) bucket: BucketRow,
-    pub(super) key: ObjectKey,
-    pub(super) upload: UploadId,
-    pub(super) parts: Vec<RequestedPart>,
-    pub(super) condition: WriteCondition,
-    pub(super) headers: HeaderMap,
+pub struct Job {
+    pub(in crate::s3::ops) caller: Caller,
+    pub(in crate::s3::ops) request_id: RequestId,
+    pub(in crate::s3::ops) bucket: BucketRow,
+    pub(in crate::s3::ops) key: ObjectKey,
+    pub(in crate::s3::ops) upload: UploadId,
+    pub(in crate::s3::ops) parts: Vec<RequestedPart>,
+    pub(in crate::s3::ops) condition: WriteCondition,
+    pub(in crate::s3::ops) headers: HeaderMap,
 }
 
 /// How long a client waits for a status of its own; then 200 is sent and spaces keep it waiting.

@@ -28,6 +28,6 @@ pub mod upload_part;
 pub mod upload_part_copy;
 
 mod body;
-mod listing;
-mod multipart;
+pub mod listing;
+pub mod multipart;
 mod refusal;

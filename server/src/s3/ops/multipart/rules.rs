@@ -11,8 +11,6 @@ use crate::s3::error::{S3Error, S3ErrorCode};
 
 /// The least size of every part but the last.
 pub const PART_BYTES_MIN: u64 = 5 << 20;
-/// The greatest size of a part.
-pub const PART_BYTES_MAX: u64 = 5 << 30;
 /// The greatest size of an object: 5 TiB was S3's limit for long; since December 2025 it is 50 TB.
 pub const OBJECT_BYTES_MAX: u64 = 50_000_000_000_000;
 
