@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use chartrier_storage::engine::EngineConfig;
 use serde::{Deserialize, Serialize};
 
 /// Everything that can be set. Keys of the file are the fields' names.
@@ -37,6 +38,8 @@ pub struct Config {
     pub tenant: String,
     /// This machine's name in leaves.
     pub node: String,
+    /// Where its drives stand: country and department.
+    pub site: String,
     /// How long requests in flight may take to finish after SIGTERM.
     pub shutdown_grace_s: u64,
     /// Threads that serve requests; 0 means one per processor.
@@ -67,6 +70,7 @@ impl Default for Config {
             plain_http: PlainHttp::Loopback,
             tenant: "default".into(),
             node: "node-1".into(),
+            site: "FR-75".into(),
             shutdown_grace_s: 20,
             worker_threads: 0,
             tls: TlsConfig::default(),
@@ -122,6 +126,8 @@ pub struct StorageConfig {
     pub segment_bytes: u64,
     /// Length of a log segment.
     pub log_segment_bytes: u64,
+    /// Growth of the log after which a checkpoint of the index is taken.
+    pub checkpoint_log_bytes: u64,
     /// Bytes that all transfers together may hold in buffers.
     pub memory_budget_bytes: usize,
 }
@@ -131,7 +137,8 @@ impl Default for StorageConfig {
         Self {
             inline_limit_bytes: 8 << 10,
             segment_bytes: 256 << 20,
-            log_segment_bytes: 64 << 20,
+            log_segment_bytes: EngineConfig::default().log_segment_bytes,
+            checkpoint_log_bytes: EngineConfig::default().checkpoint_log_bytes,
             memory_budget_bytes: 128 << 20,
         }
     }

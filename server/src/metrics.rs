@@ -3,8 +3,11 @@
 //! Labels have few possible values: the operation, the class of the status. The text format is
 //! Prometheus'.
 
+mod engine;
+
 use std::time::Duration;
 
+pub use engine::render_engine;
 use prometheus::core::Collector;
 use prometheus::{
     Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,

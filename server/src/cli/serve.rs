@@ -280,6 +280,8 @@ fn engine_config(config: &Config) -> EngineConfig {
         journal_origin: config.journal_origin(),
         tenant: config.tenant.clone(),
         node: config.node.clone(),
+        site: config.site.clone(),
+        checkpoint_log_bytes: config.storage.checkpoint_log_bytes,
         ..EngineConfig::default()
     }
 }
@@ -291,7 +293,8 @@ async fn assemble(config: Config, env: Env, engine: Arc<Engine>, admin: &TcpList
     let key = |name| keyring::load_or_create(&config.data, name, if_missing, env.random.as_ref());
     let operator_key =
         OperatorKey::from_slice(key(keyring::OPERATOR_KEY)?.as_slice()).expect("a key file holds 32 bytes");
-    let journal_signer = Signer::new(&config.journal_origin(), &*key(keyring::JOURNAL_KEY)?)?;
+    // The log keeps the name of its first start, whatever the configuration says by now.
+    let journal_signer = Signer::new(&engine.journal().origin(), &*key(keyring::JOURNAL_KEY)?)?;
     let pseudonyms = Pseudonyms::new(key(keyring::PSEUDONYM_KEY)?, &config.tenant);
     root::ensure(&engine, &users, &operator_key, &env, &config.data).await?;
     let admin_token = AdminToken::from_random(env.random_bytes());

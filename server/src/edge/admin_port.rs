@@ -35,9 +35,9 @@ pub(super) async fn answer(app: Arc<App>, request: Request<Incoming>) -> Respons
 }
 
 fn ready(app: &App) -> Response<ResponseBody> {
-    match app.engine.buckets() {
-        Ok(_) => text(StatusCode::OK, "ready\n"),
-        Err(_) => text(StatusCode::SERVICE_UNAVAILABLE, "the index does not answer\n"),
+    match app.engine.status().poisoned {
+        None => text(StatusCode::OK, "ready\n"),
+        Some(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("no write is taken until a restart: {why}\n")),
     }
 }
 

@@ -1,0 +1,119 @@
+//! The engine's counters in Prometheus' text format, read at each scrape.
+
+use std::fmt::Write as _;
+
+use chartrier_storage::drive::{DriveState, DriveStatus};
+use chartrier_storage::engine::Engine;
+use chartrier_storage::log::{BATCH_ENTRY_BOUNDS, LogStatus};
+use chartrier_storage::metrics::EngineMetricsSnapshot;
+
+/// The engine's part of `/metrics`.
+pub fn render_engine(engine: &Engine) -> String {
+    let mut page = Page(String::new());
+    let snapshot = engine.metrics();
+    data(&mut page, &snapshot);
+    log(&mut page, &snapshot.log);
+    drives(&mut page, &snapshot.drives);
+    page.0
+}
+
+struct Page(String);
+
+impl Page {
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) {
+        self.head(name, "counter", help);
+        let _ = writeln!(self.0, "{name} {value}");
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: u64) {
+        self.head(name, "gauge", help);
+        let _ = writeln!(self.0, "{name} {value}");
+    }
+
+    /// One line per drive.
+    fn per_drive(
+        &mut self,
+        name: &str,
+        kind: &str,
+        help: &str,
+        drives: &[DriveStatus],
+        value: fn(&DriveStatus) -> u64,
+    ) {
+        self.head(name, kind, help);
+        for drive in drives {
+            let _ = writeln!(self.0, "{name}{{drive=\"{}\"}} {}", drive.id, value(drive));
+        }
+    }
+}
+
+fn data(page: &mut Page, snapshot: &EngineMetricsSnapshot) {
+    let data = &snapshot.data;
+    page.counter("chartrier_syncs_total", "fdatasync calls on data segments and log mirrors.", snapshot.syncs());
+    page.counter("chartrier_data_syncs_total", "fdatasync calls on data segments.", data.syncs);
+    page.counter("chartrier_data_sync_waiters_total", "Writes that those syncs answered.", data.sync_waiters);
+    page.counter(
+        "chartrier_disk_bytes_written_total",
+        "Bytes written to data segments and log mirrors.",
+        snapshot.bytes_written(),
+    );
+    page.counter("chartrier_data_bytes_written_total", "Bytes written to data segments.", data.bytes_written);
+    page.counter("chartrier_data_bytes_stored_total", "Sealed bytes taken from writers.", data.bytes_stored);
+    page.counter("chartrier_data_bytes_read_total", "Sealed bytes given to readers.", data.bytes_read);
+    page.counter("chartrier_copied_bytes_total", "Sealed bytes that the engine copied in memory.", data.bytes_copied);
+    page.counter("chartrier_data_records_total", "Records written to data segments.", data.records);
+    page.counter("chartrier_data_batches_total", "Batches of records that appenders wrote.", data.batches);
+    page.counter("chartrier_cells_cached_total", "Cells read from the page cache.", data.cells_cached);
+    page.counter("chartrier_cells_queued_total", "Cells read by a reader thread.", data.cells_queued);
+    page.counter("chartrier_crc_failures_total", "Cells that did not match their checksum.", data.crc_failures);
+    page.counter("chartrier_cells_missing_total", "Cells that could not be read.", data.cells_missing);
+    page.counter("chartrier_cells_rebuilt_total", "Cells rebuilt from others.", data.cells_rebuilt);
+    page.counter("chartrier_reads_hedged_total", "Reads that did not wait for a late drive.", data.reads_hedged);
+    page.counter("chartrier_shards_missed_total", "Shards that a write did without.", data.shards_missed);
+    page.counter("chartrier_shards_freed_total", "Shards whose records were freed.", data.shards_freed);
+    page.gauge("chartrier_shards_to_heal", "Shards that degraded writes left to be healed.", snapshot.shards_to_heal);
+    page.gauge("chartrier_lost_drives", "Drives that the engine started without.", snapshot.lost_drives);
+    page.gauge("chartrier_transfer_buffer_bytes", "Bytes of transfer buffers in use.", snapshot.transfer_bytes);
+    page.gauge("chartrier_index_memory_bytes", "Bytes of the index's caches.", snapshot.index_memory_bytes);
+    page.gauge("chartrier_journal_leaves", "Leaves in the journal.", snapshot.journal_leaves);
+}
+
+fn log(page: &mut Page, log: &LogStatus) {
+    page.counter("chartrier_log_syncs_total", "fdatasync calls on log mirrors.", log.syncs);
+    page.counter("chartrier_log_bytes_written_total", "Bytes written to log mirrors.", log.bytes_written);
+    page.gauge("chartrier_log_live_bytes", "Bytes of log that a restart would read.", log.live_bytes);
+    page.gauge("chartrier_log_mirrors", "Live mirrors of the log.", log.mirrors.len() as u64);
+    page.gauge("chartrier_log_mirrors_wanted", "Mirrors that the log aims for.", log.mirrors_wanted as u64);
+    page.gauge("chartrier_log_durable_index", "Last entry that is durable on every live mirror.", log.durable_index);
+    let name = "chartrier_commit_batch_entries";
+    page.head(name, "histogram", "Entries made durable by one batch.");
+    let mut cumulative = 0;
+    let bounds = BATCH_ENTRY_BOUNDS.iter().map(ToString::to_string).chain(["+Inf".to_owned()]);
+    for (bound, count) in bounds.zip(log.batch_entries) {
+        cumulative += count;
+        let _ = writeln!(page.0, "{name}_bucket{{le=\"{bound}\"}} {cumulative}");
+    }
+    let _ = writeln!(page.0, "{name}_sum {}\n{name}_count {}", log.entries, log.batches);
+}
+
+fn drives(page: &mut Page, drives: &[DriveStatus]) {
+    let online = |drive: &DriveStatus| u64::from(drive.state == DriveState::Online);
+    page.per_drive("chartrier_drive_online", "gauge", "1 if the drive takes reads and writes.", drives, online);
+    page.per_drive("chartrier_drive_free_bytes", "gauge", "Bytes that can still be allocated.", drives, |drive| {
+        drive.free_bytes.unwrap_or(0)
+    });
+    page.per_drive("chartrier_drive_stored_bytes", "gauge", "Bytes of records, dead ones included.", drives, |drive| {
+        drive.stored_bytes
+    });
+    page.per_drive("chartrier_drive_dead_bytes", "gauge", "Bytes of freed records.", drives, |drive| drive.dead_bytes);
+    page.per_drive("chartrier_drive_write_errors_total", "counter", "Failed writes and syncs.", drives, |drive| {
+        drive.write_errors
+    });
+    page.per_drive("chartrier_drive_read_errors_total", "counter", "Failed reads.", drives, |drive| drive.read_errors);
+    page.per_drive("chartrier_drive_crc_failures_total", "counter", "Cells with a wrong checksum.", drives, |drive| {
+        drive.crc_failures
+    });
+}
