@@ -110,6 +110,8 @@ pub fn client_key(trio: SseTrio, transport: Transport) -> Result<Option<ClientKe
         return Ok(None);
     }
     if transport == Transport::Plain {
+        // Whoever listened has the key now: its owner must be told to change it.
+        tracing::warn!(alarm = "key exposed", "an SSE-C key came over a connection without TLS");
         return Err(S3Error::new(
             S3ErrorCode::InvalidRequest,
             "Requests specifying Server Side Encryption with Customer provided keys must be made over a secure \
