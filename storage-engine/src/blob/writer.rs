@@ -20,7 +20,9 @@ use crate::segment::stripe::{EncodedStripe, encode_row, parity_bytes};
 
 /// Stripes of one blob that are with the drives while the next is filled.
 const STRIPES_IN_FLIGHT_MAX: usize = 2;
-/// How long a drive may take for a stripe, or for the last sync, before the write does without it.
+/// When the quorum has answered, a drive that has not for this long is taken out of service.
+const LATE_DRIVE_MAX: Duration = Duration::from_secs(10);
+/// How long a write waits for its quorum, or for the last sync of a drive.
 const DRIVE_ANSWER_MAX: Duration = Duration::from_secs(30);
 
 /// A blob that is durable on the write quorum, and not yet named by any row.
@@ -66,15 +68,41 @@ struct Filling {
     crcs: Vec<u64>,
 }
 
+type AppendAnswer = oneshot::Receiver<Result<Arc<Segment>, DriveError>>;
+
 /// A stripe that its drives have not all answered for.
 struct InFlight {
-    /// One per shard; `None` for a drive that is not there.
-    answers: Vec<Option<oneshot::Receiver<Result<Arc<Segment>, DriveError>>>>,
-    deadline: Instant,
-    /// What the first answers said.
+    /// One per shard; `None` once it answered, or if the drive is not there.
+    answers: Vec<Option<AppendAnswer>>,
+    begun: Instant,
+    /// Where the shards that were answered for are.
     segments: Vec<Option<Arc<Segment>>>,
     errors: Vec<DriveError>,
-    late: Vec<DriveId>,
+}
+
+impl InFlight {
+    /// Waits for the answers that are still out, until `deadline`. Cancel-safe.
+    async fn collect(&mut self, deadline: Instant) {
+        for (answer, segment) in self.answers.iter_mut().zip(&mut self.segments) {
+            let Some(waiting) = answer else { continue };
+            match timeout_at(deadline, waiting).await {
+                Ok(Ok(Ok(written))) => *segment = Some(written),
+                Ok(Ok(Err(error))) => self.errors.push(error),
+                Ok(Err(_closed)) => {}
+                Err(_elapsed) => continue,
+            }
+            *answer = None;
+        }
+    }
+
+    fn stored(&self) -> usize {
+        self.segments.iter().flatten().count()
+    }
+
+    /// Shards whose drive has not answered.
+    fn late(&self) -> Vec<usize> {
+        (0..self.answers.len()).filter(|shard| self.answers[*shard].is_some()).collect()
+    }
 }
 
 /// Where each shard of a stripe was written; `None` for one that the write does without.
@@ -235,13 +263,8 @@ impl BlobWriter {
             Some(drive.append(encoded.clone(), shard as u8, durability))
         });
         let answers = answers.collect();
-        self.in_flight.push_back(InFlight {
-            answers,
-            deadline: Instant::now() + DRIVE_ANSWER_MAX,
-            segments: Vec::new(),
-            errors: Vec::new(),
-            late: Vec::new(),
-        });
+        let segments = vec![None; self.geometry.shards()];
+        self.in_flight.push_back(InFlight { answers, begun: Instant::now(), segments, errors: Vec::new() });
     }
 
     /// Waits until the drives have answered for the oldest stripe in flight.
@@ -249,36 +272,21 @@ impl BlobWriter {
     /// Cancel-safe: answers that came are kept with the stripe.
     async fn await_oldest(&mut self) -> Result<(), StorageError> {
         let drives = self.placement.drives(self.stored.len() as u32);
-        let Some(oldest) = self.in_flight.front_mut() else { return Ok(()) };
-        while oldest.segments.len() < oldest.answers.len() {
-            let shard = oldest.segments.len();
-            let stored = match &mut oldest.answers[shard] {
-                Some(answer) => match timeout_at(oldest.deadline, answer).await {
-                    Ok(Ok(Ok(segment))) => Some(segment),
-                    Ok(Ok(Err(error))) => {
-                        oldest.errors.push(error);
-                        None
-                    }
-                    Ok(Err(_closed)) => None,
-                    Err(_elapsed) => {
-                        oldest.late.push(drives[shard]);
-                        None
-                    }
-                },
-                None => None,
-            };
-            oldest.segments.push(stored);
-        }
-        let Some(InFlight { segments, errors, late, .. }) = self.in_flight.pop_front() else { return Ok(()) };
-        let stored = segments.iter().flatten().count();
         let quorum = self.geometry.write_quorum();
-        self.stored.push(StoredStripe { segments });
+        let Some(oldest) = self.in_flight.front_mut() else { return Ok(()) };
+        oldest.collect(oldest.begun + LATE_DRIVE_MAX).await;
+        if oldest.stored() < quorum {
+            oldest.collect(oldest.begun + DRIVE_ANSWER_MAX).await;
+        }
+        let Some(answered) = self.in_flight.pop_front() else { return Ok(()) };
+        let (stored, late) = (answered.stored(), answered.late());
+        self.stored.push(StoredStripe { segments: answered.segments });
         if stored < quorum {
-            return Err(below_quorum(stored, quorum, &errors));
+            return Err(below_quorum(stored, quorum, &answered.errors));
         }
         // Others answered, so the late ones are to blame, and not the machine.
-        for drive in late.into_iter().filter_map(|drive| self.store.drive(drive)) {
-            drive.fail(&format!("no answer to a write within {} s", DRIVE_ANSWER_MAX.as_secs()));
+        for drive in late.into_iter().filter_map(|shard| self.store.drive(drives[shard])) {
+            drive.fail(&format!("no answer to a write within {} s", LATE_DRIVE_MAX.as_secs()));
         }
         Ok(())
     }
@@ -286,7 +294,7 @@ impl BlobWriter {
     /// Syncs the drives that hold a stripe but got no sync with the last one.
     async fn sync_other_drives(&mut self) {
         let last = self.stored.len() as u32;
-        let ended_short = self.total_bytes % self.stripe_bytes as u64 != 0;
+        let ended_short = !self.total_bytes.is_multiple_of(self.stripe_bytes as u64);
         let synced: Vec<DriveId> = match self.stored.last() {
             Some(stripe) if ended_short => {
                 let drives = self.placement.drives(last - 1);

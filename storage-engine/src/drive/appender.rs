@@ -24,6 +24,7 @@ use crate::segment::header::SegmentHeader;
 use crate::segment::location::ShardKey;
 use crate::segment::record::{RECORD_HEADER_BYTES, RecordPlace, encode_record_head, record_extent};
 use crate::segment::stripe::EncodedStripe;
+use crate::state::kv::KvError;
 
 /// Jobs taken from the queue at once.
 const BATCH_JOBS_MAX: usize = 256;
@@ -35,6 +36,8 @@ const UNSYNCED_BYTES_MAX: u64 = 16 << 20;
 const FREE_BATCH_MAX: usize = 1024;
 static ZEROS: [u8; BLOCK_BYTES as usize] = [0; BLOCK_BYTES as usize];
 
+/// A file that was reserved for a segment.
+type NewFile = (SegmentId, Arc<dyn DriveFile>);
 type AppendReply = oneshot::Sender<Result<Arc<Segment>, DriveError>>;
 
 pub(super) enum Job {
@@ -84,7 +87,7 @@ struct Appender {
     open: Option<OpenSegment>,
     pending: Pending,
     /// The next segment's file, being made by a thread of its own.
-    spare: Option<Receiver<Option<(SegmentId, Arc<dyn DriveFile>)>>>,
+    spare: Option<Receiver<Option<NewFile>>>,
 }
 
 struct OpenSegment {
@@ -194,7 +197,9 @@ impl Appender {
         if let Err(error) = self.core.index.write(pending.index) {
             tracing::error!(drive = %self.core.id, %error, "drive index refused a batch");
             // What was written is durable or not, but nobody would find it: not stored.
-            let refused = |(_, _, reply): (_, _, AppendReply)| drop(reply.send(Err(DriveError::Busy)));
+            let full = matches!(error, KvError::Full { .. });
+            let refusal = || if full { DriveError::Full } else { DriveError::IndexRefused };
+            let refused = |(_, _, reply): (_, _, AppendReply)| drop(reply.send(Err(refusal())));
             pending.replies.into_iter().for_each(refused);
             return;
         }
@@ -350,7 +355,7 @@ impl Appender {
     }
 }
 
-fn create_file(core: &DriveCore, bytes: u64) -> Result<(SegmentId, Arc<dyn DriveFile>), DriveError> {
+fn create_file(core: &DriveCore, bytes: u64) -> Result<NewFile, DriveError> {
     let failed = |error: std::io::Error| {
         if !is_full(&error) && core.check_alive().is_ok() {
             core.note_write_error("creation of a segment", &error);

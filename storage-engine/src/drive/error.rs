@@ -41,6 +41,9 @@ pub enum DriveError {
     /// A sync failed before: what this segment holds may not be durable.
     #[error("an earlier sync of the segment failed")]
     Poisoned,
+    /// The index of the drive took no entry for what was written; the log says why.
+    #[error("the drive's index takes no entries")]
+    IndexRefused,
     /// The index of the drive failed.
     #[error("the drive's index failed")]
     Index(#[from] KvError),

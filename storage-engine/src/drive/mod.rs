@@ -21,6 +21,7 @@ mod syncer;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 pub use error::{DriveError, DriveOpenError};
 pub use health::{DriveState, DriveStatus};
@@ -53,6 +54,9 @@ const APPEND_QUEUE_MAX: usize = 16_384;
 const READ_QUEUE_MAX: usize = 16_384;
 /// Stack of each thread: they recurse nowhere and keep buffers on the heap.
 const STACK_BYTES: usize = 256 << 10;
+/// How often, and how many times, the threads of a failed drive are looked at when it is dropped.
+const FAILED_DRIVE_POLL: Duration = Duration::from_millis(5);
+const FAILED_DRIVE_POLLS: u32 = 200;
 /// Segments smaller than this cannot hold the largest record.
 pub const SEGMENT_BYTES_MIN: u64 = 2 << 20;
 
@@ -282,9 +286,17 @@ impl Drop for Drive {
     fn drop(&mut self) {
         self.core.jobs.close();
         self.core.reads.close();
-        for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
-            // The appender closes the syncer's queue. A thread stuck on a dead disk is left behind.
-            if self.core.health.state() == DriveState::Online && thread.thread().id() != std::thread::current().id() {
+        // The appender closes the syncer's queue when its own is empty. A thread of a failed drive
+        // may be stuck on a dead disk: it is waited for a little, then left behind.
+        let mut threads: Vec<_> = self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect();
+        let mut patience = FAILED_DRIVE_POLLS;
+        while self.state() == DriveState::Failed && patience > 0 && !threads.iter().all(JoinHandle::is_finished) {
+            std::thread::sleep(FAILED_DRIVE_POLL);
+            patience -= 1;
+        }
+        let failed = self.state() == DriveState::Failed;
+        for thread in threads.drain(..).filter(|thread| !failed || thread.is_finished()) {
+            if thread.thread().id() != std::thread::current().id() {
                 let _ = thread.join();
             }
         }

@@ -63,8 +63,11 @@ fn recover_segment(core: &DriveCore, id: SegmentId) -> Result<(), DriveOpenError
     }
 }
 
+/// The file of a segment, and what is in it.
+type Found = (Arc<dyn DriveFile>, ScannedSegment);
+
 /// Reads a segment back; `None` if it holds nothing.
-fn read_segment(core: &DriveCore, id: SegmentId) -> Result<Option<(Arc<dyn DriveFile>, ScannedSegment)>, ScanError> {
+fn read_segment(core: &DriveCore, id: SegmentId) -> Result<Option<Found>, ScanError> {
     let file = core.io.open(&segment_name(id))?;
     match read_header(&*file) {
         // The records say whose they are too: a damaged header loses nothing.

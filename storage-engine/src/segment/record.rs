@@ -146,7 +146,7 @@ mod tests {
         let bytes = parity_at + parity_bytes(&shape);
         let mut buffer = Pool::new(64 << 20).try_take(bytes).unwrap();
         for (place, byte) in buffer[..len].iter_mut().enumerate() {
-            *byte = (place * 31 >> 3) as u8;
+            *byte = ((place * 31) >> 3) as u8;
         }
         let id = StripeId::first(9, [4; 6]);
         let mut crcs = Vec::new();
