@@ -47,6 +47,10 @@ pub(crate) async fn run(
     let count_max = if operation == Operation::Delete { count_max.min(written) } else { count_max };
     let budget = Arc::new(Budget { begun: AtomicU64::new(0), count_max, until: Instant::now() + plan.time_max });
     let mut workers = JoinSet::new();
+    let counters = match &plan.counters {
+        Some(source) => Some((source, source.read().await?)),
+        None => None,
+    };
     let before = ServerUsage::read(plan.server_pid);
     let start = Instant::now();
     for number in 0..clients {
@@ -66,7 +70,11 @@ pub(crate) async fn run(
         Operation::Delete => plan.set_stored_keys(size_bytes, 0),
         _ => {}
     }
-    Ok(Row::new(plan, operation, size_bytes, clients, samples, elapsed, usage))
+    let mut row = Row::new(plan, operation, size_bytes, clients, samples, elapsed, usage);
+    if let Some((source, before)) = counters {
+        row.count(&source.read().await?, &before);
+    }
+    Ok(row)
 }
 
 async fn work(mut worker: Worker, budget: Arc<Budget>) -> io::Result<Vec<Sample>> {

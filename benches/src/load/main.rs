@@ -3,11 +3,12 @@
 //! For each operation and size it runs a fixed number of clients, each with one keep-alive connection,
 //! until a time or a count is reached, and prints ops/s, MB/s, p50, p99, and the server's CPU and peak
 //! memory, as a table and as JSON. Bodies are random and never the same twice, so that a server that
-//! stores equal blocks once gains nothing.
+//! stores equal blocks once gains nothing. A Chartrier is also asked what each cell cost it.
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "the table is this program's output")]
 
 mod cell;
+mod counts;
 mod measure;
 mod options;
 mod requests;
@@ -43,6 +44,10 @@ async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
                 rows.push(row);
             }
         }
+    }
+    let counted: Vec<_> = rows.iter().filter_map(measure::Row::counts_row).collect();
+    if !counted.is_empty() {
+        println!("\n{}\n{}", counts::HEADER, counted.join("\n"));
     }
     if let Some(path) = &options.json {
         std::fs::write(path, serde_json::to_vec_pretty(&rows)?)?;

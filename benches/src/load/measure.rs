@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::counts::{CellCounts, Counters};
 use crate::options::{Operation, Plan};
 use crate::server::ServerUsage;
 
@@ -34,6 +35,8 @@ pub(crate) struct Row {
     /// CPU seconds of the server per second of the cell.
     server_cpu: Option<f64>,
     peak_rss_mib: Option<u64>,
+    bytes: u64,
+    counts: Option<CellCounts>,
 }
 
 impl Row {
@@ -61,7 +64,21 @@ impl Row {
             p99_ms: quantile_ms(&samples, 0.99),
             server_cpu: usage.cpu.map(|cpu| cpu.as_secs_f64() / seconds),
             peak_rss_mib: usage.peak_rss_mib,
+            bytes,
+            counts: None,
         }
+    }
+
+    /// Adds what the cell cost the server, by its counters.
+    pub(crate) fn count(&mut self, after: &Counters, before: &Counters) {
+        self.counts = Some(after.since(before, self.operations, self.bytes));
+    }
+
+    /// The row of the second table, if the server counts.
+    pub(crate) fn counts_row(&self) -> Option<String> {
+        let counts = self.counts.as_ref()?;
+        let (server, operation, size) = (&self.server, self.operation, size(self.size_bytes));
+        Some(format!("| {server} | {operation:?} | {size} | {} | {counts}", self.clients))
     }
 }
 

@@ -12,6 +12,8 @@ use chartrier_conformance::sign::Credentials;
 use clap::{Parser, ValueEnum};
 use serde::Serialize;
 
+use crate::counts;
+
 const NO_PANIC: &str = "nothing panics while it holds this lock";
 
 /// Loads an S3 endpoint and measures it.
@@ -61,6 +63,9 @@ pub(crate) struct Options {
     /// The server's process, for its CPU time and memory
     #[arg(long)]
     server_pid: Option<u32>,
+    /// A Chartrier's admin port, http://host:port: shows what each cell cost in syncs, writes and copies
+    #[arg(long)]
+    admin: Option<String>,
     /// Write the rows as JSON to this file as well
     #[arg(long)]
     pub(crate) json: Option<PathBuf>,
@@ -88,6 +93,8 @@ pub(crate) struct Plan {
     pub(crate) bytes_max: u64,
     pub(crate) part_size_bytes: u64,
     pub(crate) server_pid: Option<u32>,
+    /// The server's own counters, if it is a Chartrier.
+    pub(crate) counters: Option<counts::Source>,
     /// Headers that choose SSE-C, or none.
     pub(crate) sse_headers: Vec<(String, String)>,
     /// By object size, how many keys the PUT cells have written: keys `0..n` exist.
@@ -98,6 +105,7 @@ impl Options {
     pub(crate) fn plan(&self) -> io::Result<Plan> {
         let ca = self.ca.as_ref().map(std::fs::read).transpose()?;
         let endpoint = Endpoint::parse(&self.endpoint, ca.as_deref())?;
+        let admin = self.admin.as_deref().map(|url| Endpoint::parse(url, None)).transpose()?;
         let credentials = Arc::new(Credentials::new(&self.access_key, &self.secret_key, &self.region));
         Ok(Plan {
             client: Client { endpoint, credentials },
@@ -108,6 +116,7 @@ impl Options {
             bytes_max: self.bytes_max,
             part_size_bytes: self.part_size,
             server_pid: self.server_pid,
+            counters: admin.map(|admin| counts::Source { admin, pid: self.server_pid }),
             sse_headers: if self.sse_c { sse_c_headers() } else { Vec::new() },
             stored: Mutex::default(),
         })
