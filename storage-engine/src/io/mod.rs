@@ -95,7 +95,10 @@ pub trait DriveIo: Send + Sync + 'static {
         let file = self.open(name)?;
         let len = file.len()?;
         if len > limit_bytes {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{name} is {len} bytes, over {limit_bytes}")));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("{name} is {len} bytes, over {limit_bytes}"),
+            ));
         }
         let mut bytes = vec![0; usize::try_from(len).map_err(io::Error::other)?];
         file.read_at(0, &mut bytes)?;
