@@ -78,9 +78,9 @@ impl Engine {
         let config = Arc::new(config);
         let opening = config.clone();
         let joined = tokio::task::spawn_blocking(move || open::open(&opening, env)).await;
-        let engine = joined.map_err(|error| OpenError::Recovery(format!("opening panicked: {error}")))??;
+        let (engine, layout) = joined.map_err(|error| OpenError::Recovery(format!("opening panicked: {error}")))??;
         let engine = Arc::new(engine);
-        engine.name_journal_and_layout(&config).await?;
+        engine.name_journal_and_layout(&config, layout).await?;
         let ticker = tokio::spawn(tick(Arc::downgrade(&engine)));
         *engine.ticker.lock().unwrap_or_else(PoisonError::into_inner) = Some(ticker);
         Ok(engine)

@@ -26,8 +26,9 @@ const INDEX_NAME: &str = "index";
 /// Dead runs read at once when they are handed to the drives again.
 const DEAD_PAGE: usize = 1024;
 
-/// Opens everything; the journal and the layout of a new installation are named afterwards.
-pub(super) fn open(config: &EngineConfig, env: Env) -> Result<Engine, OpenError> {
+/// Opens everything; answers the layout that blobs are written by, too. A new installation's is in
+/// the log only after [`Engine::name_journal_and_layout`].
+pub(super) fn open(config: &EngineConfig, env: Env) -> Result<(Engine, Layout), OpenError> {
     config.check()?;
     let lock = data_dir::lock(&config.data_dir)?;
     let metrics = Arc::new(DataMetrics::default());
@@ -42,12 +43,12 @@ pub(super) fn open(config: &EngineConfig, env: Env) -> Result<Engine, OpenError>
         check_layout(config, layout, &drives, &mut lost)?;
     }
     let ids: Vec<DriveId> = drives.iter().map(|drive| drive.id()).collect();
-    // Not yet in the log on the first start: nothing is written to it before it is.
+    // Not yet in the log on the first start: nothing is written by it before it is.
     let layout = newest.unwrap_or_else(|| rotated_layout(1, config.k, config.m, &ids));
     let blob_config = BlobConfig { inline_bytes: config.inline_limit, stripe_rows: None };
     let budget = Budget::new(config.memory_budget_bytes);
     let unknown = |error: crate::codec::UnknownGeometry| OpenError::Config(error.to_string());
-    let blobs = BlobStore::new(drives, layout, blob_config, budget, env.clone(), metrics).map_err(unknown)?;
+    let blobs = BlobStore::new(drives, layout.clone(), blob_config, budget, env.clone(), metrics).map_err(unknown)?;
     for older in layouts.into_values() {
         blobs.add_layout(older).map_err(unknown)?;
     }
@@ -61,7 +62,9 @@ pub(super) fn open(config: &EngineConfig, env: Env) -> Result<Engine, OpenError>
     free_what_was_left(&machine, &hook).map_err(unreadable)?;
     solo.on_freed(Box::new(hook));
 
-    Ok(Engine { cluster, solo, machine, blobs, dead, lost_drives: lost, env, ticker: Mutex::new(None), _lock: lock })
+    let engine =
+        Engine { cluster, solo, machine, blobs, dead, lost_drives: lost, env, ticker: Mutex::new(None), _lock: lock };
+    Ok((engine, layout))
 }
 
 fn open_drives(
@@ -182,7 +185,11 @@ fn free_what_was_left(
 
 impl Engine {
     /// Proposes what a new installation lacks: the journal's name and the first layout.
-    pub(super) async fn name_journal_and_layout(&self, config: &EngineConfig) -> Result<(), OpenError> {
+    pub(super) async fn name_journal_and_layout(
+        &self,
+        config: &EngineConfig,
+        layout: Layout,
+    ) -> Result<(), OpenError> {
         match self.machine.journal_identity() {
             None => {
                 let identity = JournalIdentity {
@@ -201,10 +208,7 @@ impl Engine {
             Some(_) => {}
         }
         if self.machine.layout().map_err(unreadable)?.is_none() {
-            let ids: Vec<DriveId> = self.blobs.drives().iter().map(|drive| drive.id()).collect();
-            let layout = rotated_layout(1, config.k, config.m, &ids);
-            self.propose_first(Op::SetLayout(layout.clone())).await?;
-            self.blobs.add_layout(layout).map_err(|error| OpenError::Config(error.to_string()))?;
+            self.propose_first(Op::SetLayout(layout)).await?;
         }
         self.describe_again(config)
     }

@@ -237,6 +237,8 @@ impl OsFile {
     fn fill(&self, len: u64, fill: Fill) -> io::Result<()> {
         match fill {
             Fill::Empty => Ok(()),
+            // The system call refuses to reserve nothing.
+            Fill::Allocate if len == 0 => Ok(()),
             Fill::Allocate => match fs::fallocate(&self.fd, FallocateFlags::empty(), 0, len) {
                 // A file system that cannot reserve still works; it may run full later.
                 Err(Errno::OPNOTSUPP) => self.set_len(len),
@@ -390,5 +392,6 @@ mod tests {
         io.remove_tree("x").unwrap();
         io.remove("z").unwrap();
         assert_eq!(io.create("x/y/two", 5000, Fill::Allocate).unwrap().len().unwrap(), 5000);
+        assert_eq!(io.create("x/y/none", 0, Fill::Allocate).unwrap().len().unwrap(), 0);
     }
 }
