@@ -35,7 +35,7 @@ pub(crate) mod shared;
 mod status;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use config::LogConfig;
 pub use error::LogError;

@@ -99,10 +99,12 @@ impl<M: Machine> Keeper<M> {
         if view.mirrors.iter().any(|(drive, _)| drive.io().check_alive().is_err()) {
             self.tell_committer(Message::DropDead);
         }
-        if view.mirrors.len() >= self.config.mirrors_wanted() || view.mirrors.is_empty() {
+        if view.mirrors.len() >= self.config.mirrors_wanted() {
             return;
         }
-        let Some(drive) = self.pick(&view) else {
+        // With no mirror left there is nothing to copy from: only a restart finds a mirror again.
+        let candidate = if view.mirrors.is_empty() { None } else { self.pick(&view) };
+        let Some(drive) = candidate else {
             self.tell_committer(Message::NoCandidate);
             return;
         };
@@ -112,6 +114,7 @@ impl<M: Machine> Keeper<M> {
             Err(error) => {
                 tracing::warn!(drive = %id, %error, "the drive did not become a log mirror");
                 self.candidate_not_before.insert(id, self.now + RETRY_TICKS);
+                self.tell_committer(Message::NoCandidate);
             }
         }
     }

@@ -36,11 +36,12 @@ impl Rig {
         MirroredLog::recover(self.drives(missing), self.config.clone(), KnownState { applied: 0, checkpoint: 0 })
     }
 
-    /// The places of the drives that the newest epoch names, in the order of the drives.
+    /// The places of the drives that the newest epoch names; drives that do not open have none.
     pub(crate) fn mirrors(&self) -> Vec<usize> {
-        let drives = self.drives(&[]);
-        let newest = drives.iter().map(|drive| drive.log_membership()).max_by_key(|found| found.epoch).unwrap();
-        (0..drives.len()).filter(|&place| newest.mirrors.contains(&drives[place].id())).collect()
+        let drives: Vec<_> =
+            self.ios.iter().enumerate().filter_map(|(place, io)| Some((place, open(io, place)?))).collect();
+        let newest = drives.iter().map(|(_, drive)| drive.log_membership()).max_by_key(|found| found.epoch).unwrap();
+        drives.iter().filter(|(_, drive)| newest.mirrors.contains(&drive.id())).map(|(place, _)| *place).collect()
     }
 
     /// Power cut and restart: `seed` decides what reached the disks.
