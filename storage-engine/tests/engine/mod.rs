@@ -1,0 +1,202 @@
+//! An engine on six small drives, and what its stories share.
+
+mod journal;
+mod listing;
+mod loss;
+mod objects;
+mod opening;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use chartrier_storage::blob::WrittenBlob;
+use chartrier_storage::engine::{Engine, EngineConfig};
+use chartrier_storage::env::{Clock, Env, Random};
+use chartrier_storage::error::{OpenError, StorageError};
+use chartrier_storage::ids::{BucketId, ObjectUuid, VersionId};
+use chartrier_storage::namespace::command::{Applied, Command, CommandContext, Op, WriteCondition};
+use chartrier_storage::namespace::rows::{BlobRef, BucketRow, PartRow, VersionRow};
+
+pub(crate) const BUCKET: BucketId = BucketId::from_bytes([1; 16]);
+
+struct WallClock;
+
+impl Clock for WallClock {
+    fn now_us(&self) -> u64 {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as u64
+    }
+}
+
+/// Different in each process and each call; not for keys.
+struct Counted(AtomicU64);
+
+impl Random for Counted {
+    fn fill(&self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(8) {
+            let mut hasher = std::hash::DefaultHasher::new();
+            std::hash::Hash::hash(&(self.0.fetch_add(1, Ordering::Relaxed), WallClock.now_us()), &mut hasher);
+            chunk.copy_from_slice(&std::hash::Hasher::finish(&hasher).to_le_bytes()[..chunk.len()]);
+        }
+    }
+}
+
+pub(crate) fn env() -> Env {
+    Env { clock: Arc::new(WallClock), random: Arc::new(Counted(AtomicU64::new(0))) }
+}
+
+pub(crate) struct Rig {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) config: EngineConfig,
+}
+
+impl Rig {
+    pub(crate) fn new() -> Self {
+        Self::with(4, 2, 6)
+    }
+
+    pub(crate) fn with(k: u8, m: u8, drives: usize) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let config = EngineConfig {
+            data_dir: dir.path().join("data"),
+            drives: (0..drives).map(|n| dir.path().join(format!("d{n}"))).collect(),
+            k,
+            m,
+            segment_bytes: 8 << 20,
+            log_segment_bytes: 4 << 20,
+            ..EngineConfig::default()
+        };
+        Self { dir, config }
+    }
+
+    pub(crate) async fn open(&self) -> Arc<Engine> {
+        self.try_open().await.unwrap()
+    }
+
+    pub(crate) async fn try_open(&self) -> Result<Arc<Engine>, OpenError> {
+        Engine::open(self.config.clone(), env()).await
+    }
+
+    /// Opens a fresh installation with one bucket.
+    pub(crate) async fn open_with_bucket(&self) -> Arc<Engine> {
+        let engine = self.open().await;
+        propose(&engine, create_bucket(BUCKET, "b")).await;
+        engine
+    }
+
+    pub(crate) fn drive(&self, n: usize) -> &Path {
+        &self.config.drives[n]
+    }
+
+    /// Where a drive is put while it is away.
+    pub(crate) fn away(&self, n: usize) -> PathBuf {
+        self.dir.path().join(format!("away{n}"))
+    }
+}
+
+pub(crate) fn create_bucket(id: BucketId, name: &str) -> Op {
+    Op::CreateBucket(BucketRow {
+        id,
+        name: name.to_owned(),
+        owner: "owner".to_owned(),
+        created_us: 1,
+        region: "fr".to_owned(),
+    })
+}
+
+pub(crate) async fn propose(engine: &Engine, op: Op) -> Applied {
+    let context = CommandContext {
+        time_us: WallClock.now_us(),
+        request_id: "R".to_owned(),
+        actor_pid: "p".to_owned(),
+        actor_role: "root".to_owned(),
+        actor_auth: "sigv4".to_owned(),
+    };
+    engine.propose(Command { context, op }).await.unwrap()
+}
+
+/// Bytes that differ from key to key and from place to place.
+pub(crate) fn pattern(key: &str, len: usize) -> Vec<u8> {
+    let mut reader = blake3::Hasher::new().update(key.as_bytes()).finalize_xof();
+    let mut bytes = vec![0; len];
+    reader.fill(&mut bytes);
+    bytes
+}
+
+/// Writes the bytes of a key, which no row names yet.
+pub(crate) async fn write(engine: &Engine, key: &str, len: usize) -> Result<WrittenBlob, StorageError> {
+    let bytes = pattern(key, len);
+    let mut writer = engine.blobs().writer(Some(len as u64)).await;
+    let mut rest = &bytes[..];
+    while !rest.is_empty() {
+        let window = writer.spare().await?;
+        let count = window.len().min(rest.len());
+        window[..count].copy_from_slice(&rest[..count]);
+        writer.advance(count);
+        rest = &rest[count..];
+    }
+    writer.finish().await
+}
+
+/// Stores `len` bytes under a key, as the server does: blob first, then the row.
+pub(crate) async fn put(engine: &Engine, key: &str, len: usize) -> Applied {
+    let written = write(engine, key, len).await.unwrap();
+    let part = PartRow {
+        number: 0,
+        plain_bytes: len as u64,
+        salt: [0; 24],
+        commitment: [0; 32],
+        etag: String::new(),
+        modified_us: 1,
+        blob: written.blob,
+        sealed_checksums: Vec::new(),
+    };
+    let row = Box::new(VersionRow {
+        version_id: VersionId::NULL,
+        commit_index: 0,
+        leaf_index: 0,
+        object_uuid: ObjectUuid::from_bytes([2; 16]),
+        mode: b'O',
+        size_bytes: len as u64,
+        etag: format!("{len}"),
+        modified_us: 1,
+        owner: "owner".to_owned(),
+        checksum: None,
+        multipart_parts: None,
+        parts: vec![part],
+        wrap: vec![1; 60],
+        sealed_metadata: vec![2; 80],
+        manifest_mac: [3; 32],
+        key_commitment: [4; 32],
+    });
+    let condition = WriteCondition::None;
+    let missing = written.missing;
+    propose(engine, Op::PutVersion { bucket: BUCKET, key: key.to_owned(), row, condition, missing }).await
+}
+
+pub(crate) async fn delete(engine: &Engine, key: &str) -> Applied {
+    let op = Op::DeleteVersion {
+        bucket: BUCKET,
+        key: key.to_owned(),
+        version_id: None,
+        condition: WriteCondition::None,
+    };
+    propose(engine, op).await
+}
+
+pub(crate) async fn read(engine: &Engine, blob: &BlobRef) -> Vec<u8> {
+    let mut reader = engine.blobs().reader(blob, 0..blob.len_bytes());
+    let mut bytes = Vec::new();
+    while let Some(buffer) = reader.next().await.unwrap() {
+        bytes.extend_from_slice(buffer.as_slice());
+    }
+    bytes
+}
+
+/// Reads a key back whole and compares every byte.
+pub(crate) async fn check(engine: &Engine, key: &str, len: usize) {
+    let row = engine.current(BUCKET, key).unwrap().unwrap_or_else(|| panic!("{key} is gone"));
+    assert_eq!(row.size_bytes, len as u64, "{key}");
+    assert!(read(engine, &row.parts[0].blob).await == pattern(key, len), "{key} reads back other bytes");
+}
