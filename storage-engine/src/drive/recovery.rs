@@ -16,10 +16,10 @@ use super::metrics::DataMetrics;
 use super::segments::{SEGMENTS_DIR, parse_segment_name, segment_name};
 use crate::ids::SegmentId;
 use crate::io::DriveFile;
-use crate::segment::FormatError;
 use crate::segment::footer::{DirectoryEntry, encode_footer};
 use crate::segment::record::RecordPlace;
 use crate::segment::scan::{ScanError, ScannedSegment, read_header, scan_segment};
+use crate::segment::{BLOCK_BYTES, FormatError};
 
 /// Entries of one index batch.
 const INDEX_BATCH_MAX: usize = 1024;
@@ -74,9 +74,22 @@ fn read_segment(core: &DriveCore, id: SegmentId) -> Result<Option<Found>, ScanEr
         Ok(_) | Err(ScanError::Header(FormatError::Magic | FormatError::Checksum | FormatError::Short)) => {}
         Err(error) => return Err(error),
     }
+    if is_blank(&*file)? {
+        return Ok(None);
+    }
     let place = RecordPlace { cluster: core.cluster, drive: core.id, segment: id, offset: 0 };
     let scanned = scan_segment(&*file, &place)?;
     Ok((!scanned.directory.is_empty()).then_some((file, scanned)))
+}
+
+/// Whether neither the header nor the first record was ever written: a spare, not worth a search.
+fn is_blank(file: &dyn DriveFile) -> io::Result<bool> {
+    let mut start = vec![0; 2 * BLOCK_BYTES as usize];
+    match file.read_at(0, &mut start) {
+        Ok(()) => Ok(start.iter().all(|byte| *byte == 0)),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Indexes the records of a segment, closes it, and marks it sealed: in this order.

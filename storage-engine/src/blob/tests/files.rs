@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicU64;
 
 use super::*;
+use crate::drive::IndexFactory;
 use crate::io::FileIo;
 
 /// Ids are never drawn twice, over restarts too.
@@ -13,12 +14,16 @@ fn fresh_env() -> Env {
 }
 
 fn open_files(root: &Path, order: &mut Vec<DriveId>) -> BlobStore {
+    open_files_with(root, order, &memory_index())
+}
+
+fn open_files_with(root: &Path, order: &mut Vec<DriveId>, index: &IndexFactory) -> BlobStore {
     let metrics = Arc::new(DataMetrics::default());
     let config = DriveConfig {
         cluster: ClusterId::from_bytes([0xc1; 16]),
         site: "FR-75".parse().unwrap(),
         segment_bytes: SEGMENT_BYTES,
-        index: memory_index(),
+        index: index.clone(),
     };
     let drives: Vec<Arc<Drive>> = (0..6)
         .map(|number| {
@@ -93,4 +98,65 @@ async fn a_stop_without_warning_loses_nothing_acknowledged() {
     store.close().await;
     let segments = std::fs::read_dir(root.path().join("d1/segments")).unwrap().count();
     assert!(segments <= 12, "{segments} segments: spares are removed");
+}
+
+/// Fills a real file system, with RocksDB indexes on it, and frees space again.
+///
+/// `mount -t tmpfs -o size=300m none /mnt/small; CHARTRIER_SMALL_FS=/mnt/small cargo test --release
+/// -p chartrier-storage -- --ignored a_real_file_system`
+#[tokio::test]
+#[ignore = "needs CHARTRIER_SMALL_FS, an empty file system of a few hundred MiB"]
+async fn a_real_file_system_may_run_full() {
+    let root = std::path::PathBuf::from(std::env::var("CHARTRIER_SMALL_FS").unwrap());
+    let memory = crate::state::rocks::RocksMemory::new(8 << 20, 2 << 20);
+    let index = crate::drive::rocks_index(crate::state::rocks::RocksConfig::drive_index(memory));
+    let mut order = Vec::new();
+    let store = open_files_with(&root, &mut order, &index);
+    let ballast = root.join("ballast");
+    let mut kept = Vec::new();
+    for round in 0..3 {
+        let mut refused = 0;
+        for seed in 0..200_000 {
+            let bytes = pattern(seed, 3000 + (seed as usize % 7) * 30_000);
+            match write(&store, &bytes, None).await {
+                Ok(written) => kept.push((seed, bytes.len(), written.blob)),
+                Err(StorageError::Full) => refused += 1,
+                Err(error) => panic!("round {round}, after {} blobs: {error}", kept.len()),
+            }
+            if refused == 0 && seed == 300 {
+                fill(&ballast);
+            }
+            if refused > 50 {
+                break;
+            }
+        }
+        assert!(refused > 50, "it ran full");
+        // Indexes flush on the full disk, as they would in the background.
+        for drive in store.drives() {
+            drop(drive.close().await);
+        }
+        for (seed, len, blob) in &kept {
+            assert!(read_all(&store, blob).await.unwrap() == pattern(*seed, *len));
+        }
+        std::fs::remove_file(&ballast).unwrap();
+        let began = std::time::Instant::now();
+        while let Err(error) = write(&store, &pattern(1, 50_000), None).await {
+            assert!(began.elapsed().as_secs() < 30, "writes are still refused: {error}");
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        }
+    }
+    drop(store);
+    let store = open_files_with(&root, &mut order, &index);
+    for (seed, len, blob) in &kept {
+        assert!(read_all(&store, blob).await.unwrap() == pattern(*seed, *len));
+    }
+}
+
+/// Takes every byte that is left.
+fn fill(ballast: &Path) {
+    use std::io::Write;
+    let mut file = std::fs::File::create(ballast).unwrap();
+    for size in [1 << 20, 4096, 1] {
+        while file.write_all(&vec![1; size]).is_ok() {}
+    }
 }
