@@ -11,8 +11,9 @@ use std::sync::Arc;
 
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, ErrorKind, FlushOptions,
-    LogLevel, Options, ReadOptions, WriteBatch, WriteBufferManager, WriteOptions,
+    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
+    ErrorKind, FlushOptions, LogLevel, LruCacheOptions, Options, ReadOptions, WriteBatch, WriteBufferManager,
+    WriteOptions,
 };
 
 use super::kv::{Family, FamilySpec, Kv, KvBatch, KvError, KvOp, ScanStep, ScanVisitor, ValueSize};
@@ -28,7 +29,7 @@ impl RocksMemory {
     /// `cache_bytes` for blocks read, `buffer_bytes` for writes not yet flushed (a soft bound).
     pub fn new(cache_bytes: usize, buffer_bytes: usize) -> Self {
         Self {
-            cache: Cache::new_lru_cache(cache_bytes),
+            cache: Cache::new_lru_cache_opts(&cache_options(cache_bytes)),
             buffers: WriteBufferManager::new_write_buffer_manager(buffer_bytes, false),
         }
     }
@@ -206,6 +207,14 @@ fn database_options(config: &RocksConfig) -> Options {
     options
 }
 
+fn cache_options(cache_bytes: usize) -> LruCacheOptions {
+    let mut options = LruCacheOptions::default();
+    options.set_capacity(cache_bytes);
+    // Few shards, so that each has room for many blocks though the whole is small.
+    options.set_num_shard_bits(2);
+    options
+}
+
 fn family_options(config: &RocksConfig, values: ValueSize) -> Options {
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(&config.memory.cache);
@@ -214,7 +223,12 @@ fn family_options(config: &RocksConfig, values: ValueSize) -> Options {
     // Index and filter blocks count against the cache, so that memory does not grow with the store.
     table.set_cache_index_and_filter_blocks(true);
     table.set_cache_index_and_filter_blocks_with_high_priority(true);
-    table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    // They are cut into small blocks: whole ones would not fit in a shard of a small cache, and
+    // every look-up would read them again.
+    table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+    table.set_partition_filters(true);
+    table.set_metadata_block_size(4 << 10);
+    table.set_pin_top_level_index_and_filter(true);
     table.set_format_version(5);
 
     let mut options = Options::default();

@@ -7,13 +7,7 @@ use chartrier_storage::namespace::query::{ListEntry, ListQuery};
 use super::*;
 
 fn query(delimiter: Option<&str>, limit: usize) -> ListQuery {
-    ListQuery {
-        bucket: BUCKET,
-        prefix: String::new(),
-        delimiter: delimiter.map(str::to_owned),
-        after: None,
-        limit,
-    }
+    ListQuery { bucket: BUCKET, prefix: String::new(), delimiter: delimiter.map(str::to_owned), after: None, limit }
 }
 
 #[tokio::test(flavor = "multi_thread")]

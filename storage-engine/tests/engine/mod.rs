@@ -1,5 +1,6 @@
 //! An engine on six small drives, and what its stories share.
 
+mod cost;
 mod journal;
 mod listing;
 mod loss;
@@ -176,12 +177,8 @@ pub(crate) async fn put(engine: &Engine, key: &str, len: usize) -> Applied {
 }
 
 pub(crate) async fn delete(engine: &Engine, key: &str) -> Applied {
-    let op = Op::DeleteVersion {
-        bucket: BUCKET,
-        key: key.to_owned(),
-        version_id: None,
-        condition: WriteCondition::None,
-    };
+    let op =
+        Op::DeleteVersion { bucket: BUCKET, key: key.to_owned(), version_id: None, condition: WriteCondition::None };
     propose(engine, op).await
 }
 
