@@ -222,7 +222,7 @@ operations! {
     PUT Bucket Has("versioning") => PutBucketVersioning "s3:PutBucketVersioning" missing;
     PUT Bucket Has("website") => PutBucketWebsite "s3:PutBucketWebsite" missing;
     PUT Bucket Otherwise => CreateBucket "s3:CreateBucket" create_bucket;
-    POST Bucket Has("delete") => DeleteObjects "s3:DeleteObject" missing;
+    POST Bucket Has("delete") => DeleteObjects "s3:DeleteObject" delete_objects;
     POST Bucket Has("metadataConfiguration") => CreateBucketMetadataConfiguration "s3:CreateBucketMetadataTableConfiguration" missing;
     POST Bucket Has("metadataTable") => CreateBucketMetadataTableConfiguration "s3:CreateBucketMetadataTableConfiguration" missing;
     POST Bucket Otherwise => PostObject "s3:PutObject" missing;
@@ -245,15 +245,15 @@ operations! {
     OPTIONS Bucket Otherwise => PreflightBucket "s3:Preflight" missing;
 
     // Object, reading.
-    HEAD Object Otherwise => HeadObject "s3:GetObject" missing;
+    HEAD Object Otherwise => HeadObject "s3:GetObject" head_object;
     GET Object Has("acl") => GetObjectAcl "s3:GetObjectAcl" missing;
-    GET Object Has("attributes") => GetObjectAttributes "s3:GetObjectAttributes" missing;
+    GET Object Has("attributes") => GetObjectAttributes "s3:GetObjectAttributes" get_object_attributes;
     GET Object Has("legal-hold") => GetObjectLegalHold "s3:GetObjectLegalHold" missing;
     GET Object Has("retention") => GetObjectRetention "s3:GetObjectRetention" missing;
     GET Object Has("tagging") => GetObjectTagging "s3:GetObjectTagging" missing;
     GET Object Has("torrent") => GetObjectTorrent "s3:GetObjectTorrent" missing;
     GET Object Has("uploadId") => ListParts "s3:ListMultipartUploadParts" list_parts;
-    GET Object Otherwise => GetObject "s3:GetObject" missing;
+    GET Object Otherwise => GetObject "s3:GetObject" get_object;
 
     // Object, changing.
     PUT Object Has("acl") => PutObjectAcl "s3:PutObjectAcl" missing;
@@ -264,15 +264,15 @@ operations! {
     PUT Object Has("tagging") => PutObjectTagging "s3:PutObjectTagging" missing;
     PUT Object HasBothAndHeader("partNumber", "uploadId", "x-amz-copy-source") => UploadPartCopy "s3:PutObject" upload_part_copy;
     PUT Object HasBoth("partNumber", "uploadId") => UploadPart "s3:PutObject" upload_part;
-    PUT Object Header("x-amz-copy-source") => CopyObject "s3:PutObject" missing;
-    PUT Object Otherwise => PutObject "s3:PutObject" missing;
+    PUT Object Header("x-amz-copy-source") => CopyObject "s3:PutObject" copy_object;
+    PUT Object Otherwise => PutObject "s3:PutObject" put_object;
     POST Object Has("restore") => RestoreObject "s3:RestoreObject" missing;
     POST Object Has("select") => SelectObjectContent "s3:GetObject" missing;
     POST Object Has("uploads") => CreateMultipartUpload "s3:PutObject" create_multipart_upload;
     POST Object Has("uploadId") => CompleteMultipartUpload "s3:PutObject" complete_multipart_upload;
     DELETE Object Has("tagging") => DeleteObjectTagging "s3:DeleteObjectTagging" missing;
     DELETE Object Has("uploadId") => AbortMultipartUpload "s3:AbortMultipartUpload" abort_multipart_upload;
-    DELETE Object Otherwise => DeleteObject "s3:DeleteObject" missing;
+    DELETE Object Otherwise => DeleteObject "s3:DeleteObject" delete_object;
     OPTIONS Object Otherwise => PreflightObject "s3:Preflight" missing;
 
     // Reached by other ways than a signed request on this port.
