@@ -95,8 +95,10 @@ proptest! {
                 let _ = std::fs::remove_dir_all(machine.index());
             }
             missing.clear();
-            if random.coin() {
-                missing.push(random.below(machine.rig.ios.len() as u64) as usize);
+            let lost = random.below(machine.rig.ios.len() as u64) as usize;
+            // The last true mirror may not be lost before it had a successor: that is one fault too many.
+            if random.coin() && machine.rig.mirrors() != [lost] {
+                missing.push(lost);
             }
         }
         let opened = machine.open(&[]).unwrap();
