@@ -342,7 +342,7 @@ async fn small_signed_chunk_in_the_middle_is_refused(context: Context) -> Result
     context.create_bucket().await?;
     let bytes = pattern(CHUNK_BYTES);
     let answer = put_signed(&context, &[&bytes[..100], &bytes[100..]], |_| ()).await?;
-    refused(&context, answer, 400, "InvalidChunkSizeError").await
+    refused(&context, answer, 403, "InvalidChunkSizeError").await
 }
 
 async fn aws_chunked_is_not_stored_as_content_encoding(context: Context) -> Result<(), Failure> {
