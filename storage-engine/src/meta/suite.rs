@@ -3,6 +3,7 @@
 
 mod commands;
 mod random;
+mod solo;
 mod stories;
 
 use std::sync::Arc;

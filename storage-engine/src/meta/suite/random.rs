@@ -50,7 +50,7 @@ fn version_id() -> impl Strategy<Value = VersionId> {
     prop_oneof![3 => Just(VersionId::NULL), 1 => (1..4_u8).prop_map(|n| VersionId::from_bytes([n; 16]))]
 }
 
-fn op() -> impl Strategy<Value = Op> {
+pub(super) fn op() -> impl Strategy<Value = Op> {
     // Inline, or a run drawn from so large a set that no two writes share one. A write of run 1 is
     // one that may be proposed again, as by a retry: it has one run for each version.
     let run = prop_oneof![3 => Just(0_u32), 6 => 1_000_u32..u32::MAX];
@@ -179,7 +179,7 @@ proptest! {
     }
 }
 
-fn same_rows(machine: &StateMachine, model: &Model) -> Result<(), TestCaseError> {
+pub(super) fn same_rows(machine: &StateMachine, model: &Model) -> Result<(), TestCaseError> {
     prop_assert_eq!(machine.buckets().unwrap(), model.buckets().unwrap());
     prop_assert_eq!(machine.users().unwrap(), model.users().unwrap());
     prop_assert_eq!(machine.layout().unwrap(), model.layout().unwrap());
@@ -250,7 +250,7 @@ fn same_listings(
     Ok(())
 }
 
-fn same_journal(machine: &StateMachine, model: &Model) -> Result<(), TestCaseError> {
+pub(super) fn same_journal(machine: &StateMachine, model: &Model) -> Result<(), TestCaseError> {
     let size = model.journal_size();
     prop_assert_eq!(machine.journal_size(), size);
     for index in 0..=size {
