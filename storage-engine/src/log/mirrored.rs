@@ -330,7 +330,7 @@ impl MirroredLog {
             self.position.next_index += 1;
             bytes.resize((self.position.offset - start) as usize, 0);
         }
-        assert!(bytes.len() as u64 % BATCH_ALIGN == 0, "a batch fills whole blocks");
+        assert!((bytes.len() as u64).is_multiple_of(BATCH_ALIGN), "a batch fills whole blocks");
         bytes
     }
 

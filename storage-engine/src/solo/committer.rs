@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::mpsc::error::TryRecvError;
 
 use super::health::Health;
 use super::machine::Machine;
@@ -45,10 +44,17 @@ struct Batch {
     first: u64,
 }
 
+/// Whether the committer goes on after a message.
+#[derive(PartialEq, Eq)]
+enum Flow {
+    GoOn,
+    Stop,
+}
+
 /// What the queue holds next.
 enum Next {
     Batch(Vec<Proposal>),
-    Other(Message),
+    Other(Box<Message>),
     Nothing,
 }
 
@@ -75,13 +81,11 @@ impl<M: Machine> Committer<M> {
                     durable = submitted.and_then(|batch| self.wait(batch));
                 }
                 Next::Nothing => self.apply(durable.take()),
-                Next::Other(Message::Stop) => {
-                    self.apply(durable.take());
-                    break;
-                }
                 Next::Other(message) => {
                     self.apply(durable.take());
-                    self.handle(message);
+                    if self.handle(*message) == Flow::Stop {
+                        break;
+                    }
                 }
             }
         }
@@ -94,9 +98,9 @@ impl<M: Machine> Committer<M> {
             Some(proposal) => proposal,
             None => match self.receive(busy) {
                 Some(Message::Propose(proposal)) => proposal,
-                Some(other) => return Next::Other(other),
+                Some(other) => return Next::Other(Box::new(other)),
                 None if busy => return Next::Nothing,
-                None => return Next::Other(Message::Stop),
+                None => return Next::Other(Box::new(Message::Stop)),
             },
         };
         self.gather(first)
@@ -109,10 +113,7 @@ impl<M: Machine> Committer<M> {
         if !busy {
             return self.inbox.blocking_recv();
         }
-        match self.inbox.try_recv() {
-            Ok(message) => Some(message),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-        }
+        self.inbox.try_recv().ok()
     }
 
     /// Takes what is queued, as much as one batch holds.
@@ -213,7 +214,7 @@ impl<M: Machine> Committer<M> {
         })
     }
 
-    fn handle(&mut self, message: Message) {
+    fn handle(&mut self, message: Message) -> Flow {
         match message {
             Message::Attach(candidate, reply) => {
                 let answer = self.attach(candidate);
@@ -226,11 +227,14 @@ impl<M: Machine> Committer<M> {
                 self.log.drop_dead_mirrors();
             }
             Message::NoCandidate => self.tell_waiting(),
-            Message::Propose(_) | Message::Stop => unreachable!("handled by the loop"),
+            // Proposals are gathered into batches before they get here.
+            Message::Propose(proposal) => self.carried = Some(proposal),
+            Message::Stop => return Flow::Stop,
         }
         if self.health.note_log(&self.log) {
             self.wake_keeper();
         }
+        Flow::GoOn
     }
 
     fn attach(&mut self, mut candidate: Candidate) -> AttachReply {

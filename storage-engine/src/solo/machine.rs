@@ -16,9 +16,6 @@ pub trait Machine: Send + Sync + 'static {
     /// Applies entries in order, all of them or none. Called by one thread at a time.
     fn apply_batch(&self, entries: &[(u64, Command)]) -> Result<Vec<Applied>, StateError>;
 
-    /// Makes everything applied so far durable on its own.
-    fn flush(&self) -> Result<(), StateError>;
-
     /// Writes a consistent copy of the state, plain files in one new directory; returns the last entry in it.
     ///
     /// `dir` does not exist and is beside the state's own directory, so that files can be hard-linked.
@@ -33,10 +30,6 @@ impl Machine for StateMachine {
 
     fn apply_batch(&self, entries: &[(u64, Command)]) -> Result<Vec<Applied>, StateError> {
         self.apply_batch(entries)
-    }
-
-    fn flush(&self) -> Result<(), StateError> {
-        self.flush()
     }
 
     fn checkpoint_to(&self, dir: &Path) -> Result<u64, StateError> {

@@ -64,11 +64,6 @@ impl Machine for History {
         Ok(batch.iter().map(|(index, _)| applied(*index)).collect())
     }
 
-    fn flush(&self) -> Result<(), StateError> {
-        save(&self.dir, &self.entries.lock().unwrap());
-        Ok(())
-    }
-
     fn checkpoint_to(&self, dir: &Path) -> Result<u64, StateError> {
         let entries = self.entries.lock().unwrap();
         save(&self.dir, &entries);

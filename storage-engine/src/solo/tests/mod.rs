@@ -1,5 +1,6 @@
 //! `Solo` on simulated drives: restarts, lost drives and index, failover, full disks, crashes.
 
+mod cost;
 mod crash;
 mod failover;
 mod machine;
