@@ -56,8 +56,15 @@ pub struct Engine {
     lost_drives: Vec<LostDrive>,
     env: Env,
     ticker: Mutex<Option<JoinHandle<()>>>,
-    /// Held for its lock; released when the engine is dropped.
-    _lock: DataDirLock,
+    /// Released when the engine is dropped.
+    lock: DataDirLock,
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // The log's thread may wait for room, and it is joined next.
+        self.machine.wait_for_space(false);
+    }
 }
 
 impl std::fmt::Debug for Engine {
@@ -97,13 +104,17 @@ impl Engine {
         if let Some(ticker) = ticker {
             ticker.abort();
         }
-        self.blobs.close().await;
+        // A full disk is not waited for any more: what the log has is applied at the next start.
+        self.machine.wait_for_space(false);
         let engine = self.clone();
-        let closed = tokio::task::spawn_blocking(move || {
-            engine.dead.forget_all_freed(&engine.machine, &engine.blobs, &engine.lost_drives);
-            engine.solo.close()
-        });
-        closed.await.map_err(|error| StorageError::Poisoned { why: format!("closing panicked: {error}") })?
+        let closed = tokio::task::spawn_blocking(move || engine.solo.close()).await;
+        self.blobs.close().await;
+        self.dead.forget_all(&self.machine, &self.blobs, &self.lost_drives).await;
+        let engine = self.clone();
+        let flushed = tokio::task::spawn_blocking(move || engine.machine.flush()).await;
+        let panicked = |error| StorageError::Poisoned { why: format!("closing panicked: {error}") };
+        closed.map_err(panicked)??;
+        flushed.map_err(panicked)?.map_err(StorageError::from)
     }
 
     /// Makes a command durable on the log's mirrors, applies it, and answers what it did.
@@ -115,6 +126,9 @@ impl Engine {
     /// [`StorageError::Full`] and [`StorageError::TooLarge`]: nothing was written. After any other the
     /// command may or may not hold: what it names must not be freed.
     pub async fn propose(&self, command: Command) -> Result<Applied, StorageError> {
+        if grows(&command.op) && (self.machine.is_waiting_for_space() || self.lock.is_nearly_full()) {
+            return Err(StorageError::Full);
+        }
         self.solo.propose(command).await
     }
 
@@ -278,6 +292,30 @@ impl Engine {
             actor_auth: "internal".to_owned(),
         };
         Command { context, op }
+    }
+}
+
+/// Whether a command adds to what is stored. On a nearly full disk only others are taken: what they
+/// need is kept free for them, and for the index to flush and compact.
+fn grows(op: &Op) -> bool {
+    match op {
+        Op::CreateBucket(_)
+        | Op::PutVersion { .. }
+        | Op::CreateUpload { .. }
+        | Op::PutPart { .. }
+        | Op::CreateUser(_)
+        | Op::AddAccessKey { .. } => true,
+        Op::DeleteBucket { .. }
+        | Op::Rewrap { .. }
+        | Op::DeleteVersion { .. }
+        | Op::CompleteUpload { .. }
+        | Op::AbortUpload { .. }
+        | Op::RecordRefusal { .. }
+        | Op::RemoveUser { .. }
+        | Op::RemoveAccessKey { .. }
+        | Op::SignCheckpoint { .. }
+        | Op::SetLayout(_)
+        | Op::SetJournal(_) => false,
     }
 }
 

@@ -16,12 +16,25 @@ use crate::ids::{ClusterId, DriveId};
 pub(super) const DATA_DIR_FORMAT: u32 = 1;
 const LOCK_NAME: &str = "lock";
 const DESCRIPTION_NAME: &str = "engine.json";
+/// A fiftieth of the file system is kept free, within these bounds.
+const RESERVE_BYTES_MIN: u64 = 16 << 20;
+const RESERVE_BYTES_MAX: u64 = 256 << 20;
 /// `engine.json` names at most 36 drives.
 const DESCRIPTION_BYTES_MAX: u64 = 64 << 10;
 
 /// Keeps other servers out of a data directory for as long as it lives.
 pub(super) struct DataDirLock {
-    _file: File,
+    file: File,
+}
+
+impl DataDirLock {
+    /// Whether so little room is left on the file system that it is kept for removals and for the
+    /// index. One system call; a file system that does not say is taken to have room.
+    pub(super) fn is_nearly_full(&self) -> bool {
+        let Ok(room) = rustix::fs::fstatvfs(&self.file) else { return false };
+        let (free, total) = (room.f_bavail.saturating_mul(room.f_frsize), room.f_blocks.saturating_mul(room.f_frsize));
+        free < (total / 50).clamp(RESERVE_BYTES_MIN, RESERVE_BYTES_MAX)
+    }
 }
 
 /// What `engine.json` says.
@@ -68,7 +81,7 @@ pub(super) fn lock(dir: &Path) -> Result<DataDirLock, OpenError> {
         .open(&path)
         .map_err(io_error("open", &path))?;
     match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(DataDirLock { _file: file }),
+        Ok(()) => Ok(DataDirLock { file }),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::InUse { path: dir.to_path_buf() }),
         Err(error) => Err(OpenError::Io { op: "lock", path, source: error.into() }),
     }

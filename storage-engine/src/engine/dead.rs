@@ -44,7 +44,7 @@ impl DeadRuns {
         waiting.runs.extend(runs.iter().take(room).map(|run| (now_us, run.first)));
     }
 
-    /// Forgets the runs that were freed long enough ago, once the drives say so durably.
+    /// Forgets the runs that were freed long enough ago.
     pub(super) async fn forget_freed(
         &self,
         now_us: u64,
@@ -53,31 +53,19 @@ impl DeadRuns {
         lost: &[LostDrive],
     ) {
         let due = self.due(now_us);
-        if due.is_empty() || !all_drives_online(blobs, lost) {
-            return;
-        }
-        for drive in blobs.drives() {
-            if let Err(error) = drive.flush_index().await {
-                tracing::warn!(drive = %drive.id(), %error, "dead stripes are remembered: a drive index was not flushed");
-                return;
-            }
-        }
-        if let Err(error) = machine.forget_dead(&due) {
-            tracing::warn!(%error, "dead stripes are remembered");
+        if !due.is_empty() {
+            forget(&due, machine, blobs, lost).await;
         }
     }
 
-    /// At the end, when the blob store has freed everything and the drives are closed.
-    pub(super) fn forget_all_freed(&self, machine: &StateMachine, blobs: &BlobStore, lost: &[LostDrive]) {
-        if !all_drives_online(blobs, lost) {
-            return;
-        }
+    /// At the end, when the blob store has freed everything.
+    pub(super) async fn forget_all(&self, machine: &StateMachine, blobs: &BlobStore, lost: &[LostDrive]) {
         let runs: Vec<StripeId> = {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             waiting.runs.drain(..).map(|(_, run)| run).collect()
         };
-        if let Err(error) = machine.forget_dead(&runs) {
-            tracing::warn!(%error, "dead stripes are remembered");
+        if !runs.is_empty() {
+            forget(&runs, machine, blobs, lost).await;
         }
     }
 
@@ -89,6 +77,23 @@ impl DeadRuns {
         waiting.forgotten_us = now_us;
         let due = waiting.runs.iter().take_while(|(at, _)| at.saturating_add(FREED_AFTER_US) <= now_us).count();
         waiting.runs.drain(..due).map(|(_, run)| run).collect()
+    }
+}
+
+/// Removes the rows of freed runs once every drive's index says durably that they are gone. On any
+/// failure the rows stay, and the next start frees the runs again.
+async fn forget(runs: &[StripeId], machine: &StateMachine, blobs: &BlobStore, lost: &[LostDrive]) {
+    if !all_drives_online(blobs, lost) {
+        return;
+    }
+    for drive in blobs.drives() {
+        if let Err(error) = drive.flush_index().await {
+            tracing::warn!(drive = %drive.id(), %error, "dead stripes are remembered: a drive index was not flushed");
+            return;
+        }
+    }
+    if let Err(error) = machine.forget_dead(runs) {
+        tracing::warn!(%error, "dead stripes are remembered");
     }
 }
 

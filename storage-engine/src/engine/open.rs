@@ -61,9 +61,9 @@ pub(super) fn open(config: &EngineConfig, env: Env) -> Result<(Engine, Layout), 
     hook(&freed);
     free_what_was_left(&machine, &hook).map_err(unreadable)?;
     solo.on_freed(Box::new(hook));
+    machine.wait_for_space(true);
 
-    let engine =
-        Engine { cluster, solo, machine, blobs, dead, lost_drives: lost, env, ticker: Mutex::new(None), _lock: lock };
+    let engine = Engine { cluster, solo, machine, blobs, dead, lost_drives: lost, env, ticker: Mutex::new(None), lock };
     Ok((engine, layout))
 }
 
@@ -185,11 +185,7 @@ fn free_what_was_left(
 
 impl Engine {
     /// Proposes what a new installation lacks: the journal's name and the first layout.
-    pub(super) async fn name_journal_and_layout(
-        &self,
-        config: &EngineConfig,
-        layout: Layout,
-    ) -> Result<(), OpenError> {
+    pub(super) async fn name_journal_and_layout(&self, config: &EngineConfig, layout: Layout) -> Result<(), OpenError> {
         match self.machine.journal_identity() {
             None => {
                 let identity = JournalIdentity {

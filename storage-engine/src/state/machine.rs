@@ -6,8 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use chartrier_journal::{Frontier, Hash, HashReader, JournalError};
 
@@ -15,7 +16,7 @@ use super::apply::{Memory, Transition};
 use super::cache::RowCache;
 use super::journal::StoredHashes;
 use super::keys;
-use super::kv::{Kv, KvBatch, ScanStep};
+use super::kv::{Kv, KvBatch, KvError, ScanStep};
 use super::overlay::{Overlay, decode_row};
 use super::rocks::{RocksConfig, RocksKv, RocksMemory};
 use super::rows::{HealRow, StateHead};
@@ -27,6 +28,9 @@ use crate::namespace::rows::{AccessKeyRow, BucketRow, StripeRun, UserRow};
 
 /// Format of the store; a store of a newer one is refused.
 pub const STATE_FORMAT: u32 = 1;
+
+/// How long a full disk is left alone before the next attempt. RocksDB looks for room by itself meanwhile.
+const SPACE_RETRY: Duration = Duration::from_millis(200);
 
 /// How the store of the namespace is sized.
 #[derive(Clone)]
@@ -54,6 +58,8 @@ pub struct StateMachine {
     leaves: AtomicU64,
     pub(super) buckets: RowCache<BucketRow>,
     pub(super) access_keys: RowCache<(UserRow, AccessKeyRow)>,
+    waits_for_space: AtomicBool,
+    is_waiting: AtomicBool,
 }
 
 struct Core {
@@ -101,6 +107,8 @@ impl StateMachine {
             kv,
             buckets: RowCache::new(),
             access_keys: RowCache::new(),
+            waits_for_space: AtomicBool::new(false),
+            is_waiting: AtomicBool::new(false),
         })
     }
 
@@ -111,12 +119,40 @@ impl StateMachine {
 
     /// Applies entries in order, each seeing the ones before, and makes all visible in one batch.
     ///
-    /// Indexes must grow and be past [`StateMachine::applied_index`].
+    /// Indexes must grow and be past [`StateMachine::applied_index`]. When the disk is full it waits for
+    /// room if it was told so by [`StateMachine::wait_for_space`]: the entries are in the log already.
     ///
     /// # Errors
     /// Nothing of the batch is visible then. The caller stops: the log holds entries that the state
     /// has not followed, and only a new start brings them together.
     pub fn apply_batch(&self, entries: &[(u64, Command)]) -> Result<Vec<Applied>, StateError> {
+        loop {
+            let applied = self.try_apply_batch(entries);
+            let full = matches!(applied, Err(StateError::Kv(KvError::Full { .. })));
+            let wait = full && self.waits_for_space.load(Ordering::Relaxed);
+            if wait && !self.is_waiting.swap(true, Ordering::Relaxed) {
+                tracing::error!("no space left for the index: writes wait until there is some");
+            } else if !wait && self.is_waiting.swap(false, Ordering::Relaxed) && applied.is_ok() {
+                tracing::info!("the index has space again");
+            }
+            if !wait {
+                return applied;
+            }
+            std::thread::sleep(SPACE_RETRY);
+        }
+    }
+
+    /// Whether `apply_batch` waits for room on a full disk, or fails.
+    pub fn wait_for_space(&self, wait: bool) {
+        self.waits_for_space.store(wait, Ordering::Relaxed);
+    }
+
+    /// Whether a batch waits for room on a full disk now.
+    pub fn is_waiting_for_space(&self) -> bool {
+        self.is_waiting.load(Ordering::Relaxed)
+    }
+
+    fn try_apply_batch(&self, entries: &[(u64, Command)]) -> Result<Vec<Applied>, StateError> {
         let mut core = self.core();
         let mut transition = Transition::new(Overlay::new(self.kv.as_ref()), core.memory.clone());
         let mut applied = core.applied;

@@ -2,6 +2,8 @@
 //!
 //! `cargo test --release -p chartrier-storage --test all -- --ignored --nocapture a_million_keys`
 
+#![allow(clippy::print_stdout)]
+
 use std::time::Instant;
 
 use chartrier_storage::meta::MetaReads;

@@ -278,7 +278,7 @@ fn context_fits(context: &CommandContext) -> bool {
 
 /// Whether the row is within its limits, so that neither its encoding nor its leaf can fail.
 fn version_fits(row: &VersionRow) -> bool {
-    let inline: usize = row.parts.iter().map(|part| part_bytes(part)).sum();
+    let inline: usize = row.parts.iter().map(part_bytes).sum();
     let numbers_ascend = row.parts.windows(2).all(|pair| pair[0].number < pair[1].number);
     row.size_bytes <= chartrier_journal::JSON_NUMBER_MAX
         && (1..=usize::from(PART_NUMBER_MAX)).contains(&row.parts.len())
