@@ -9,6 +9,7 @@ use chartrier_storage::env::{Clock, Env, Random};
 use chartrier_storage::error::StorageError;
 use chartrier_storage::namespace::command::{Applied, Command, CommandContext, Op};
 use chartrier_storage::namespace::rows::BucketRow;
+use http::HeaderValue;
 
 use crate::admin::run_file::AdminToken;
 use crate::auth::SigningKeys;
@@ -63,9 +64,12 @@ impl App {
     /// Call it before the first poll of the body.
     ///
     /// # Errors
-    /// `NoSuchBucket`, or `AccessDenied` to anyone else.
+    /// `NoSuchBucket`, or `AccessDenied` to anyone else, and to everyone whose
+    /// `x-amz-expected-bucket-owner` is not the owner's canonical id.
     pub fn authorise_bucket(&self, request: &S3Request) -> Result<BucketRow, S3Error> {
-        self.authorise_bucket_named(&request.caller, request.bucket_name()?.as_str())
+        let bucket = self.authorise_bucket_named(&request.caller, request.bucket_name()?.as_str())?;
+        expect_owner(&bucket, request.headers.get("x-amz-expected-bucket-owner"))?;
+        Ok(bucket)
     }
 
     /// As [`App::authorise_bucket`], for a bucket that is not in the path: the source of a copy.
@@ -130,5 +134,16 @@ impl App {
         self.identities.load(&self.engine.users()?, &self.operator_key)?;
         self.signing.clear();
         Ok(())
+    }
+}
+
+/// Holds a bucket against the owner that a client expects, if it names one.
+///
+/// # Errors
+/// `AccessDenied` if the bucket is another's.
+pub fn expect_owner(bucket: &BucketRow, expected: Option<&HeaderValue>) -> Result<(), S3Error> {
+    match expected {
+        Some(owner) if owner.as_bytes() != bucket.owner.as_bytes() => Err(S3Error::of(S3ErrorCode::AccessDenied)),
+        _ => Ok(()),
     }
 }

@@ -309,7 +309,9 @@ impl Config {
         }
         let limits = &self.limits;
         if limits.connections == 0 || limits.headers == 0 || !(8 << 10..=128 << 10).contains(&limits.head_bytes) {
-            return invalid("limits: connections and headers must not be 0, head_bytes must be 8 KiB to 128 KiB".into());
+            return invalid(
+                "limits: connections and headers must not be 0, head_bytes must be 8 KiB to 128 KiB".into(),
+            );
         }
         Ok(self)
     }

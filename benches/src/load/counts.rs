@@ -12,48 +12,42 @@ use serde::Serialize;
 /// The table's heading.
 pub(crate) const HEADER: &str = "\
 | server | operation | size | clients | fdatasync /op/drive | of these log | commands /batch | written /byte | \
-all written /byte | engine copies /byte | cells from cache |
-|---|---|---|---|---|---|---|---|---|---|---|";
+engine copies /byte | cells from cache |
+|---|---|---|---|---|---|---|---|---|---|";
 
 /// A page of metrics is at most this long.
 const PAGE_BYTES_MAX: usize = 4 << 20;
 
-/// Where the counters are read.
-pub(crate) struct Source {
-    pub(crate) admin: Endpoint,
-    /// For what the kernel counts.
-    pub(crate) pid: Option<u32>,
-}
+/// Where the counters are read: the admin port.
+pub(crate) struct Source(pub(crate) Endpoint);
 
 impl Source {
     pub(crate) async fn read(&self) -> io::Result<Counters> {
-        let mut connection = self.admin.connect().await?;
-        let request = format!("GET /metrics HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.admin.authority);
+        let mut connection = self.0.connect().await?;
+        let request = format!("GET /metrics HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.0.authority);
         connection.send(request.as_bytes()).await?;
         let answer = connection.answer("GET", PAGE_BYTES_MAX).await?;
         if answer.head.status != 200 {
             return Err(io::Error::other(format!("/metrics answers {}", answer.head.status)));
         }
-        let disk_bytes = self.pid.and_then(disk_bytes);
-        Ok(Counters { values: parse(&String::from_utf8_lossy(&answer.body)), disk_bytes })
+        Ok(Counters(parse(&String::from_utf8_lossy(&answer.body))))
     }
 }
 
 /// The counters at one moment; those with labels are summed over them.
-pub(crate) struct Counters {
-    values: HashMap<String, f64>,
-    /// Bytes that the process caused to be written, index and checkpoints included.
-    disk_bytes: Option<u64>,
-}
+pub(crate) struct Counters(HashMap<String, f64>);
 
 /// A cell's counts. Per byte means per byte of request or response bodies.
+///
+/// Bytes written are those of data segments and log mirrors, as the engine counts them: index and
+/// checkpoints are not among them. `/proc/PID/io` is no help there: it counts a whole large folio for
+/// each block of it that is made dirty.
 #[derive(Serialize)]
 pub(crate) struct CellCounts {
     syncs_per_operation_and_drive: f64,
     log_syncs_per_operation_and_drive: f64,
     commands_per_batch: Option<f64>,
     written_per_byte: Option<f64>,
-    all_written_per_byte: Option<f64>,
     copies_per_byte: Option<f64>,
     cells_cached_share: Option<f64>,
 }
@@ -75,17 +69,13 @@ impl Counters {
                 grown("chartrier_commit_batch_entries_count"),
             ),
             written_per_byte: per_byte(grown("chartrier_disk_bytes_written_total")),
-            all_written_per_byte: self
-                .disk_bytes
-                .zip(before.disk_bytes)
-                .and_then(|(now, then)| per_byte(now.saturating_sub(then) as f64)),
             copies_per_byte: per_byte(grown("chartrier_copied_bytes_total")),
             cells_cached_share: ratio(cached, cached + grown("chartrier_cells_queued_total")),
         }
     }
 
     fn value(&self, name: &str) -> f64 {
-        self.values.get(name).copied().unwrap_or(0.0)
+        self.0.get(name).copied().unwrap_or(0.0)
     }
 }
 
@@ -94,12 +84,11 @@ impl fmt::Display for CellCounts {
         let shown = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
         write!(
             f,
-            "{:.3} | {:.3} | {} | {} | {} | {} | {} |",
+            "{:.3} | {:.3} | {} | {} | {} | {} |",
             self.syncs_per_operation_and_drive,
             self.log_syncs_per_operation_and_drive,
             shown(self.commands_per_batch),
             shown(self.written_per_byte),
-            shown(self.all_written_per_byte),
             shown(self.copies_per_byte),
             shown(self.cells_cached_share),
         )
@@ -120,11 +109,6 @@ fn parse(page: &str) -> HashMap<String, f64> {
     values
 }
 
-fn disk_bytes(pid: u32) -> Option<u64> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
-    text.lines().find_map(|line| line.strip_prefix("write_bytes: "))?.trim().parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,7 +121,7 @@ mod tests {
                  chartrier_disk_bytes_written_total {written}\n\
                  chartrier_drive_online{{drive=\"a\"}} 1\nchartrier_drive_online{{drive=\"b\"}} 1\n"
             );
-            Counters { values: parse(&text), disk_bytes: None }
+            Counters(parse(&text))
         };
         let counts = page(30, 3500).since(&page(10, 500), 100, 2000);
         assert_eq!(counts.syncs_per_operation_and_drive, 0.1);

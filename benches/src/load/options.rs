@@ -116,7 +116,7 @@ impl Options {
             bytes_max: self.bytes_max,
             part_size_bytes: self.part_size,
             server_pid: self.server_pid,
-            counters: admin.map(|admin| counts::Source { admin, pid: self.server_pid }),
+            counters: admin.map(counts::Source),
             sse_headers: if self.sse_c { sse_c_headers() } else { Vec::new() },
             stored: Mutex::default(),
         })

@@ -24,7 +24,9 @@ pub enum ClientError {
     #[error("`{0}` is not an endpoint such as http://127.0.0.1:9001")]
     Endpoint(String),
     /// The caller's mistake: the token would cross a network in clear.
-    #[error("the token would travel in clear to {0}: open a tunnel to the server's loopback address, or say --allow-clear")]
+    #[error(
+        "the token would travel in clear to {0}: open a tunnel to the server's loopback address, or say --allow-clear"
+    )]
     NotLoopback(String),
     /// No server answers there: start it, or name another endpoint.
     #[error("cannot reach the server at {endpoint}")]
@@ -114,11 +116,7 @@ impl AdminClient {
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn post<B: serde::Serialize, T: DeserializeOwned>(
-        &self,
-        path: &str,
-        body: &B,
-    ) -> Result<T, ClientError> {
+    pub async fn post<B: serde::Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T, ClientError> {
         let body = serde_json::to_vec(body).expect("our request types are plain JSON");
         parse(&self.bytes(Method::POST, path, body.into()).await?)
     }

@@ -1,8 +1,6 @@
 //! The journal as tlog-tiles: checkpoint, tiles, entry bundles, and proofs of object versions.
 
-use chartrier_journal::{
-    Checkpoint, JournalError, Proof, TileKind, TilePath, bundle_contents, tile_contents,
-};
+use chartrier_journal::{Checkpoint, JournalError, Proof, TileKind, TilePath, bundle_contents, tile_contents};
 
 use super::answer::{AdminError, AdminResponse, bytes, json};
 use super::wire;

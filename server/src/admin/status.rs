@@ -2,7 +2,6 @@
 
 use chartrier_storage::drive::DriveStatus;
 use chartrier_storage::engine::{LostDrive, Status};
-use serde_json::json;
 
 use super::answer::{AdminError, AdminResponse, json as answer};
 use super::wire;
@@ -23,33 +22,33 @@ pub fn status(app: &App) -> Result<AdminResponse, AdminError> {
         Some(note) => chartrier_journal::Checkpoint::open(&note, &app.journal_signer.verifier())?.size(),
         None => 0,
     };
-    Ok(answer(&json!({
-        "state": word(&engine),
-        "reason": engine.poisoned,
-        "version": env!("CARGO_PKG_VERSION"),
-        "cluster": engine.cluster.to_string(),
-        "tenant": app.config.tenant,
-        "node": app.config.node,
-        "region": app.config.region,
-        "erasure": format!("{}+{}", engine.k, engine.m),
-        "buckets": app.engine.buckets()?.len(),
-        "users": app.engine.users()?.len(),
-        "journal": {
-            "origin": app.journal_signer.name(),
-            "leaves": engine.journal_leaves,
-            "signed_leaves": signed,
+    Ok(answer(&wire::Status {
+        state: word(&engine).to_owned(),
+        reason: engine.poisoned.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        cluster: engine.cluster.to_string(),
+        tenant: app.config.tenant.clone(),
+        node: app.config.node.clone(),
+        region: app.config.region.clone(),
+        erasure: format!("{}+{}", engine.k, engine.m),
+        buckets: app.engine.buckets()?.len(),
+        users: app.engine.users()?.len(),
+        journal: wire::JournalStatus {
+            origin: app.journal_signer.name().to_owned(),
+            leaves: engine.journal_leaves,
+            signed_leaves: signed,
         },
-        "log": {
-            "epoch": engine.log.epoch,
-            "term": engine.log.term,
-            "durable_index": engine.log.durable_index,
-            "mirrors": engine.log.mirrors.len(),
-            "mirrors_wanted": engine.log.mirrors_wanted,
-            "live_bytes": engine.log.live_bytes,
+        log: wire::LogStatus {
+            epoch: engine.log.epoch,
+            term: engine.log.term,
+            durable_index: engine.log.durable_index,
+            mirrors: engine.log.mirrors.len(),
+            mirrors_wanted: engine.log.mirrors_wanted,
+            live_bytes: engine.log.live_bytes,
         },
-        "shards_to_heal": engine.shards_to_heal,
-        "drives": drive_list(&engine),
-    })))
+        shards_to_heal: engine.shards_to_heal,
+        drives: drive_list(&engine),
+    }))
 }
 
 /// `ready`; `degraded` while something that was there is missing; `read-only` after a failed sync.
@@ -64,7 +63,9 @@ fn word(engine: &Status) -> &'static str {
 }
 
 fn drive_list(engine: &Status) -> Vec<wire::Drive> {
-    engine.drives.iter().map(in_use).chain(engine.lost_drives.iter().map(lost)).collect()
+    let mut drives: Vec<_> = engine.drives.iter().map(in_use).chain(engine.lost_drives.iter().map(lost)).collect();
+    drives.sort_by(|a, b| a.path.cmp(&b.path));
+    drives
 }
 
 fn in_use(drive: &DriveStatus) -> wire::Drive {

@@ -111,9 +111,7 @@ async fn change(app: &App, op: Op) -> Result<(), AdminError> {
 fn refused(refusal: Refusal) -> AdminError {
     match refusal {
         Refusal::NoSuchUser => AdminError::not_found("NoSuchUser", "There is no user of that name."),
-        Refusal::NoSuchAccessKey => {
-            AdminError::not_found("NoSuchAccessKey", "The user has no access key of that id.")
-        }
+        Refusal::NoSuchAccessKey => AdminError::not_found("NoSuchAccessKey", "The user has no access key of that id."),
         Refusal::UserExists => AdminError::conflict("UserExists", "There is a user of that name already."),
         Refusal::UserInUse => AdminError::conflict(
             "UserInUse",

@@ -110,7 +110,7 @@ pub struct Drive {
 /// What `GET /drives` answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Drives {
-    /// Those in use, then those that the server started without.
+    /// Those in use and those that the server started without, by directory.
     pub drives: Vec<Drive>,
 }
 
@@ -148,4 +148,65 @@ pub struct JournalExport {
     pub origin: String,
     /// Leaves exported.
     pub leaves: u64,
+}
+
+/// What `GET /status` answers: one page of health.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// `ready`, `degraded` while something that was there is missing, or `read-only` after a failed sync.
+    pub state: String,
+    /// Why writes are refused, if they are.
+    pub reason: Option<String>,
+    /// The program's.
+    pub version: String,
+    /// The installation's id.
+    pub cluster: String,
+    /// As configured.
+    pub tenant: String,
+    /// As configured.
+    pub node: String,
+    /// As configured.
+    pub region: String,
+    /// Data and parity columns, `4+2`.
+    pub erasure: String,
+    /// How many there are.
+    pub buckets: usize,
+    /// How many there are, root included.
+    pub users: usize,
+    /// The `cycle` log.
+    pub journal: JournalStatus,
+    /// The commit log.
+    pub log: LogStatus,
+    /// Shards that degraded writes left to be healed.
+    pub shards_to_heal: u64,
+    /// As `GET /drives`.
+    pub drives: Vec<Drive>,
+}
+
+/// The journal's part of [`Status`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalStatus {
+    /// The log's name.
+    pub origin: String,
+    /// Leaves in it.
+    pub leaves: u64,
+    /// Leaves under the last signed checkpoint.
+    pub signed_leaves: u64,
+}
+
+/// The commit log's part of [`Status`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogStatus {
+    /// Grows at each change of the mirrors.
+    pub epoch: u64,
+    /// Grows at each start.
+    pub term: u64,
+    /// Last entry durable on every live mirror.
+    pub durable_index: u64,
+    /// Live mirrors.
+    pub mirrors: usize,
+    /// Mirrors aimed for.
+    pub mirrors_wanted: usize,
+    /// Bytes that a restart would read from each mirror.
+    pub live_bytes: u64,
 }

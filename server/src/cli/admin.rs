@@ -239,7 +239,7 @@ pub async fn run(args: AdminArgs) -> Result<(), AdminError> {
             print(json, &answer, |text| drive_table(text, &answer.drives))
         }
         AdminCommand::Status => {
-            let answer: serde_json::Value = client.get("/status").await?;
+            let answer: wire::Status = client.get("/status").await?;
             print(json, &answer, |text| status_page(text, &answer))
         }
     }
@@ -247,9 +247,8 @@ pub async fn run(args: AdminArgs) -> Result<(), AdminError> {
 
 fn connect(args: &AdminArgs) -> Result<AdminClient, AdminError> {
     let clear = if args.allow_clear { Clear::Anywhere } else { Clear::Loopback };
-    let local = || {
-        RunFile::read(&args.data).map_err(|source| AdminError::NotRunning { data: args.data.clone(), source })
-    };
+    let local =
+        || RunFile::read(&args.data).map_err(|source| AdminError::NotRunning { data: args.data.clone(), source });
     let (endpoint, token) = match (&args.endpoint, &args.token_file) {
         (Some(endpoint), Some(file)) => (endpoint.clone(), read_token(file)?),
         (None, Some(file)) => (local()?.endpoint, read_token(file)?),
@@ -262,8 +261,7 @@ fn connect(args: &AdminArgs) -> Result<AdminClient, AdminError> {
 }
 
 fn read_token(path: &Path) -> Result<AdminToken, AdminError> {
-    let text =
-        std::fs::read_to_string(path).map_err(|source| AdminError::Token { path: path.to_owned(), source })?;
+    let text = std::fs::read_to_string(path).map_err(|source| AdminError::Token { path: path.to_owned(), source })?;
     Ok(match serde_json::from_str::<RunFile>(&text) {
         Ok(run) => run.token,
         Err(_) => AdminToken::from_text(&text),
@@ -386,7 +384,11 @@ fn drive_table(text: &mut String, drives: &[wire::Drive]) -> std::fmt::Result {
         let errors = drive.write_errors + drive.read_errors + drive.crc_failures;
         let (stored, dead) = (size(drive.stored_bytes), size(drive.dead_bytes));
         let id = if drive.id.is_empty() { "-" } else { &drive.id };
-        write!(text, "{id}  {}  {}  free {free}  stored {stored}  dead {dead}  errors {errors}", drive.state, drive.path)?;
+        write!(
+            text,
+            "{id}  {}  {}  free {free}  stored {stored}  dead {dead}  errors {errors}",
+            drive.state, drive.path
+        )?;
         match &drive.reason {
             Some(reason) => writeln!(text, "  ({reason})")?,
             None => writeln!(text)?,
@@ -395,31 +397,30 @@ fn drive_table(text: &mut String, drives: &[wire::Drive]) -> std::fmt::Result {
     Ok(())
 }
 
-/// Writes an answer of nested objects as indented `name: value` lines.
-fn status_page(text: &mut String, value: &serde_json::Value) -> std::fmt::Result {
-    fn lines(text: &mut String, value: &serde_json::Value, depth: usize) -> std::fmt::Result {
-        let indent = "  ".repeat(depth);
-        match value {
-            serde_json::Value::Object(fields) => fields.iter().try_for_each(|(name, value)| {
-                if value.is_object() || value.is_array() {
-                    writeln!(text, "{indent}{name}:")?;
-                    lines(text, value, depth + 1)
-                } else {
-                    write!(text, "{indent}{name}: ")?;
-                    lines(text, value, 0)
-                }
-            }),
-            serde_json::Value::Array(items) => items.iter().enumerate().try_for_each(|(index, item)| {
-                if index > 0 {
-                    writeln!(text)?;
-                }
-                lines(text, item, depth)
-            }),
-            serde_json::Value::String(string) => writeln!(text, "{string}"),
-            other => writeln!(text, "{other}"),
-        }
+fn status_page(text: &mut String, status: &wire::Status) -> std::fmt::Result {
+    let wire::Status { journal, log, .. } = status;
+    writeln!(text, "{}  chartrier {}  cluster {}", status.state, status.version, status.cluster)?;
+    if let Some(reason) = &status.reason {
+        writeln!(text, "writes are refused until the next start: {reason}")?;
     }
-    lines(text, value, 0)
+    writeln!(
+        text,
+        "tenant {}  node {}  region {}  erasure {}  buckets {}  users {}",
+        status.tenant, status.node, status.region, status.erasure, status.buckets, status.users
+    )?;
+    writeln!(text, "journal {}  leaves {}  signed {}", journal.origin, journal.leaves, journal.signed_leaves)?;
+    writeln!(
+        text,
+        "log  mirrors {} of {}  durable entry {}  term {}  epoch {}  to replay {}",
+        log.mirrors,
+        log.mirrors_wanted,
+        log.durable_index,
+        log.term,
+        log.epoch,
+        size(log.live_bytes)
+    )?;
+    writeln!(text, "shards to heal {}", status.shards_to_heal)?;
+    drive_table(text, &status.drives)
 }
 
 fn size(bytes: u64) -> String {
@@ -478,15 +479,5 @@ mod tests {
         assert_eq!(size(17), "17 B");
         assert_eq!(size(1536), "1.5 KiB");
         assert_eq!(size(5 << 40), "5.0 TiB");
-    }
-
-    #[test]
-    fn status_is_indented_lines() {
-        let mut text = String::new();
-        let value = serde_json::json!({"state": "ready", "journal": {"size": 3}, "drives": [{"id": "a"}, {"id": "b"}]});
-        status_page(&mut text, &value).unwrap();
-        assert!(text.contains("state: ready\n"));
-        assert!(text.contains("journal:\n  size: 3\n"));
-        assert!(text.contains("drives:\n  id: a\n\n  id: b\n"));
     }
 }

@@ -230,7 +230,9 @@ mod tests {
     #[test]
     fn if_range_needs_the_same_version() {
         let validators = Validators { etag: "abc", modified_us: NOW_US };
-        for (value, expected) in [("\"abc\"", true), ("\"x\"", false), ("W/\"abc\"", false), (SAME, true), (AFTER, false)] {
+        for (value, expected) in
+            [("\"abc\"", true), ("\"x\"", false), ("W/\"abc\"", false), (SAME, true), (AFTER, false)]
+        {
             assert_eq!(range_applies(&headers(&[("if-range", value)]), validators), expected, "{value}");
         }
         assert!(range_applies(&HeaderMap::new(), validators));

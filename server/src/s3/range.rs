@@ -106,7 +106,18 @@ mod tests {
 
     #[test]
     fn other_headers_are_ignored() {
-        for header in ["", "bytes", "bytes=", "bytes=-", "bytes=5-3", "bytes=a-b", "bytes=0-1,3-4", "items=0-1", "bytes=+1-2", "bytes=1--2"] {
+        for header in [
+            "",
+            "bytes",
+            "bytes=",
+            "bytes=-",
+            "bytes=5-3",
+            "bytes=a-b",
+            "bytes=0-1,3-4",
+            "items=0-1",
+            "bytes=+1-2",
+            "bytes=1--2",
+        ] {
             assert_eq!(ByteRange::parse(header), None, "{header}");
         }
     }

@@ -150,7 +150,9 @@ async fn drives_and_status() {
     let client = admin(&server);
     let drives: wire::Drives = client.get("/drives").await.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(drives.drives.len(), 6);
-    assert!(drives.drives.iter().all(|drive| drive.state == "online" && drive.id.len() == 32 && drive.free_bytes.is_some_and(|bytes| bytes > 0)));
+    assert!(drives.drives.iter().all(|drive| drive.state == "online"
+        && drive.id.len() == 32
+        && drive.free_bytes.is_some_and(|bytes| bytes > 0)));
     let status: serde_json::Value = client.get("/status").await.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(status["state"], "ready");
     assert_eq!(status["erasure"], "4+2");

@@ -171,3 +171,16 @@ async fn list_buckets_pages() {
     assert_eq!(said(&client.get("/?continuation-token=A").await), is(400, "InvalidArgument"));
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn expected_owner() {
+    let server = TestServer::start().await;
+    let client = server.client();
+    assert_eq!(client.put("/expected", b"").await.status, 200);
+    let owner = client.get("/").await.element("ID").unwrap();
+    let expecting =
+        async |owner: &str| client.send("GET", "/expected", &[("x-amz-expected-bucket-owner", owner)], b"").await;
+    assert_eq!(expecting(&owner).await.status, 200);
+    assert_eq!(said(&expecting("123456789012").await), is(403, "AccessDenied"));
+    server.stop().await;
+}

@@ -186,7 +186,12 @@ async fn bad_names_and_targets_are_errors_of_the_client() {
 async fn garbage_on_the_wire_ends_the_connection_and_nothing_else() {
     let server = TestServer::start().await;
     let client = server.client();
-    for garbage in [b"\x16\x03\x01\x00\x05hello".as_slice(), b"\0\0\0\0\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\n"] {
+    for garbage in [
+        b"\x16\x03\x01\x00\x05hello".as_slice(),
+        b"\0\0\0\0\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\n",
+    ] {
         let mut connection = client.connect().await;
         connection.write_all(garbage).await.unwrap();
         connection.shutdown().await.unwrap();

@@ -66,10 +66,16 @@ async fn delimiters() {
     let (server, client) =
         filled(&["folder/aSub/1", "folder/aSub/2", "folder/file1", "folder/file2", "other", "x--y", "x--z--w"]).await;
     let answer = client.get("/listed?list-type=2&delimiter=%2F").await;
-    assert_eq!((keys(&answer), prefixes(&answer)), (vec!["other".into(), "x--y".into(), "x--z--w".into()], vec!["folder/".into()]));
+    assert_eq!(
+        (keys(&answer), prefixes(&answer)),
+        (vec!["other".into(), "x--y".into(), "x--z--w".into()], vec!["folder/".into()])
+    );
     assert_eq!(answer.element("KeyCount").unwrap(), "4");
     let answer = client.get("/listed?list-type=2&delimiter=%2F&prefix=folder%2F").await;
-    assert_eq!((keys(&answer), prefixes(&answer)), (vec!["folder/file1".into(), "folder/file2".into()], vec!["folder/aSub/".into()]));
+    assert_eq!(
+        (keys(&answer), prefixes(&answer)),
+        (vec!["folder/file1".into(), "folder/file2".into()], vec!["folder/aSub/".into()])
+    );
     let answer = client.get("/listed?list-type=2&delimiter=%2F&prefix=folder").await;
     assert_eq!((keys(&answer).len(), prefixes(&answer)), (0, vec!["folder/".to_owned()]));
     let answer = client.get("/listed?list-type=2&delimiter=--&prefix=x").await;
@@ -138,7 +144,8 @@ async fn v2_pages() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn encoding_and_odd_keys() {
-    let (server, client) = filled(&["a%20b%2Bc", "%26%3C%3E%22", "dir//x", "%01", "%C3%A9/%2525", "a%0Ab", "..", "x/../y"]).await;
+    let (server, client) =
+        filled(&["a%20b%2Bc", "%26%3C%3E%22", "dir//x", "%01", "%C3%A9/%2525", "a%0Ab", "..", "x/../y"]).await;
     let plain = client.get("/listed?list-type=2").await;
     for key in ["a b+c", "&amp;&lt;&gt;&quot;", "dir//x", "&#x1;", "é/%25", "..", "x/../y"] {
         assert!(keys(&plain).contains(&key.to_owned()), "{key}: {:?}", keys(&plain));
@@ -168,7 +175,10 @@ async fn null_versions() {
     let first = client.get("/listed?versions&max-keys=1").await;
     assert_eq!(first.element("VersionId").unwrap(), "null");
     assert_eq!(first.element("IsLatest").unwrap(), "true");
-    assert_eq!((first.element("NextKeyMarker").unwrap(), first.element("NextVersionIdMarker").unwrap()), ("a".into(), "null".into()));
+    assert_eq!(
+        (first.element("NextKeyMarker").unwrap(), first.element("NextVersionIdMarker").unwrap()),
+        ("a".into(), "null".into())
+    );
     let next = client.get("/listed?versions&max-keys=1&key-marker=a&version-id-marker=null").await;
     assert_eq!(keys(&next), ["b"]);
     let prefixed = client.get("/listed?versions&delimiter=/").await;

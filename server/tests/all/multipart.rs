@@ -23,7 +23,14 @@ async fn create(client: &Client, key: &str, headers: &[(&str, &str)]) -> String 
     answer.element("UploadId").unwrap()
 }
 
-async fn upload(client: &Client, key: &str, upload: &str, number: u32, body: &[u8], headers: &[(&str, &str)]) -> Answer {
+async fn upload(
+    client: &Client,
+    key: &str,
+    upload: &str,
+    number: u32,
+    body: &[u8],
+    headers: &[(&str, &str)],
+) -> Answer {
     client.send("PUT", &format!("/parts/{key}?partNumber={number}&uploadId={upload}"), headers, body).await
 }
 
@@ -100,7 +107,10 @@ async fn part_numbers() {
         assert_eq!(said(&answer), is(404, "NoSuchUpload"), "{id}");
     }
     // The upload of one key is not the upload of another.
-    assert_eq!(said(&client.put(&format!("/parts/other?partNumber=1&uploadId={id}"), b"x").await), is(404, "NoSuchUpload"));
+    assert_eq!(
+        said(&client.put(&format!("/parts/other?partNumber=1&uploadId={id}"), b"x").await),
+        is(404, "NoSuchUpload")
+    );
     server.stop().await;
 }
 
@@ -248,14 +258,19 @@ async fn default_checksum() {
     let answer = upload(&client, "k", &id, 1, b"hello", &[("x-amz-checksum-crc32", &crc)]).await;
     assert_eq!(answer.headers["x-amz-checksum-crc32"].to_str().unwrap(), crc);
     let e1 = etag(&answer);
-    let with = |value: &str| document(&[(1, &e1)]).replace("</Part>", &format!("<ChecksumCRC32>{value}</ChecksumCRC32></Part>"));
+    let with = |value: &str| {
+        document(&[(1, &e1)]).replace("</Part>", &format!("<ChecksumCRC32>{value}</ChecksumCRC32></Part>"))
+    };
     assert_eq!(said(&complete(&client, "k", &id, &with(&wrong), &[]).await), is(400, "InvalidPart"));
     // The whole object's CRC32 follows from the parts', though nobody asked for it at Create.
     let object = [("x-amz-checksum-crc32", wrong.as_str())];
     assert_eq!(said(&complete(&client, "k", &id, &with(&crc), &object).await), is(400, "BadDigest"));
     let object = [("x-amz-checksum-crc32", crc.as_str()), ("x-amz-checksum-type", "FULL_OBJECT")];
     let answer = complete(&client, "k", &id, &with(&crc), &object).await;
-    assert_eq!(answer.element("ChecksumCRC64NVME").unwrap(), digest(ChecksumAlgorithm::Crc64Nvme, b"hello").to_base64());
+    assert_eq!(
+        answer.element("ChecksumCRC64NVME").unwrap(),
+        digest(ChecksumAlgorithm::Crc64Nvme, b"hello").to_base64()
+    );
     server.stop().await;
 }
 
@@ -282,7 +297,9 @@ async fn asked_checksums() {
             let answer = upload(&client, "k", &id, number, body, &[(name.header(), &value)]).await;
             let tag = etag(&answer);
             assert_eq!(answer.headers[name.header()].to_str().unwrap(), value);
-            parts += &format!("<Part><ETag>{tag}</ETag><{element}>{value}</{element}><PartNumber>{number}</PartNumber></Part>");
+            parts += &format!(
+                "<Part><ETag>{tag}</ETag><{element}>{value}</{element}><PartNumber>{number}</PartNumber></Part>"
+            );
         }
         let other = if algorithm == "SHA256" { "x-amz-checksum-sha1" } else { "x-amz-checksum-sha256" };
         let value = digest(ChecksumAlgorithm::from_header(other).unwrap(), b"x").to_base64();
@@ -349,7 +366,7 @@ fn trio(key: [u8; 32]) -> [(&'static str, String); 3] {
     [(ALGORITHM, "AES256".into()), (KEY, BASE64.encode(key)), (KEY_MD5, BASE64.encode(Md5::digest(key)))]
 }
 
-fn borrowed(trio: &[(&'static str, String); 3]) -> Vec<(&'static str, &str)> {
+fn borrowed<'a>(trio: &'a [(&'static str, String); 3]) -> Vec<(&'static str, &'a str)> {
     trio.iter().map(|(name, value)| (*name, value.as_str())).collect()
 }
 
@@ -487,5 +504,18 @@ async fn listing_uploads() {
     let target = format!("/parts/c?uploadId={}", ids[4]);
     assert_eq!(client.send("DELETE", &target, &[], b"").await.status, 204);
     assert_eq!(uploads(&client.get("/parts?uploads").await).len(), 4);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sse_c_where_it_is_blocked() {
+    let server = TestServer::start_with(|config| config.sse_c = chartrier::config::SseC::Blocked).await;
+    let client = server.tls_client();
+    assert_eq!(client.put("/parts", b"").await.status, 200);
+    let key = trio([7; 32]);
+    let answer = client.send("POST", "/parts/k?uploads", &borrowed(&key), b"").await;
+    assert_eq!(said(&answer), is(403, "AccessDenied"));
+    let answer = client.send("PUT", "/parts/k", &borrowed(&key), b"x").await;
+    assert_eq!(said(&answer), is(403, "AccessDenied"));
     server.stop().await;
 }

@@ -153,6 +153,10 @@ impl<M: Machine> Committer<M> {
         match self.log.submit(&payloads) {
             Ok(()) => Some(Batch { proposals, first }),
             Err(error) => {
+                if matches!(error, LogError::Full) {
+                    // A checkpoint gives segments back.
+                    self.health.want_checkpoint();
+                }
                 self.wake_keeper();
                 refuse(proposals, || refusal(&error));
                 None

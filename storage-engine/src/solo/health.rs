@@ -73,6 +73,10 @@ impl Health {
         newly_few || newly_due
     }
 
+    pub(super) fn want_checkpoint(&self) {
+        self.checkpoint_due.store(true, Relaxed);
+    }
+
     pub(super) fn checkpoint_is_due(&self) -> bool {
         self.checkpoint_due.load(Relaxed)
     }

@@ -1,6 +1,7 @@
 //! An engine on six small drives, and what its stories share.
 
 mod cost;
+mod full;
 mod journal;
 mod listing;
 mod loss;
@@ -107,6 +108,10 @@ pub(crate) fn create_bucket(id: BucketId, name: &str) -> Op {
 }
 
 pub(crate) async fn propose(engine: &Engine, op: Op) -> Applied {
+    engine.propose(command(op)).await.unwrap()
+}
+
+pub(crate) fn command(op: Op) -> Command {
     let context = CommandContext {
         time_us: WallClock.now_us(),
         request_id: "R".to_owned(),
@@ -114,7 +119,7 @@ pub(crate) async fn propose(engine: &Engine, op: Op) -> Applied {
         actor_role: "root".to_owned(),
         actor_auth: "sigv4".to_owned(),
     };
-    engine.propose(Command { context, op }).await.unwrap()
+    Command { context, op }
 }
 
 /// Bytes that differ from key to key and from place to place.
@@ -143,6 +148,11 @@ pub(crate) async fn write(engine: &Engine, key: &str, len: usize) -> Result<Writ
 /// Stores `len` bytes under a key, as the server does: blob first, then the row.
 pub(crate) async fn put(engine: &Engine, key: &str, len: usize) -> Applied {
     let written = write(engine, key, len).await.unwrap();
+    propose(engine, put_op(key, len, written)).await
+}
+
+/// The command that names written bytes.
+pub(crate) fn put_op(key: &str, len: usize, written: WrittenBlob) -> Op {
     let part = PartRow {
         number: 0,
         plain_bytes: len as u64,
@@ -173,7 +183,7 @@ pub(crate) async fn put(engine: &Engine, key: &str, len: usize) -> Applied {
     });
     let condition = WriteCondition::None;
     let missing = written.missing;
-    propose(engine, Op::PutVersion { bucket: BUCKET, key: key.to_owned(), row, condition, missing }).await
+    Op::PutVersion { bucket: BUCKET, key: key.to_owned(), row, condition, missing }
 }
 
 pub(crate) async fn delete(engine: &Engine, key: &str) -> Applied {

@@ -87,9 +87,8 @@ impl ExpectedChecksums {
             Some(ExpectedChecksum::Trailer(algorithm)) => {
                 let value = text(trailers, algorithm.header())
                     .ok_or_else(|| S3Error::of(S3ErrorCode::MalformedTrailerError))?;
-                ChecksumValue::from_base64(*algorithm, value).ok_or_else(|| {
-                    invalid(format!("Value for {} trailing header is invalid.", algorithm.header()))
-                })?
+                ChecksumValue::from_base64(*algorithm, value)
+                    .ok_or_else(|| invalid(format!("Value for {} trailing header is invalid.", algorithm.header())))?
             }
         };
         let name = expected.algorithm().name();
@@ -117,8 +116,7 @@ fn named_checksum(headers: &HeaderMap) -> Result<Option<ExpectedChecksum>, S3Err
     for algorithm in ChecksumAlgorithm::all() {
         for value in headers.get_all(algorithm.header()) {
             let value = value.to_str().ok().and_then(|text| ChecksumValue::from_base64(algorithm, text));
-            let value =
-                value.ok_or_else(|| invalid(format!("Value for {} header is invalid.", algorithm.header())))?;
+            let value = value.ok_or_else(|| invalid(format!("Value for {} header is invalid.", algorithm.header())))?;
             named.push(ExpectedChecksum::Header(value));
         }
     }
@@ -131,9 +129,7 @@ fn named_checksum(headers: &HeaderMap) -> Result<Option<ExpectedChecksum>, S3Err
         }
     }
     if named.len() > 1 {
-        return Err(invalid(
-            "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.",
-        ));
+        return Err(invalid("Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed."));
     }
     Ok(named.pop())
 }
@@ -198,8 +194,7 @@ mod tests {
 
     #[test]
     fn trailer_values_are_verified() {
-        let expected =
-            ExpectedChecksums::from_headers(&headers(&[("x-amz-trailer", "x-amz-checksum-crc32")])).unwrap();
+        let expected = ExpectedChecksums::from_headers(&headers(&[("x-amz-trailer", "x-amz-checksum-crc32")])).unwrap();
         let computed = [digest(ChecksumAlgorithm::Crc32, b"hello")];
         let check = |trailers: &[(&'static str, &str)]| {
             expected.verify(&computed, &headers(trailers)).err().map(|error| error.code)

@@ -36,9 +36,7 @@ impl Hasher {
             ChecksumAlgorithm::Sha512 => State::Sha512(Sha512::new()),
             ChecksumAlgorithm::Md5 => State::Md5(Md5::new()),
             ChecksumAlgorithm::XxHash64 => State::XxHash64(Box::new(Xxh64::new(0))),
-            ChecksumAlgorithm::XxHash3 | ChecksumAlgorithm::XxHash128 => {
-                State::XxHash3(Box::new(Xxh3Default::new()))
-            }
+            ChecksumAlgorithm::XxHash3 | ChecksumAlgorithm::XxHash128 => State::XxHash3(Box::new(Xxh3Default::new())),
         };
         Self { algorithm, state }
     }

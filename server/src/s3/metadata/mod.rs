@@ -126,11 +126,7 @@ impl ObjectMetadata {
 pub fn encode_part_checksums(values: &[ChecksumValue]) -> Zeroizing<Vec<u8>> {
     let fields: Vec<_> = values
         .iter()
-        .map(|value| Field {
-            tag: TAG_FULL_OBJECT,
-            name: value.algorithm().name().as_bytes(),
-            value: value.digest(),
-        })
+        .map(|value| Field { tag: TAG_FULL_OBJECT, name: value.algorithm().name().as_bytes(), value: value.digest() })
         .collect();
     fields::encode(&fields)
 }

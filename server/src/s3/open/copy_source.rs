@@ -6,7 +6,7 @@ use percent_encoding::percent_decode_str;
 
 use super::OpenedObject;
 use super::read::{no_such, parse_version};
-use crate::app::App;
+use crate::app::{App, expect_owner};
 use crate::s3::conditions::{Conditions, ReadOutcome, Validators};
 use crate::s3::error::{S3Error, S3ErrorCode};
 use crate::s3::names::{BucketName, ObjectKey};
@@ -57,6 +57,7 @@ impl CopySource {
     /// `PreconditionFailed` for every condition that does not hold.
     pub fn open(&self, app: &App, request: &mut S3Request) -> Result<OpenedObject, S3Error> {
         let bucket = app.authorise_bucket_named(&request.caller, self.bucket.as_str())?;
+        expect_owner(&bucket, request.headers.get("x-amz-source-expected-bucket-owner"))?;
         let key = self.key.as_str();
         let row = match app.engine.current(bucket.id, key)? {
             Some(row) if self.version_id.is_none_or(|version| version == row.version_id) => row,

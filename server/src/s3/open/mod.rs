@@ -14,8 +14,8 @@ pub mod read;
 mod stream;
 
 use chartrier_crypto::{
-    METADATA_LABEL, Manifest, MetadataKey, Mode, ObjectKey, OperatorKey, UnwrapError, WrapContext, part_label,
-    sha256, unwrap,
+    METADATA_LABEL, Manifest, MetadataKey, Mode, ObjectKey, OperatorKey, UnwrapError, WrapContext, part_label, sha256,
+    unwrap,
 };
 use chartrier_storage::ids::BucketId;
 use chartrier_storage::namespace::rows::VersionRow;
@@ -97,8 +97,7 @@ impl OpenedObject {
             return Ok(Vec::new());
         };
         let label = part_label(part.number.into());
-        let plain =
-            self.metadata_key.open(&label, &part.sealed_checksums).map_err(|error| alarm(&self.row, error))?;
+        let plain = self.metadata_key.open(&label, &part.sealed_checksums).map_err(|error| alarm(&self.row, error))?;
         decode_part_checksums(&plain).map_err(|error| alarm(&self.row, error))
     }
 }

@@ -62,7 +62,9 @@ pub fn prepare(app: &Arc<App>, request: &mut S3Request) -> Result<PreparedRead, 
     if wants_checksums(request) {
         selected.write_checksum(&object, &mut headers)?;
     }
-    if part.is_some() && let Some(count) = object.row.multipart_parts {
+    if part.is_some()
+        && let Some(count) = object.row.multipart_parts
+    {
         headers.insert("x-amz-mp-parts-count", count.into());
     }
     let range = selected.range();

@@ -30,11 +30,7 @@ pub(super) async fn read_md5_checked(request: &mut S3Request, limit: usize) -> R
     read_expecting(request, &expected, limit).await
 }
 
-async fn read_expecting(
-    request: &mut S3Request,
-    expected: &ExpectedChecksums,
-    limit: usize,
-) -> Result<Bytes, S3Error> {
+async fn read_expecting(request: &mut S3Request, expected: &ExpectedChecksums, limit: usize) -> Result<Bytes, S3Error> {
     let body = request.body.read_to_limit(limit).await?;
     let computed: Vec<_> = expected.needed().map(|algorithm| digest(algorithm, &body)).collect();
     expected.verify(&computed, request.body.trailers())?;

@@ -27,9 +27,7 @@ use crate::s3::open::OpenedObject;
 use crate::s3::open::copy_source::CopySource;
 use crate::s3::request::{Caller, S3Request};
 use crate::s3::response::{ResponseBody, S3Response, error_document, xml};
-use crate::s3::seal::{
-    Committed, Lineage, SingleWrite, UPLOAD_BYTES_MAX, VersionDraft, object_refusal, random_bytes,
-};
+use crate::s3::seal::{Committed, Lineage, SingleWrite, UPLOAD_BYTES_MAX, VersionDraft, object_refusal, random_bytes};
 use crate::s3::sse::{self, Encryption};
 use crate::s3::xml::XmlWriter;
 
@@ -110,6 +108,7 @@ impl Copy {
             request.sse_c.target.any() || request.headers.contains_key("x-amz-server-side-encryption");
         let trio = std::mem::take(&mut request.sse_c.target);
         let encryption = sse::for_write(trio, request.transport, &request.headers)?;
+        sse::refuse_blocked(&encryption, app.config.sse_c)?;
         let source = named.open(app, request)?;
         let changes = directive == Directive::Replace
             || names_encryption
@@ -126,7 +125,9 @@ impl Copy {
         if source.row.size_bytes > UPLOAD_BYTES_MAX {
             return Err(S3Error::new(
                 S3ErrorCode::InvalidRequest,
-                format!("The specified copy source is larger than the maximum allowable size for a copy source: {UPLOAD_BYTES_MAX}"),
+                format!(
+                    "The specified copy source is larger than the maximum allowable size for a copy source: {UPLOAD_BYTES_MAX}"
+                ),
             ));
         }
         let metadata = metadata(app, request, &source, directive)?;
@@ -213,9 +214,7 @@ fn directive(headers: &HeaderMap) -> Result<Directive, S3Error> {
     match headers.get("x-amz-metadata-directive").map(HeaderValue::as_bytes) {
         None | Some(b"COPY") => Ok(Directive::Copy),
         Some(b"REPLACE") => Ok(Directive::Replace),
-        Some(_) => {
-            Err(S3Error::invalid_argument("Unknown metadata directive.", "x-amz-metadata-directive", ""))
-        }
+        Some(_) => Err(S3Error::invalid_argument("Unknown metadata directive.", "x-amz-metadata-directive", "")),
     }
 }
 
@@ -229,9 +228,7 @@ fn metadata(
     let key_salt = random_bytes(&*app.random);
     match directive {
         Directive::Replace => ObjectMetadata::from_headers(&request.headers, key_salt),
-        Directive::Copy => {
-            Ok(ObjectMetadata { key_salt, headers: source.metadata.headers.clone(), checksum: None })
-        }
+        Directive::Copy => Ok(ObjectMetadata { key_salt, headers: source.metadata.headers.clone(), checksum: None }),
     }
 }
 

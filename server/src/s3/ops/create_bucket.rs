@@ -104,11 +104,10 @@ fn region(body: &[u8], own: &str, aliases: &[String]) -> Result<String, S3Error>
     match configuration.child_text("LocationConstraint") {
         None | Some("") => Ok(own.to_owned()),
         Some(asked) if asked == own || aliases.iter().any(|alias| alias == asked) => Ok(asked.to_owned()),
-        Some(asked) => Err(S3Error::new(
-            S3ErrorCode::InvalidLocationConstraint,
-            "The specified location-constraint is not valid",
-        )
-        .with_detail("LocationConstraint", asked)),
+        Some(asked) => {
+            Err(S3Error::new(S3ErrorCode::InvalidLocationConstraint, "The specified location-constraint is not valid")
+                .with_detail("LocationConstraint", asked))
+        }
     }
 }
 
@@ -122,8 +121,11 @@ mod tests {
 
     #[test]
     fn the_region_is_ours_or_an_alias() {
-        let configuration =
-            |region: &str| asked(&format!("<CreateBucketConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><LocationConstraint>{region}</LocationConstraint></CreateBucketConfiguration>"));
+        let configuration = |region: &str| {
+            asked(&format!(
+                "<CreateBucketConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><LocationConstraint>{region}</LocationConstraint></CreateBucketConfiguration>"
+            ))
+        };
         assert_eq!(asked(""), Ok("fr".into()));
         assert_eq!(asked(" \n"), Ok("fr".into()));
         assert_eq!(asked("<CreateBucketConfiguration/>"), Ok("fr".into()));
@@ -138,7 +140,10 @@ mod tests {
     fn a_body_that_is_something_else_is_refused() {
         assert_eq!(asked("<Other/>"), Err(S3ErrorCode::MalformedXml));
         assert_eq!(asked("not xml"), Err(S3ErrorCode::MalformedXml));
-        assert_eq!(asked("<CreateBucketConfiguration><X/></CreateBucketConfiguration>"), Err(S3ErrorCode::MalformedXml));
+        assert_eq!(
+            asked("<CreateBucketConfiguration><X/></CreateBucketConfiguration>"),
+            Err(S3ErrorCode::MalformedXml)
+        );
         assert_eq!(
             asked("<CreateBucketConfiguration><Tags><Tag/></Tags></CreateBucketConfiguration>"),
             Err(S3ErrorCode::NotImplemented)

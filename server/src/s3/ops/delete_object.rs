@@ -41,12 +41,7 @@ pub(super) struct Deletion {
 
 impl Deletion {
     /// Removes it. An object that is not there is gone already, whatever the condition says.
-    pub(super) async fn apply(
-        self,
-        app: &Arc<App>,
-        caller: &Caller,
-        request_id: RequestId,
-    ) -> Result<(), S3Error> {
+    pub(super) async fn apply(self, app: &Arc<App>, caller: &Caller, request_id: RequestId) -> Result<(), S3Error> {
         let key = self.key.clone();
         let op = Op::DeleteVersion {
             bucket: self.bucket,

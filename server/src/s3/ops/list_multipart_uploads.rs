@@ -83,9 +83,9 @@ impl<'q> Markers<'q> {
         let key = bounded(query, "key-marker")?.unwrap_or_default();
         let upload = match query.non_empty("upload-id-marker") {
             Some(text) if !key.is_empty() => {
-                let id = text.parse().map_err(|_| {
-                    S3Error::invalid_argument("Invalid uploadId marker", "upload-id-marker", text)
-                })?;
+                let id = text
+                    .parse()
+                    .map_err(|_| S3Error::invalid_argument("Invalid uploadId marker", "upload-id-marker", text))?;
                 Some((text, id))
             }
             _ => None,

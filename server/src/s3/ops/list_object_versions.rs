@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
-use chartrier_storage::namespace::query::{ListEntry, ListFrom, ListPage};
 use chartrier_storage::ids::VersionId;
+use chartrier_storage::namespace::query::{ListEntry, ListFrom, ListPage};
 use http::StatusCode;
 
 use super::listing::{
@@ -76,9 +76,7 @@ fn version_id_marker<'q>(query: &'q Query, key_marker: &str) -> Result<&'q str, 
     let refused = |message| Err(S3Error::invalid_argument(message, "version-id-marker", ""));
     match query.get("version-id-marker") {
         None => Ok(""),
-        Some(_) if key_marker.is_empty() => {
-            refused("A version-id marker cannot be specified without a key marker.")
-        }
+        Some(_) if key_marker.is_empty() => refused("A version-id marker cannot be specified without a key marker."),
         Some("") => refused("A version-id marker cannot be empty."),
         Some(text) if text == NULL_VERSION || text.parse::<VersionId>().is_ok() => Ok(text),
         Some(_) => refused("Invalid version id specified"),

@@ -29,8 +29,7 @@ pub async fn handle(app: &Arc<App>, request: S3Request) -> Result<S3Response, S3
     // A token wins over start-after, which clients repeat on every page.
     let after = match sent_token {
         Some(text) => Some(token::decode(text)?),
-        None => start_after
-            .and_then(|marker| after_marker(marker, &params)),
+        None => start_after.and_then(|marker| after_marker(marker, &params)),
     };
     let ListPage { entries, next } = read_page(app, bucket.id, &params, after).await?;
 

@@ -26,7 +26,7 @@ use crate::s3::range::parse_copy_source_range;
 use crate::s3::request::{Caller, S3Request};
 use crate::s3::response::{ResponseBody, S3Response, error_document, xml};
 use crate::s3::seal::{Lineage, SealedUpload, UPLOAD_BYTES_MAX};
-use crate::s3::sse::refuse_key_in_query;
+use crate::s3::sse::{refuse_blocked, refuse_key_in_query};
 use crate::s3::xml::XmlWriter;
 
 /// How long a client waits for a status of its own; then 200 is sent and spaces keep it waiting.
@@ -43,12 +43,14 @@ pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response
     refuse_key_in_query(&request.query)?;
     let trio = std::mem::take(&mut request.sse_c.target);
     let (lineage, encryption) = keys::open_for_part(&upload, trio, request.transport, &app.operator_key)?;
+    refuse_blocked(&encryption, app.config.sse_c)?;
     let source = CopySource::from_headers(&request.headers)?.open(app, &mut request)?;
     let range = range(&request.headers, source.row.size_bytes)?;
     let mut headers = HeaderMap::new();
     encryption.write_to(&mut headers);
 
-    let copy = PartCopy { caller: request.caller, request_id: request.request_id, upload, lineage, number, source, range };
+    let copy =
+        PartCopy { caller: request.caller, request_id: request.request_id, upload, lineage, number, source, range };
     let mut work = tokio::spawn(copy.run(Arc::clone(app)));
     let mut response = match tokio::time::timeout(ANSWER_WITHIN, &mut work).await {
         Ok(done) => xml(StatusCode::OK, done.map_err(S3Error::internal)??),
@@ -123,7 +125,9 @@ fn range(headers: &HeaderMap, source_bytes: u64) -> Result<Range<u64>, S3Error> 
         if source_bytes > UPLOAD_BYTES_MAX {
             return Err(S3Error::new(
                 S3ErrorCode::InvalidRequest,
-                format!("The specified copy source is larger than the maximum allowable size for a copy source: {UPLOAD_BYTES_MAX}"),
+                format!(
+                    "The specified copy source is larger than the maximum allowable size for a copy source: {UPLOAD_BYTES_MAX}"
+                ),
             ));
         }
         return Ok(0..source_bytes);

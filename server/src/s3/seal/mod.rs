@@ -26,9 +26,7 @@ use super::error::{S3Error, S3ErrorCode};
 use super::request::RequestBody;
 pub use commit::{Committed, SingleWrite, object_refusal, write_checksum, write_etag};
 use lane::DigestLanes;
-pub use version::{
-    Lineage, VersionDraft, manifest_parts, part_etag, random_bytes, seal_part_checksums, single_etag,
-};
+pub use version::{Lineage, VersionDraft, manifest_parts, part_etag, random_bytes, seal_part_checksums, single_etag};
 
 /// Most bytes of one PutObject, UploadPart or copy.
 pub const UPLOAD_BYTES_MAX: u64 = 5 << 30;
@@ -75,8 +73,7 @@ impl SealedUpload {
         algorithms: impl IntoIterator<Item = ChecksumAlgorithm>,
     ) -> Self {
         let salt = random_bytes(random);
-        let sealer =
-            PartSealer::new(&lineage.key, lineage.mode, *lineage.uuid.as_bytes(), part_number.into(), salt);
+        let sealer = PartSealer::new(&lineage.key, lineage.mode, *lineage.uuid.as_bytes(), part_number.into(), salt);
         Self {
             writer: blobs.writer(plain_bytes.map(sealed_len)).await,
             sealer: StreamSealer::new(sealer),
@@ -165,12 +162,7 @@ impl SealedPart {
     }
 
     /// The part's row, and the shards left to heal.
-    pub fn into_row(
-        self,
-        etag: String,
-        modified_us: u64,
-        sealed_checksums: Vec<u8>,
-    ) -> (PartRow, Vec<MissingShard>) {
+    pub fn into_row(self, etag: String, modified_us: u64, sealed_checksums: Vec<u8>) -> (PartRow, Vec<MissingShard>) {
         let row = PartRow {
             number: u16::try_from(self.header.part_number).expect("the header was made from a u16"),
             plain_bytes: self.plain_bytes,

@@ -153,3 +153,22 @@ fn a_cut_at_each_point_in_turn() {
         }
     }
 }
+
+/// Segments that were left for the next one are durable too when `finish` answers.
+#[test]
+fn a_blob_over_several_segments_survives() {
+    for seed in 0..4 {
+        let sim = Sim::new(2, 1);
+        let mut order = Vec::new();
+        let bytes = pattern(seed, 20_000_000);
+        runtime().block_on(async {
+            let store = sim.open(&mut order);
+            let blob = write(&store, &bytes, None).await.unwrap().blob;
+            assert!(store.metrics().snapshot().segments_created > 6);
+            sim.world.cut_now();
+            drop(store);
+            sim.world.restart(seed);
+            assert!(read_all(&sim.open(&mut order), &blob).await.unwrap() == bytes);
+        });
+    }
+}

@@ -150,3 +150,36 @@ async fn a_drive_of_another_cluster_or_a_newer_format_is_refused() {
     assert!(matches!(open(&elsewhere), Err(DriveOpenError::OtherSite { .. })));
     assert!(open(&sim.config()).is_ok());
 }
+
+/// The sync of a segment that was left fails, the last sync of the blob succeeds: the shards in the
+/// first segment are not counted as stored.
+#[tokio::test]
+async fn a_failed_sync_in_the_middle_of_a_blob_is_remembered() {
+    let sim = Sim::new(4, 2);
+    let mut order = Vec::new();
+    let store = sim.open(&mut order);
+    let drive = store.core.drive(order[0]).unwrap();
+    let bytes = pattern(1, 25_000_000);
+    let mut writer = store.writer(None).await;
+    let mut rest = &bytes[..];
+    sim.ios[0].set_fault(SimFault::DataSyncEio, true);
+    while !rest.is_empty() {
+        let window = writer.spare().await.unwrap();
+        let take = window.len().min(rest.len());
+        window[..take].copy_from_slice(&rest[..take]);
+        writer.advance(take);
+        rest = &rest[take..];
+        if drive.status().write_errors > 0 {
+            sim.ios[0].set_fault(SimFault::DataSyncEio, false);
+        }
+    }
+    let written = writer.finish().await.unwrap();
+    assert_eq!(drive.state(), DriveState::Online);
+    assert!((20..40).contains(&written.missing.len()), "{} shards were in that segment", written.missing.len());
+    sim.world.cut_now();
+    drop((store, drive));
+    sim.world.restart(3);
+    let store = sim.open(&mut order);
+    store.core.drive(order[1]).unwrap().fail("lost in the test");
+    assert!(read_all(&store, &written.blob).await.unwrap() == bytes);
+}

@@ -61,7 +61,7 @@ impl DriveFile for SimFile {
         self.require_power()?;
         self.io.world.pass_point()?;
         self.io.drive.wait();
-        let failed = self.io.drive.check(SimFault::SyncEio);
+        let failed = self.io.drive.check(SimFault::SyncEio).and_then(|()| self.io.drive.check(SimFault::DataSyncEio));
         let mut inode = lock_inode(&self.inode);
         let changes = std::mem::take(&mut inode.pending);
         // As Linux does, a failed sync forgets what was not written: the next one succeeds without it.

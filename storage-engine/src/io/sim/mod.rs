@@ -30,6 +30,8 @@ pub enum SimFault {
     WriteEio,
     /// Syncs fail, and what they should have made durable never will be.
     SyncEio,
+    /// As [`SimFault::SyncEio`], for the contents of files only: names can still be changed.
+    DataSyncEio,
     /// The directory is gone: every call by name fails, open files still take writes.
     Removed,
 }

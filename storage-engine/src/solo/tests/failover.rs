@@ -67,7 +67,7 @@ fn without_a_successor_writes_are_refused_and_reads_go_on() {
 
 #[test]
 fn full_drives_refuse_and_resume_when_space_returns() {
-    let machine = Machine::new(4, 1);
+    let machine = Machine { checkpoint_log_bytes: u64::MAX, ..Machine::new(4, 1) };
     let solo = machine.open(&[]).unwrap().solo;
     machine.rig.ios.iter().for_each(|io| io.set_capacity(Some(400 << 10)));
     let mut written = Vec::new();
@@ -106,4 +106,21 @@ fn a_start_below_the_needed_mirrors_makes_new_ones_first() {
     let mut expected = names(0..50);
     expected.push("at once".into());
     assert_eq!(history(&machine.open(&[]).unwrap().solo), expected);
+}
+
+#[test]
+fn a_full_log_is_given_back_by_a_checkpoint() {
+    let machine = Machine { checkpoint_log_bytes: u64::MAX, ..Machine::new(4, 1) };
+    let solo = machine.open(&[]).unwrap().solo;
+    machine.rig.ios.iter().for_each(|io| io.set_capacity(Some(500 << 10)));
+    let all = names(0..400);
+    for name in &all {
+        wait_until("room in the log", || match machine.propose(&solo, name) {
+            Ok(_) => true,
+            Err(StorageError::Full) => false,
+            Err(other) => panic!("{other}"),
+        });
+    }
+    drop(solo);
+    assert_eq!(history(&machine.open(&[]).unwrap().solo), all);
 }

@@ -21,12 +21,18 @@ struct Machine {
     rig: Rig,
     data: tempfile::TempDir,
     runtime: tokio::runtime::Runtime,
+    checkpoint_log_bytes: u64,
 }
 
 impl Machine {
     fn new(drives: usize, parity: usize) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        Self { rig: Rig::new(drives, parity, 64 << 10), data: tempfile::tempdir().unwrap(), runtime }
+        Self {
+            rig: Rig::new(drives, parity, 64 << 10),
+            data: tempfile::tempdir().unwrap(),
+            runtime,
+            checkpoint_log_bytes: 150 << 10,
+        }
     }
 
     fn index(&self) -> PathBuf {
@@ -34,8 +40,11 @@ impl Machine {
     }
 
     fn open(&self, missing: &[usize]) -> Result<Opened<History>, OpenError> {
-        let config =
-            SoloConfig { index_dir: self.index(), log: self.rig.config.clone(), checkpoint_log_bytes: 150 << 10 };
+        let config = SoloConfig {
+            index_dir: self.index(),
+            log: self.rig.config.clone(),
+            checkpoint_log_bytes: self.checkpoint_log_bytes,
+        };
         Solo::open(self.rig.drives(missing), config, History::open)
     }
 

@@ -46,9 +46,11 @@ impl ListingParams {
 pub fn bounded<'q>(query: &'q Query, name: &'static str) -> Result<Option<&'q str>, S3Error> {
     match query.get(name) {
         // A marker may be a key followed by more: twice the longest key leaves room for any of them.
-        Some(text) if text.len() > 2 * OBJECT_KEY_LEN_BYTES_MAX => {
-            Err(S3Error::invalid_argument(format!("The {name} is too long."), name, &text[..text.floor_char_boundary(64)]))
-        }
+        Some(text) if text.len() > 2 * OBJECT_KEY_LEN_BYTES_MAX => Err(S3Error::invalid_argument(
+            format!("The {name} is too long."),
+            name,
+            &text[..text.floor_char_boundary(64)],
+        )),
         value => Ok(value),
     }
 }
@@ -61,9 +63,7 @@ pub fn parse_limit(query: &Query, name: &'static str) -> Result<usize, S3Error> 
     let Some(text) = query.get(name).filter(|text| !text.is_empty()) else { return Ok(PAGE_ENTRIES_MAX) };
     let refused = |message: String| Err(S3Error::invalid_argument(message, name, text));
     match text.parse::<i64>() {
-        Ok(number) if number < 0 => {
-            refused(format!("Argument {name} must be an integer between 0 and {}", i32::MAX))
-        }
+        Ok(number) if number < 0 => refused(format!("Argument {name} must be an integer between 0 and {}", i32::MAX)),
         Ok(number) if number <= i64::from(i32::MAX) => {
             Ok(usize::try_from(number).unwrap_or(PAGE_ENTRIES_MAX).min(PAGE_ENTRIES_MAX))
         }
@@ -89,11 +89,9 @@ impl NameEncoding {
         match query.get("encoding-type") {
             None | Some("") => Ok(Self::Plain),
             Some(text) if text.eq_ignore_ascii_case("url") => Ok(Self::Url),
-            Some(text) => Err(S3Error::invalid_argument(
-                "Invalid Encoding Method specified in Request",
-                "encoding-type",
-                text,
-            )),
+            Some(text) => {
+                Err(S3Error::invalid_argument("Invalid Encoding Method specified in Request", "encoding-type", text))
+            }
         }
     }
 

@@ -62,11 +62,7 @@ pub fn object_fields(xml: &mut XmlWriter, object: &ObjectSummary) {
 }
 
 /// `<CommonPrefixes>`, one element a prefix.
-pub fn common_prefixes<'p>(
-    xml: &mut XmlWriter,
-    encoding: NameEncoding,
-    prefixes: impl Iterator<Item = &'p str>,
-) {
+pub fn common_prefixes<'p>(xml: &mut XmlWriter, encoding: NameEncoding, prefixes: impl Iterator<Item = &'p str>) {
     for prefix in prefixes {
         xml.open("CommonPrefixes");
         xml.element("Prefix", &encoding.encode(prefix));

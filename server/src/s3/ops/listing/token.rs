@@ -28,9 +28,8 @@ pub fn encode(after: &ListFrom) -> String {
 /// # Errors
 /// `InvalidArgument` for anything that [`encode`] did not write.
 pub fn decode(token: &str) -> Result<ListFrom, S3Error> {
-    let refused = || {
-        S3Error::invalid_argument("The continuation token provided is incorrect", "continuation-token", "")
-    };
+    let refused =
+        || S3Error::invalid_argument("The continuation token provided is incorrect", "continuation-token", "");
     if token.len() > TOKEN_LEN_MAX {
         return Err(refused());
     }

@@ -63,10 +63,8 @@ impl AgreedChecksum {
 
     /// What the upload's row keeps: names only, and only what Create asked for.
     pub fn tag(&self) -> Option<ChecksumTag> {
-        self.asked.then(|| ChecksumTag {
-            algorithm: self.algorithm.name().to_owned(),
-            kind: self.kind.name().to_owned(),
-        })
+        self.asked
+            .then(|| ChecksumTag { algorithm: self.algorithm.name().to_owned(), kind: self.kind.name().to_owned() })
     }
 
     /// Holds a part's promised checksum against what was agreed.
@@ -130,7 +128,8 @@ impl AgreedChecksum {
                 combined.as_ref()
             };
             let computed = computed.ok_or_else(|| mismatch(self.algorithm, algorithm))?;
-            let same_count = count.is_none_or(|count| computed.composite_parts().map(|n| n.to_string()).as_deref() == Some(count));
+            let same_count =
+                count.is_none_or(|count| computed.composite_parts().map(|n| n.to_string()).as_deref() == Some(count));
             if computed.value().to_base64() != digest || !same_count {
                 return Err(S3Error::new(
                     S3ErrorCode::BadDigest,
@@ -202,7 +201,10 @@ mod tests {
         let (algorithm, kind) = ("x-amz-checksum-algorithm", TYPE_HEADER);
         assert_eq!(create(&[]), Ok(AgreedChecksum::DEFAULT));
         let crc32 = create(&[(algorithm, "CRC32")]).unwrap();
-        assert_eq!((crc32.algorithm, crc32.kind, crc32.asked), (ChecksumAlgorithm::Crc32, ChecksumKind::Composite, true));
+        assert_eq!(
+            (crc32.algorithm, crc32.kind, crc32.asked),
+            (ChecksumAlgorithm::Crc32, ChecksumKind::Composite, true)
+        );
         assert_eq!(create(&[(algorithm, "crc32"), (kind, "FULL_OBJECT")]).unwrap().kind, ChecksumKind::FullObject);
         assert_eq!(create(&[(algorithm, "CRC64NVME")]).unwrap().kind, ChecksumKind::FullObject);
         for refused in [
@@ -233,10 +235,7 @@ mod tests {
         assert_eq!(whole, Checksum::full_object(digest(nvme, b"hello world")));
         let verify = |agreed: AgreedChecksum, header: &str, value: &str| {
             let computed = agreed.combine(&both);
-            agreed
-                .verify_complete(&headers(&[(header, value)]), computed.as_ref(), &both)
-                .err()
-                .map(|error| error.code)
+            agreed.verify_complete(&headers(&[(header, value)]), computed.as_ref(), &both).err().map(|error| error.code)
         };
         let crc32 = digest(ChecksumAlgorithm::Crc32, b"hello world").to_base64();
         let default = AgreedChecksum::DEFAULT;
@@ -244,7 +243,10 @@ mod tests {
         assert_eq!(verify(default, "x-amz-checksum-crc64nvme", "AAAAAAAAAAA="), Some(S3ErrorCode::BadDigest));
         assert_eq!(verify(default, "x-amz-checksum-crc64nvme", "AAA="), Some(S3ErrorCode::InvalidRequest));
         assert_eq!(verify(default, "x-amz-checksum-crc32", &crc32), None);
-        assert_eq!(verify(default, "x-amz-checksum-sha1", "AAAAAAAAAAAAAAAAAAAAAAAAAAA="), Some(S3ErrorCode::InvalidRequest));
+        assert_eq!(
+            verify(default, "x-amz-checksum-sha1", "AAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+            Some(S3ErrorCode::InvalidRequest)
+        );
 
         let composite = create(&[("x-amz-checksum-algorithm", "CRC32")]).unwrap();
         let text = composite.combine(&both).unwrap().to_text();

@@ -13,9 +13,9 @@ use crate::app::App;
 use crate::s3::checksum::{Checksum, ChecksumValue};
 use crate::s3::error::{S3Error, S3ErrorCode};
 use crate::s3::metadata::ObjectMetadata;
+use crate::s3::open::OpenedObject;
 use crate::s3::ops::complete_multipart_upload::Job;
 use crate::s3::ops::refusal::refused;
-use crate::s3::open::OpenedObject;
 use crate::s3::seal::VersionDraft;
 use crate::s3::sse::Encryption;
 
@@ -102,10 +102,7 @@ async fn assemble(app: &Arc<App>, job: &Job, upload: &Upload) -> Result<(Version
 }
 
 /// The checksums of parts, with their lengths. Gives way to other tasks: there may be 10,000.
-async fn part_checksums(
-    key: &MetadataKey,
-    parts: &[&PartRow],
-) -> Result<Vec<(u64, Vec<ChecksumValue>)>, S3Error> {
+async fn part_checksums(key: &MetadataKey, parts: &[&PartRow]) -> Result<Vec<(u64, Vec<ChecksumValue>)>, S3Error> {
     let mut all = Vec::with_capacity(parts.len());
     for turn in parts.chunks(PARTS_A_TURN) {
         for part in turn {
@@ -179,7 +176,8 @@ mod tests {
     #[test]
     fn a_composite_needs_each_parts_checksum_and_every_one_sent_must_match() {
         let stored = [digest(ChecksumAlgorithm::Sha256, b"a")];
-        let asked = |checksums: &[ChecksumValue]| RequestedPart { number: 1, etag: "e".into(), checksums: checksums.to_vec() };
+        let asked =
+            |checksums: &[ChecksumValue]| RequestedPart { number: 1, etag: "e".into(), checksums: checksums.to_vec() };
         let composite =
             AgreedChecksum { algorithm: ChecksumAlgorithm::Sha256, kind: ChecksumKind::Composite, asked: true };
         let full = AgreedChecksum { algorithm: ChecksumAlgorithm::Crc32, kind: ChecksumKind::FullObject, asked: true };

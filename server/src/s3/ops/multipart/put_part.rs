@@ -22,10 +22,12 @@ pub fn algorithms(agreed: &AgreedChecksum, lineage: &Lineage, expected: &Expecte
 }
 
 /// The digests that are kept with a part: the object's algorithm, and the one that the client named.
-pub fn kept(agreed: &AgreedChecksum, named: Option<ChecksumAlgorithm>, digests: &[ChecksumValue]) -> Vec<ChecksumValue> {
-    let wanted = |value: &&ChecksumValue| {
-        value.algorithm() == agreed.algorithm || Some(value.algorithm()) == named
-    };
+pub fn kept(
+    agreed: &AgreedChecksum,
+    named: Option<ChecksumAlgorithm>,
+    digests: &[ChecksumValue],
+) -> Vec<ChecksumValue> {
+    let wanted = |value: &&ChecksumValue| value.algorithm() == agreed.algorithm || Some(value.algorithm()) == named;
     digests.iter().filter(wanted).cloned().collect()
 }
 

@@ -48,8 +48,7 @@ pub fn select_parts<'a>(
         .map(|part| {
             let place = stored.binary_search_by_key(&part.number, |row| row.number);
             let row = place.ok().map(|index| &stored[index]);
-            row.filter(|row| row.etag == part.etag)
-                .ok_or_else(|| invalid_part(upload_id, part.number, &part.etag))
+            row.filter(|row| row.etag == part.etag).ok_or_else(|| invalid_part(upload_id, part.number, &part.etag))
         })
         .collect::<Result<Vec<_>, _>>()?;
     check_sizes(&selected)?;
