@@ -4,6 +4,7 @@
 #   make check         formatting, lints and documentation, warnings denied
 #   make conformance   the real clients on real data, in full
 #   make bench         figures, beside whichever peers are installed
+#   make bench-parts   what sealing, coding, the log and the parsers cost by themselves
 #   make torture       kill -9 in a loop under load, with verification
 
 SHELL := /bin/bash
@@ -18,7 +19,7 @@ BIN := $(CARGO_TARGET_DIR)/release
 
 ROUNDS ?= 200
 
-.PHONY: serve build setup test check conformance bench torture clean-data
+.PHONY: serve build setup test check conformance bench bench-parts torture clean-data
 
 setup:
 	@scripts/setup build
@@ -49,6 +50,9 @@ conformance:
 
 bench: build
 	benches/run $(BIN)
+
+bench-parts: setup
+	cargo bench --locked -p chartrier-benches --bench parts
 
 torture: build
 	$(BIN)/chartrier-torture --server $(BIN)/chartrier --verify $(BIN)/chartrier-verify --rounds $(ROUNDS)
