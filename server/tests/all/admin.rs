@@ -37,13 +37,13 @@ async fn users_and_keys() {
     assert_eq!(refused(add(&client, "alice").await), (409, "UserExists".into()));
     assert_eq!(refused(add(&client, "a b").await), (400, "InvalidArgument".into()));
 
-    let s3 = server.client().as_user(&user.access_key_id, &user.secret_access_key);
+    let s3 = server.client().acting_as(&user.access_key_id, &user.secret_access_key);
     let answer = s3.get("/").await;
     assert_eq!(answer.element("ID").unwrap(), user.user_id);
     assert_eq!(answer.element("DisplayName").unwrap(), "A. Name");
 
     let key: wire::CreatedKey = client.post("/users/alice/keys", &()).await.unwrap_or_else(|error| panic!("{error}"));
-    let with_key = server.client().as_user(&key.access_key_id, &key.secret_access_key);
+    let with_key = server.client().acting_as(&key.access_key_id, &key.secret_access_key);
     assert_eq!(with_key.get("/").await.status, 200);
     let path = format!("/users/alice/keys/{}", key.access_key_id);
     client.delete::<wire::Removed>(&path).await.unwrap_or_else(|error| panic!("{error}"));

@@ -11,7 +11,7 @@ pub async fn another_user(server: &TestServer, name: &str) -> Client {
     let response = users::add(&server.app, asked).await.unwrap_or_else(|error| panic!("{error:?}"));
     let body = http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes();
     let user: chartrier::admin::wire::CreatedUser = serde_json::from_slice(&body).unwrap();
-    server.client().as_user(&user.access_key_id, &user.secret_access_key)
+    server.client().acting_as(&user.access_key_id, &user.secret_access_key)
 }
 
 pub fn said(answer: &Answer) -> (u16, String) {

@@ -17,8 +17,8 @@ async fn wrong_missing_expired_and_future_signatures_have_their_codes() {
     let hour = Duration::from_secs(3600);
     let (key_id, _) = server.root_credentials();
     for (client, status, code) in [
-        (client.clone().as_user(&key_id, "not-the-secret"), 403, "SignatureDoesNotMatch"),
-        (client.clone().as_user("CHTRNOBODYNOBODYNOBO", "x"), 403, "InvalidAccessKeyId"),
+        (client.clone().acting_as(&key_id, "not-the-secret"), 403, "SignatureDoesNotMatch"),
+        (client.clone().acting_as("CHTRNOBODYNOBODYNOBO", "x"), 403, "InvalidAccessKeyId"),
         (client.clone().at_time(SystemTime::now() - hour), 403, "RequestTimeTooSkewed"),
         (client.clone().at_time(SystemTime::now() + hour), 403, "RequestTimeTooSkewed"),
         (client.clone().in_region("eu-west-3"), 400, "AuthorizationHeaderMalformed"),
@@ -71,7 +71,7 @@ async fn a4_6_100_continue_comes_after_authorisation_only() {
 
     // A refused request is answered at once, without the body being asked for.
     for (client, target, status) in [
-        (client.clone().as_user(&server.root_credentials().0, "wrong"), "/expect-bucket/k", 403),
+        (client.clone().acting_as(&server.root_credentials().0, "wrong"), "/expect-bucket/k", 403),
         (client.clone(), "/no-such-bucket/k", 404),
     ] {
         let head = with_length(client.head("PUT", target, &expect, b"body", &Sign::Body), 4);

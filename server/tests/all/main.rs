@@ -1,4 +1,5 @@
 //! The real server on port 0, driven over real sockets. One binary: linking RocksDB takes a while.
+#![expect(unreachable_pub, reason = "one binary of tests: nothing outside uses it")]
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod support;

@@ -37,7 +37,7 @@ struct PartStream {
 
 enum Source {
     Inline(Option<Vec<u8>>),
-    Blob(BlobReader),
+    Blob(Box<BlobReader>),
 }
 
 impl OpenedObject {
@@ -150,7 +150,7 @@ impl PlainStream {
                 let slice = slice.ok_or_else(|| alarm(&self.object.row, OpenError::Length))?;
                 Source::Inline(Some(slice.to_vec()))
             }
-            blob @ BlobRef::Stripes(_) => Source::Blob(self.engine.blobs().reader(blob, sealed)),
+            blob @ BlobRef::Stripes(_) => Source::Blob(Box::new(self.engine.blobs().reader(blob, sealed))),
         };
         Ok(PartStream { opener, source })
     }

@@ -104,7 +104,7 @@ impl Client {
         self
     }
 
-    pub fn as_user(mut self, access_key_id: &str, secret: &str) -> Self {
+    pub fn acting_as(mut self, access_key_id: &str, secret: &str) -> Self {
         access_key_id.clone_into(&mut self.access_key_id);
         secret.clone_into(&mut self.secret);
         self
