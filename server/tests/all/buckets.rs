@@ -134,11 +134,15 @@ async fn only_an_empty_bucket_goes() {
     assert_eq!(said(&client.send("DELETE", "/to-remove", &[], b"").await), is(409, "BucketNotEmpty"));
     assert_eq!(client.send("DELETE", "/to-remove/key", &[], b"").await.status, 204);
 
+    // An upload in progress does not keep the bucket, but a removal that cannot succeed leaves it alone.
     let upload = client.send("POST", "/to-remove/key?uploads", &[], b"").await.element("UploadId").unwrap();
+    let part = format!("/to-remove/key?partNumber=1&uploadId={upload}");
+    assert_eq!(client.put("/to-remove/key", b"x").await.status, 200);
     assert_eq!(said(&client.send("DELETE", "/to-remove", &[], b"").await), is(409, "BucketNotEmpty"));
-    let target = format!("/to-remove/key?uploadId={upload}");
-    assert_eq!(client.send("DELETE", &target, &[], b"").await.status, 204);
+    assert_eq!(client.put(&part, &[7; 20_000]).await.status, 200);
+    assert_eq!(client.send("DELETE", "/to-remove/key", &[], b"").await.status, 204);
     assert_eq!(client.send("DELETE", "/to-remove", &[], b"").await.status, 204);
+    assert_eq!(said(&client.put(&part, b"x").await), is(404, "NoSuchBucket"));
     assert_eq!(said(&client.get("/to-remove").await), is(404, "NoSuchBucket"));
     // The same name makes another bucket.
     assert_eq!(client.put("/to-remove", b"").await.status, 200);
