@@ -96,6 +96,7 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_secs(limits.idle_timeout_s))
         .max_headers(limits.headers)
+        .max_header_size(limits.head_bytes)
         .max_buf_size(limits.head_bytes)
         .half_close(true)
         .serve_connection(

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
 /// After our last byte, what the client still sends is read and dropped for at most this long, so
 /// that it gets to read an error that was answered in the middle of its upload.
 const LINGER: Duration = Duration::from_secs(5);
+/// And only while it sends: a client that is merely idle does not hold up a stop.
+const LINGER_QUIET: Duration = Duration::from_millis(500);
 /// And at most this much.
 const LINGER_LEN_BYTES_MAX: usize = 64 << 20;
 
@@ -25,7 +27,9 @@ pub(super) struct Socket {
 }
 
 struct Linger {
-    until: Pin<Box<Sleep>>,
+    until: Instant,
+    /// Ends the wait; put off each time that something comes.
+    quiet: Pin<Box<Sleep>>,
     dropped_bytes: usize,
 }
 
@@ -84,16 +88,21 @@ impl AsyncWrite for Socket {
         if this.linger.is_none() {
             ready!(Pin::new(&mut this.tcp).poll_shutdown(cx))?;
         }
-        let linger = this.linger.get_or_insert_with(|| Linger { until: Box::pin(sleep(LINGER)), dropped_bytes: 0 });
-        if linger.until.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Ok(()));
-        }
+        let linger = this.linger.get_or_insert_with(|| Linger {
+            until: Instant::now() + LINGER,
+            quiet: Box::pin(sleep(LINGER_QUIET)),
+            dropped_bytes: 0,
+        });
         let mut scratch = [0; 16 << 10];
-        while linger.dropped_bytes < LINGER_LEN_BYTES_MAX {
+        while linger.dropped_bytes < LINGER_LEN_BYTES_MAX && Instant::now() < linger.until {
             let mut buf = ReadBuf::new(&mut scratch);
-            match ready!(Pin::new(&mut this.tcp).poll_read(cx, &mut buf)) {
-                Ok(()) if !buf.filled().is_empty() => linger.dropped_bytes += buf.filled().len(),
-                _ => break,
+            match Pin::new(&mut this.tcp).poll_read(cx, &mut buf) {
+                Poll::Pending => return linger.quiet.as_mut().poll(cx).map(Ok),
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() => {
+                    linger.dropped_bytes += buf.filled().len();
+                    linger.quiet.as_mut().reset(linger.until.min(Instant::now() + LINGER_QUIET));
+                }
+                Poll::Ready(_) => break,
             }
         }
         Poll::Ready(Ok(()))

@@ -15,8 +15,11 @@ use crate::support::client::{read_answer, with_length};
 use crate::support::{Client, Sign, TestServer};
 
 fn program(data: &Path, more: &[&str]) -> Child {
+    let listen: &[&str] = if more.contains(&"--listen") { &[] } else { &["--listen", "127.0.0.1:0"] };
     Command::new(env!("CARGO_BIN_EXE_chartrier"))
-        .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data"])
+        .arg("serve")
+        .args(listen)
+        .args(["--admin-listen", "127.0.0.1:0", "--data"])
         .arg(data)
         .args(more)
         .env("CHARTRIER_ROOT_ACCESS_KEY_ID", "ROOTKEY")
