@@ -21,7 +21,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`JournalError::Malformed`] if the origin is not a log's, the size is over
-    /// [`TREE_SIZE_MAX`](crate::TREE_SIZE_MAX), or the root is not that of an empty tree though the size is 0.
+    /// [`TREE_SIZE_MAX`], or the root is not that of an empty tree though the size is 0.
     pub fn new(origin: &str, size: u64, root: Hash) -> Result<Self, JournalError> {
         let malformed = |why| JournalError::malformed("checkpoint", why);
         if !is_origin(origin) {

@@ -38,7 +38,7 @@ impl LogConfig {
         fits.min(PAYLOAD_BYTES_MAX)
     }
 
-    /// The most that one batch can carry, as [`MirroredLog::encoded_bytes`] counts.
+    /// The most that one batch can carry, as `MirroredLog::encoded_bytes` counts.
     pub fn batch_bytes_max(&self) -> u64 {
         (self.segment_bytes - SEGMENT_HEADER_BYTES).min(BATCH_BYTES_MAX)
     }

@@ -16,7 +16,7 @@
 //! damage to what was acknowledged is mended from a mirror or refused. Formats:
 //! `docs/formats/log.md`.
 //!
-//! It knows nothing of commands, state or checkpoints: see [`crate::solo`] and [`crate::checkpoint`].
+//! It knows nothing of commands, state or checkpoints: see `solo` and `checkpoint`.
 
 mod choose;
 mod config;

@@ -8,6 +8,10 @@
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
+use chartrier_storage::meta::MetaReads;
+use chartrier_storage::namespace::command::JournalIdentity;
+use chartrier_storage::state::{StateConfig, StateMachine};
+
 use super::*;
 
 /// Takes every byte that is left.
@@ -76,4 +80,46 @@ async fn a_full_disk() {
         check(&engine, key, *len).await;
     }
     engine.close().await.unwrap();
+}
+
+/// The index itself meets the full disk: applying waits, and goes on.
+#[test]
+#[ignore = "needs CHARTRIER_SMALL_FS, an empty file system of 400 MiB"]
+fn a_full_disk_under_the_index() {
+    let root = PathBuf::from(std::env::var("CHARTRIER_SMALL_FS").unwrap()).join("index-only");
+    std::fs::create_dir_all(&root).unwrap();
+    let config = StateConfig::new(2 << 20, 2 << 20);
+    let machine = Arc::new(StateMachine::open(&root.join("index"), &config).unwrap());
+    let identity =
+        JournalIdentity { origin: "o.example/c".to_owned(), tenant: "default".to_owned(), node: "n".to_owned() };
+    let first = [(1, command(Op::SetJournal(identity))), (2, command(create_bucket(BUCKET, "b")))];
+    machine.apply_batch(&first).unwrap();
+    machine.wait_for_space(true);
+    let ballast = root.join("ballast");
+    fill(&ballast);
+    let helper = std::thread::spawn({
+        let machine = machine.clone();
+        move || {
+            let begun = Instant::now();
+            while !machine.is_waiting_for_space() {
+                assert!(begun.elapsed() < Duration::from_secs(100), "the disk never ran full");
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            std::thread::sleep(Duration::from_secs(1));
+            std::fs::remove_file(&ballast).unwrap();
+            Instant::now()
+        }
+    });
+    let mut index = 2;
+    while !helper.is_finished() {
+        index += 1;
+        let written = WrittenBlob { blob: BlobRef::Inline(vec![7; 8000]), missing: Vec::new(), blake3: [0; 32] };
+        machine.apply_batch(&[(index, command(put_op(&format!("k{index}"), 8000, written)))]).unwrap();
+    }
+    println!("{index} entries, going on {:?} after there was room", helper.join().unwrap().elapsed());
+    assert!(!machine.is_waiting_for_space());
+    machine.flush().unwrap();
+    drop(machine);
+    let machine = StateMachine::open(&root.join("index"), &config).unwrap();
+    assert_eq!((machine.applied_index(), machine.journal_size()), (index, index - 1));
 }

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Used by PutObject, UploadPart and the copies. Nothing is visible until the caller has verified
-//! the digests, called [`SealedUpload::finish`] and proposed the row; dropped before, the stripes
+//! the digests, called `finish` and proposed the row; dropped before, the stripes
 //! written so far are freed in the background.
 
 mod commit;
