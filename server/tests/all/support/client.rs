@@ -260,8 +260,11 @@ pub async fn read_head(connection: &mut Connection) -> Option<(StatusCode, Heade
     let mut headers = HeaderMap::new();
     loop {
         let line = read_line(connection).await?;
-        let Some((name, value)) = line.split_once(": ") else { break };
-        headers.append(HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_str(value).ok()?);
+        if line.is_empty() {
+            break;
+        }
+        let (name, value) = line.split_once(':')?;
+        headers.append(HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_str(value.trim()).ok()?);
     }
     Some((status, headers))
 }
