@@ -45,7 +45,14 @@ pub async fn complete(app: &Arc<App>, job: &Job) -> Result<Option<Completed>, S3
             return earlier(app, job);
         };
         let upload = Upload { bucket: job.bucket.clone(), key: job.key.clone(), row };
-        let (row, checksum) = assemble(app, job, &upload).await?;
+        let (row, checksum) = match assemble(app, job, &upload).await {
+            Ok(assembled) => assembled,
+            // An Abort between the two reads took the parts: what is wrong is not the client's list.
+            Err(_) if app.engine.upload(job.bucket.id, job.key.as_str(), job.upload)?.is_none() => {
+                return earlier(app, job);
+            }
+            Err(error) => return Err(error),
+        };
         let completed = Completed { etag: row.etag.clone(), checksum, mode: Mode::try_from(row.mode).ok() };
         let op = Op::CompleteUpload {
             bucket: job.bucket.id,
