@@ -2,6 +2,7 @@
 //! state machine beside the model.
 
 mod commands;
+mod edges;
 mod random;
 mod solo;
 mod stories;

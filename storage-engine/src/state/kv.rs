@@ -116,6 +116,12 @@ pub enum KvError {
         /// Its directory.
         path: PathBuf,
     },
+    /// Flushes are behind, or find no room. Nothing was written; write again a little later.
+    #[error("index at {path} takes no writes until a flush is done")]
+    Stalled {
+        /// Its directory.
+        path: PathBuf,
+    },
     /// Any other failure.
     #[error("index at {path}: {operation} failed: {detail}")]
     Failed {

@@ -29,8 +29,14 @@ use crate::namespace::rows::{AccessKeyRow, BucketRow, StripeRun, UserRow};
 /// Format of the store; a store of a newer one is refused.
 pub const STATE_FORMAT: u32 = 1;
 
+/// Flushes that are behind are waited for, in such steps.
+const FLUSH_RETRY: Duration = Duration::from_millis(2);
+/// After this it is not load but a full disk.
+const SPACE_SUSPECTED: Duration = Duration::from_secs(2);
 /// How long a full disk is left alone before the next attempt. RocksDB looks for room by itself meanwhile.
 const SPACE_RETRY: Duration = Duration::from_millis(200);
+/// How long flushes may be behind when nobody wants to wait for a full disk, as at the start.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How the store of the namespace is sized.
 #[derive(Clone)]
@@ -126,19 +132,28 @@ impl StateMachine {
     /// Nothing of the batch is visible then. The caller stops: the log holds entries that the state
     /// has not followed, and only a new start brings them together.
     pub fn apply_batch(&self, entries: &[(u64, Command)]) -> Result<Vec<Applied>, StateError> {
+        let mut waited = Duration::ZERO;
         loop {
             let applied = self.try_apply_batch(entries);
-            let full = matches!(applied, Err(StateError::Kv(KvError::Full { .. })));
-            let wait = full && self.waits_for_space.load(Ordering::Relaxed);
-            if wait && !self.is_waiting.swap(true, Ordering::Relaxed) {
-                tracing::error!("no space left for the index: writes wait until there is some");
-            } else if !wait && self.is_waiting.swap(false, Ordering::Relaxed) && applied.is_ok() {
-                tracing::info!("the index has space again");
-            }
-            if !wait {
+            let patience = match &applied {
+                Err(StateError::Kv(KvError::Full { .. })) => Duration::ZERO,
+                Err(StateError::Kv(KvError::Stalled { .. })) => FLUSH_PATIENCE,
+                _ => {
+                    if self.is_waiting.swap(false, Ordering::Relaxed) {
+                        tracing::info!(?waited, "the index takes writes again");
+                    }
+                    return applied;
+                }
+            };
+            if waited >= patience && !self.waits_for_space.load(Ordering::Relaxed) {
                 return applied;
             }
-            std::thread::sleep(SPACE_RETRY);
+            if waited >= SPACE_SUSPECTED && !self.is_waiting.swap(true, Ordering::Relaxed) {
+                tracing::error!("the index cannot flush, is the disk full? writes wait until it can");
+            }
+            let pause = if waited < SPACE_SUSPECTED { FLUSH_RETRY } else { SPACE_RETRY };
+            std::thread::sleep(pause);
+            waited += pause;
         }
     }
 

@@ -51,17 +51,28 @@ pub struct RocksConfig {
     pub open_files: i32,
     /// Threads for flushes and compactions of this store (RocksDB's pool is one per process).
     pub background_jobs: i32,
+    /// What a write does while flushes are behind.
+    pub on_stall: OnStall,
+}
+
+/// What a write does while flushes are behind, or find the disk full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnStall {
+    /// It waits inside RocksDB, and nothing can make it stop.
+    Wait,
+    /// It fails with [`KvError::Stalled`], and the caller decides.
+    Refuse,
 }
 
 impl RocksConfig {
     /// For the namespace.
     pub fn namespace(memory: RocksMemory) -> Self {
-        Self { memory, write_buffer_bytes: 8 << 20, open_files: 256, background_jobs: 2 }
+        Self { memory, write_buffer_bytes: 8 << 20, open_files: 256, background_jobs: 2, on_stall: OnStall::Refuse }
     }
 
     /// For the index of one drive.
     pub fn drive_index(memory: RocksMemory) -> Self {
-        Self { memory, write_buffer_bytes: 2 << 20, open_files: 32, background_jobs: 1 }
+        Self { memory, write_buffer_bytes: 2 << 20, open_files: 32, background_jobs: 1, on_stall: OnStall::Wait }
     }
 }
 
@@ -71,6 +82,7 @@ pub struct RocksKv {
     path: PathBuf,
     schema: &'static [FamilySpec],
     memory: RocksMemory,
+    on_stall: OnStall,
 }
 
 impl RocksKv {
@@ -111,7 +123,13 @@ impl RocksKv {
             schema.iter().map(|spec| ColumnFamilyDescriptor::new(spec.name, family_options(config, spec.values))),
         );
         let db = DB::open_cf_descriptors(options, path, families).map_err(|error| typed(path, "open", &error))?;
-        Ok(Arc::new(Self { db, path: path.to_path_buf(), schema, memory: config.memory.clone() }))
+        Ok(Arc::new(Self {
+            db,
+            path: path.to_path_buf(),
+            schema,
+            memory: config.memory.clone(),
+            on_stall: config.on_stall,
+        }))
     }
 
     fn handle(&self, family: Family) -> &ColumnFamily {
@@ -139,6 +157,7 @@ impl Kv for RocksKv {
         }
         let mut options = WriteOptions::default();
         options.disable_wal(true);
+        options.set_no_slowdown(self.on_stall == OnStall::Refuse);
         self.db.write_opt(write, &options).map_err(|error| self.error("write", &error))
     }
 
@@ -240,6 +259,12 @@ fn family_options(config: &RocksConfig, values: ValueSize) -> Options {
     options.set_arena_block_size(64 << 10);
     options.set_level_compaction_dynamic_level_bytes(true);
     options.set_target_file_size_base(16 << 20);
+    // Compaction that falls behind stops writes for a moment at last; it never slows them down before:
+    // RocksDB's slowdown counts each refused attempt as written, and one that retries would starve.
+    options.set_level_zero_slowdown_writes_trigger(LEVEL0_FILES_MAX);
+    options.set_level_zero_stop_writes_trigger(LEVEL0_FILES_MAX);
+    options.set_soft_pending_compaction_bytes_limit(0);
+    options.set_hard_pending_compaction_bytes_limit(0);
     // Listings step over removed keys until compaction takes them: files dense in them go first.
     options.add_compact_on_deletion_collector_factory(DELETIONS_WINDOW, DELETIONS_WINDOW / 4, 0.5);
     if values == ValueSize::Large {
@@ -258,6 +283,9 @@ fn family_options(config: &RocksConfig, values: ValueSize) -> Options {
 /// Values at or over this many bytes go to blob files in a family of large values.
 const BLOB_BYTES_MIN: u64 = 4 << 10;
 
+/// Flushed files that may wait for compaction.
+const LEVEL0_FILES_MAX: i32 = 64;
+
 /// A file with this many rows in a row, a quarter of them removals, is compacted soon.
 const DELETIONS_WINDOW: usize = 4096;
 
@@ -266,6 +294,7 @@ fn typed(path: &Path, operation: &'static str, error: &rocksdb::Error) -> KvErro
     let detail: &str = error.as_ref();
     match error.kind() {
         ErrorKind::Corruption => KvError::Corruption { path, detail: detail.to_owned() },
+        ErrorKind::Incomplete if operation == "write" => KvError::Stalled { path },
         ErrorKind::IOError if detail.contains("No space left") => KvError::Full { path },
         ErrorKind::IOError if detail.contains("lock") && operation == "open" => KvError::Locked { path },
         // A table or blob file that the manifest names and the directory lacks is a damaged store.
