@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use super::socket::Socket;
+use super::wiped::{ReadPace, Wiped};
 use super::{admin_port, service};
 use crate::app::App;
 use crate::config::PlainHttp;
@@ -48,7 +49,7 @@ pub(super) async fn serve_s3(app: Arc<App>, tls: TlsAcceptor, tcp: TcpStream, st
     }
     let socket = Socket::new(tcp, Duration::from_secs(limits.stall_timeout_s));
     if first[0] == TLS_HANDSHAKE {
-        match timeout(handshake_timeout, tls.accept(socket)).await {
+        match timeout(handshake_timeout, tls.accept(Wiped::below_tls(socket))).await {
             Ok(Ok(stream)) => {
                 let carrier = Carrier { transport: Transport::Tls, allowed: true };
                 serve_s3_http(app, stream, carrier, stop).await;
@@ -74,7 +75,10 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let shared = Arc::clone(&app);
-    drive(&app, stream, stop, move |request| service::answer(Arc::clone(&shared), carrier, request)).await;
+    let pace = Arc::new(ReadPace::default());
+    let stream = Wiped::below_http(stream, Arc::clone(&pace));
+    drive(&app, stream, stop, move |request| service::answer(Arc::clone(&shared), carrier, Arc::clone(&pace), request))
+        .await;
 }
 
 /// Serves the admin port on a connection; plain HTTP only.

@@ -15,3 +15,4 @@ pub mod listener;
 mod service;
 mod socket;
 pub mod tls;
+mod wiped;

@@ -11,6 +11,7 @@ use hyper::Request;
 use hyper::body::Incoming;
 
 use super::connection::Carrier;
+use super::wiped::ReadPace;
 use crate::app::App;
 use crate::auth::{AuthRules, RequestHead, authenticate};
 use crate::logging::chain;
@@ -26,13 +27,22 @@ const ID_2: HeaderName = HeaderName::from_static("x-amz-id-2");
 const SERVER: HeaderValue = HeaderValue::from_static("Chartrier");
 
 /// Answers one request. Never fails: what goes wrong is an answer too.
-pub(super) async fn answer(app: Arc<App>, carrier: Carrier, request: Request<Incoming>) -> S3Response {
+pub(super) async fn answer(
+    app: Arc<App>,
+    carrier: Carrier,
+    pace: Arc<ReadPace>,
+    request: Request<Incoming>,
+) -> S3Response {
     let start = Instant::now();
     let request_id = RequestId::from_random(app.random_bytes());
     app.metrics.requests_in_flight.inc();
     let _in_flight = InFlight(&app);
     let head_only = request.method() == Method::HEAD;
     let mut seen = Seen::default();
+    let has_key = SseHeaders::are_in(request.headers());
+    if !has_key {
+        pace.body_without_key(request.body().size_hint().exact());
+    }
     let mut response = match admit(&app, carrier, request, request_id, &mut seen) {
         Ok(request) => match run(&app, request, &mut seen).await {
             Ok(response) => response,
@@ -45,6 +55,10 @@ pub(super) async fn answer(app: Arc<App>, carrier: Carrier, request: Request<Inc
     headers.insert(ID_2, id.clone());
     headers.insert(REQUEST_ID, id);
     headers.insert(header::SERVER, SERVER);
+    if has_key && pace.key_came() {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    pace.answered();
     let bytes_out = if head_only { 0 } else { response.body().size_hint().exact().unwrap_or(0) };
     app.metrics.answered(seen.operation, response.status().as_u16(), start.elapsed(), bytes_out);
     tracing::debug!(target: "chartrier::access", %request_id, operation = seen.name(), status = response.status().as_u16(), "answered");

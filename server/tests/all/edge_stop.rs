@@ -14,7 +14,7 @@ use tokio::io::AsyncWriteExt as _;
 use crate::support::client::{read_answer, with_length};
 use crate::support::{Client, Sign, TestServer};
 
-fn program(data: &Path, more: &[&str]) -> Child {
+pub(crate) fn program(data: &Path, more: &[&str]) -> Child {
     let listen: &[&str] = if more.contains(&"--listen") { &[] } else { &["--listen", "127.0.0.1:0"] };
     Command::new(env!("CARGO_BIN_EXE_chartrier"))
         .arg("serve")
@@ -30,7 +30,7 @@ fn program(data: &Path, more: &[&str]) -> Child {
         .unwrap()
 }
 
-fn ready(child: &mut Child) -> (SocketAddr, SocketAddr) {
+pub(crate) fn ready(child: &mut Child) -> (SocketAddr, SocketAddr) {
     let mut line = String::new();
     BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
     let address = |name: &str| {
@@ -41,7 +41,7 @@ fn ready(child: &mut Child) -> (SocketAddr, SocketAddr) {
     (address("s3=http://"), address("admin=http://"))
 }
 
-fn terminate(child: &Child) {
+pub(crate) fn terminate(child: &Child) {
     let status = Command::new("kill").arg("-TERM").arg(child.id().to_string()).status().unwrap();
     assert!(status.success());
 }

@@ -8,6 +8,7 @@ mod admin;
 mod buckets;
 mod edge_latency;
 mod edge_limits;
+mod edge_memory;
 mod edge_rules;
 mod edge_stop;
 mod edge_tls;

@@ -54,6 +54,14 @@ pub enum SuppliedMd5 {
 }
 
 impl SseHeaders {
+    /// Whether a request brings a key, or something in the place of one.
+    pub fn are_in(headers: &HeaderMap) -> bool {
+        headers
+            .keys()
+            .map(http::HeaderName::as_str)
+            .any(|name| name.starts_with(SSE_C_TARGET_PREFIX) || name.starts_with(SSE_C_SOURCE_PREFIX))
+    }
+
     /// Moves the trios out of `headers`: afterwards none of the six is there.
     pub fn take_from(headers: &mut HeaderMap) -> Self {
         Self {
