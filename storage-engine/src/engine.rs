@@ -32,12 +32,12 @@ use self::dead::DeadRuns;
 use crate::blob::BlobStore;
 use crate::env::Env;
 use crate::error::{OpenError, StateError, StorageError};
-use crate::ids::{BucketId, ClusterId, UploadId, VersionId};
+use crate::ids::{BucketId, ClusterId, StripeId, UploadId, VersionId};
 use crate::meta::MetaReads;
 use crate::metrics::EngineMetricsSnapshot;
 use crate::namespace::command::{Applied, Command, CommandContext, Op, Outcome};
 use crate::namespace::query::{BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery};
-use crate::namespace::rows::{AccessKeyRow, BucketRow, PartRow, UploadRow, UserRow, VersionRow};
+use crate::namespace::rows::{AccessKeyRow, BucketRow, OwnedRun, PartRow, UploadRow, UserRow, VersionRow};
 use crate::solo::Solo;
 use crate::state::StateMachine;
 
@@ -188,6 +188,14 @@ impl Engine {
     /// A page of uploads in progress.
     pub async fn list_uploads(self: &Arc<Self>, query: UploadQuery) -> Result<UploadPage, StorageError> {
         self.scan(move |rows| rows.list_uploads(&query)).await
+    }
+
+    /// The run that a stripe belongs to and who owns it; `None` only when nobody does.
+    ///
+    /// # Errors
+    /// Whatever keeps it from telling: what cannot be read is never "nobody".
+    pub fn run_owner(&self, stripe: StripeId) -> Result<Option<OwnedRun>, StorageError> {
+        self.read(|rows| rows.run_owner(stripe))
     }
 
     /// All users, by name.

@@ -113,6 +113,13 @@ impl StripeId {
         Self(bytes)
     }
 
+    /// Whether it is one of the `count` stripes of the run that begins with `first`.
+    pub fn is_in_run(&self, first: Self, count: u32) -> bool {
+        let counter = |id: &Self| u32::from_be_bytes([id.0[12], id.0[13], id.0[14], id.0[15]]);
+        let same_blob = self.0[..12] == first.0[..12];
+        same_blob && counter(self).checked_sub(counter(&first)).is_some_and(|index| index < count)
+    }
+
     /// When the blob was begun, in milliseconds of the Unix epoch.
     pub fn time_ms(&self) -> u64 {
         let mut time = [0; 8];
@@ -178,5 +185,7 @@ mod tests {
         assert_eq!(first.nth(300).time_ms(), first.time_ms());
         assert!(first < first.nth(1) && first.nth(1) < first.nth(300));
         assert_eq!(first.nth(2).nth(3), first.nth(5));
+        assert!(first.nth(2).is_in_run(first.nth(1), 2) && !first.nth(3).is_in_run(first.nth(1), 2));
+        assert!(!first.is_in_run(first.nth(1), 2) && !first.is_in_run(StripeId::first(1, [7; 6]), 2));
     }
 }

@@ -10,10 +10,10 @@ pub(crate) mod suite;
 use std::future::Future;
 
 use crate::error::{MetaError, StateError};
-use crate::ids::{BucketId, UploadId, VersionId};
+use crate::ids::{BucketId, StripeId, UploadId, VersionId};
 use crate::namespace::command::{Applied, Command, Layout};
 use crate::namespace::query::{BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery};
-use crate::namespace::rows::{AccessKeyRow, BucketRow, PartRow, UploadRow, UserRow, VersionRow};
+use crate::namespace::rows::{AccessKeyRow, BucketRow, OwnedRun, PartRow, UploadRow, UserRow, VersionRow};
 
 /// An engine that orders and applies commands.
 pub trait MetaEngine: Send + Sync {
@@ -58,6 +58,11 @@ pub trait MetaReads: Send + Sync {
     ) -> Result<(Vec<PartRow>, bool), StateError>;
     /// A page of uploads in progress.
     fn list_uploads(&self, query: &UploadQuery) -> Result<UploadPage, StateError>;
+    /// The run that a stripe belongs to and who owns it; `None` only when nobody does.
+    ///
+    /// # Errors
+    /// Whatever keeps it from telling: what cannot be read is never "nobody".
+    fn run_owner(&self, stripe: StripeId) -> Result<Option<OwnedRun>, StateError>;
     /// All users, by name.
     fn users(&self) -> Result<Vec<UserRow>, StateError>;
     /// A user by name.

@@ -12,11 +12,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use chartrier_journal::{Frontier, Leaf, leaf_hash};
 
 use crate::error::{MetaError, StateError};
-use crate::ids::{BucketId, StripeId, UploadId, VersionId};
+use crate::ids::{BucketId, ObjectUuid, StripeId, UploadId, VersionId};
 use crate::meta::{MetaEngine, MetaReads};
 use crate::namespace::command::{Applied, Command, JournalIdentity, Layout};
 use crate::namespace::query::{BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery};
-use crate::namespace::rows::{AccessKeyRow, BucketRow, PartRow, UploadRow, UserRow, VersionRow};
+use crate::namespace::rows::{
+    AccessKeyRow, BucketRow, OwnedRun, OwnerPlace, PartRow, RunOwner, UploadRow, UserRow, VersionRow,
+};
 
 /// The whole namespace in memory.
 #[derive(Debug, Default)]
@@ -57,8 +59,8 @@ impl Model {
         state.apply(index, command)
     }
 
-    /// First stripes of all runs that something owns.
-    pub fn owned_runs(&self) -> Vec<StripeId> {
+    /// All runs that something owns, in order.
+    pub fn owned_runs(&self) -> Vec<OwnedRun> {
         self.state().owned_runs()
     }
 
@@ -77,12 +79,21 @@ impl State {
         self.buckets.values().any(|bucket| bucket.id == id)
     }
 
-    fn owned_runs(&self) -> Vec<StripeId> {
-        let versions = self.objects.values().flatten().flat_map(|row| &row.parts);
-        let uploads = self.uploads.values().flat_map(|upload| upload.parts.values());
-        let mut runs: Vec<_> =
-            versions.chain(uploads).filter_map(|part| part.blob.stripes()).map(|run| run.first).collect();
-        runs.sort();
+    fn owned_runs(&self) -> Vec<OwnedRun> {
+        let mut runs = Vec::new();
+        for ((bucket, key), rows) in &self.objects {
+            for row in rows {
+                let place = OwnerPlace::Version(row.version_id);
+                runs.extend(row.parts.iter().filter_map(|part| owned(*bucket, key, row.object_uuid, place, part)));
+            }
+        }
+        for ((bucket, key, id), upload) in &self.uploads {
+            for part in upload.parts.values() {
+                let place = OwnerPlace::Part { upload: *id, number: part.number };
+                runs.extend(owned(*bucket, key, upload.row.object_uuid, place, part));
+            }
+        }
+        runs.sort_by_key(|run| run.first);
         runs
     }
 
@@ -93,6 +104,13 @@ impl State {
         }
         tree.root().to_bytes()
     }
+}
+
+/// The run of a part, if it has one, under the name of its owner.
+fn owned(bucket: BucketId, key: &str, object_uuid: ObjectUuid, place: OwnerPlace, part: &PartRow) -> Option<OwnedRun> {
+    let run = part.blob.stripes()?;
+    let owner = RunOwner { bucket, key: key.to_owned(), object_uuid, place, count: run.count };
+    Some(OwnedRun { first: run.first, owner })
 }
 
 impl MetaEngine for Model {
@@ -171,6 +189,11 @@ impl MetaReads for Model {
 
     fn list_uploads(&self, query: &UploadQuery) -> Result<UploadPage, StateError> {
         Ok(self.state().list_uploads(query))
+    }
+
+    fn run_owner(&self, stripe: StripeId) -> Result<Option<OwnedRun>, StateError> {
+        let runs = self.state().owned_runs();
+        Ok(runs.into_iter().find(|run| (0..run.owner.count).any(|index| run.first.nth(index) == stripe)))
     }
 
     fn users(&self) -> Result<Vec<UserRow>, StateError> {

@@ -173,6 +173,44 @@ pub struct StripeRun {
     pub blake3: [u8; 32],
 }
 
+/// The row that owns a run of stripes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunOwner {
+    /// The bucket.
+    pub bucket: BucketId,
+    /// The object, or what the upload will make.
+    pub key: String,
+    /// The lineage: the same before and after Complete.
+    pub object_uuid: ObjectUuid,
+    /// Which row of that key.
+    pub place: OwnerPlace,
+    /// Stripes in the run.
+    pub count: u32,
+}
+
+/// Which row of an object key owns a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OwnerPlace {
+    /// A version: some part of it.
+    Version(VersionId),
+    /// A part of an upload in progress.
+    Part {
+        /// The upload.
+        upload: UploadId,
+        /// The part's number in it.
+        number: u16,
+    },
+}
+
+/// A run that has an owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnedRun {
+    /// Its first stripe.
+    pub first: StripeId,
+    /// Who owns it.
+    pub owner: RunOwner,
+}
+
 /// What a listing shows of an object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectSummary {

@@ -175,6 +175,11 @@ pub(crate) fn run_prefix(stripe: &StripeId) -> &[u8] {
     &stripe.as_bytes()[..12]
 }
 
+/// The stripe that a key of `stp` or `dead` is; `None` if it is malformed.
+pub(crate) fn stripe_of(key: &[u8]) -> Option<StripeId> {
+    key.try_into().ok().map(StripeId::from_bytes)
+}
+
 /// A row of `heal`.
 pub(crate) fn heal(stripe: &StripeId, shard_index: u8) -> Vec<u8> {
     [&stripe.as_bytes()[..], &[shard_index]].concat()

@@ -89,6 +89,9 @@ pub enum ScanStep {
     Stop,
 }
 
+/// A key and its value.
+pub type KvPair = (Vec<u8>, Vec<u8>);
+
 /// Called for each pair of a scan, key then value.
 pub type ScanVisitor<'a> = dyn FnMut(&[u8], &[u8]) -> ScanStep + 'a;
 
@@ -138,6 +141,9 @@ pub enum KvError {
 pub trait Kv: Send + Sync + 'static {
     /// Reads one value.
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, KvError>;
+
+    /// The last pair whose key is `key` or before it.
+    fn last_at_or_before(&self, family: Family, key: &[u8]) -> Result<Option<KvPair>, KvError>;
 
     /// Makes all changes of a batch visible at once; durable after [`Kv::flush`].
     fn write_batch(&self, batch: KvBatch) -> Result<(), KvError>;
@@ -204,6 +210,12 @@ impl Kv for MemoryKv {
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, KvError> {
         let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
         Ok(live.get(&(family, key.to_vec())).cloned())
+    }
+
+    fn last_at_or_before(&self, family: Family, key: &[u8]) -> Result<Option<KvPair>, KvError> {
+        let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
+        let last = live.range((family, Vec::new())..=(family, key.to_vec())).next_back();
+        Ok(last.map(|((_, key), value)| (key.clone(), value.clone())))
     }
 
     fn write_batch(&self, batch: KvBatch) -> Result<(), KvError> {
@@ -305,6 +317,8 @@ mod tests {
         assert_eq!(keys(&kv, b"", None), [b"a".to_vec(), b"c".to_vec()]);
         assert_eq!(keys(&kv, b"b", Some(b"c")), Vec::<Vec<u8>>::new());
         assert_eq!(keys(&kv, b"z", Some(b"c")), Vec::<Vec<u8>>::new());
+        assert_eq!(kv.last_at_or_before(F, b"b").unwrap(), Some((b"a".to_vec(), b"x".to_vec())));
+        assert_eq!(kv.last_at_or_before(Family(1), b"Z").unwrap(), None);
     }
 
     #[test]

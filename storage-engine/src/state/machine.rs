@@ -22,9 +22,10 @@ use super::rocks::{RocksConfig, RocksKv, RocksMemory};
 use super::rows::{HealRow, StateHead};
 use crate::error::StateError;
 use crate::ids::StripeId;
+use crate::meta::MetaReads;
 use crate::namespace::command::{Applied, Command, JournalIdentity, Layout, MissingShard};
 use crate::namespace::encoding::Stored;
-use crate::namespace::rows::{AccessKeyRow, BucketRow, StripeRun, UserRow};
+use crate::namespace::rows::{AccessKeyRow, BucketRow, OwnedRun, OwnerPlace, PartRow, RunOwner, StripeRun, UserRow};
 
 /// Format of the store; a store of a newer one is refused.
 pub const STATE_FORMAT: u32 = 1;
@@ -256,9 +257,29 @@ impl StateMachine {
         self.core().memory.head.heal_rows
     }
 
-    /// Whether a run of stripes has an owner. Answers an error, never "no", when it cannot tell.
-    pub fn run_is_owned(&self, first: StripeId) -> Result<bool, StateError> {
-        Ok(self.kv.get(keys::STP, first.as_bytes())?.is_some())
+    /// Runs that have an owner, in order, after `after`.
+    pub fn owned_runs(&self, after: Option<StripeId>, limit: usize) -> Result<Vec<OwnedRun>, StateError> {
+        let from = after.map(|stripe| [stripe.as_bytes(), &[0][..]].concat()).unwrap_or_default();
+        let mut runs = Vec::new();
+        let mut malformed = false;
+        self.scan_rows(keys::STP, &from, limit, |key, owner| match keys::stripe_of(key) {
+            Some(first) => runs.push(OwnedRun { first, owner }),
+            None => malformed = true,
+        })?;
+        if malformed { Err(MALFORMED_OWNER_KEY) } else { Ok(runs) }
+    }
+
+    /// The run itself of one that has an owner; `None` if it lost it meanwhile.
+    pub fn owned_run(&self, owned: &OwnedRun) -> Result<Option<StripeRun>, StateError> {
+        let RunOwner { bucket, key, place, .. } = &owned.owner;
+        let parts = match place {
+            OwnerPlace::Version(version) => self.version(*bucket, key, *version)?.map(|row| row.parts),
+            OwnerPlace::Part { upload, number } => {
+                self.row::<PartRow>(keys::PRT, &keys::part(*bucket, key, *upload, *number))?.map(|row| vec![row])
+            }
+        };
+        let runs = parts.iter().flatten().filter_map(|part| part.blob.stripes());
+        Ok(runs.into_iter().find(|run| run.first == owned.first).cloned())
     }
 
     /// The name of the journal, once it has one.
@@ -343,6 +364,10 @@ impl StateMachine {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// An owner's row under something that is not a stripe id.
+pub(super) const MALFORMED_OWNER_KEY: StateError =
+    StateError::Inconsistent { what: "the key of a run owner is malformed" };
 
 struct MachineHashes<'a>(&'a StateMachine);
 

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use super::keys;
 use super::kv::{Family, ScanStep, prefix_end};
 use super::list;
-use super::machine::StateMachine;
+use super::machine::{MALFORMED_OWNER_KEY, StateMachine};
 use super::overlay::decode_row;
 use super::rows::{BucketStats, CurrentRow, NameRow};
 use crate::error::StateError;
-use crate::ids::{BucketId, UploadId, VersionId};
+use crate::ids::{BucketId, StripeId, UploadId, VersionId};
 use crate::meta::MetaReads;
 use crate::namespace::command::Layout;
 use crate::namespace::encoding::Stored;
 use crate::namespace::query::{BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery};
-use crate::namespace::rows::{AccessKeyRow, BucketRow, PartRow, UploadRow, UserRow, VersionRow};
+use crate::namespace::rows::{AccessKeyRow, BucketRow, OwnedRun, PartRow, RunOwner, UploadRow, UserRow, VersionRow};
 
 impl StateMachine {
     /// All rows of a family whose keys start with `prefix`.
@@ -126,6 +126,15 @@ impl MetaReads for StateMachine {
 
     fn list_uploads(&self, query: &UploadQuery) -> Result<UploadPage, StateError> {
         list::list_uploads(self.kv(), query)
+    }
+
+    fn run_owner(&self, stripe: StripeId) -> Result<Option<OwnedRun>, StateError> {
+        let Some((key, value)) = self.kv().last_at_or_before(keys::STP, stripe.as_bytes())? else {
+            return Ok(None);
+        };
+        let first = keys::stripe_of(&key).ok_or(MALFORMED_OWNER_KEY)?;
+        let owner: RunOwner = decode_row(keys::STP, &value)?;
+        Ok(stripe.is_in_run(first, owner.count).then_some(OwnedRun { first, owner }))
     }
 
     fn users(&self) -> Result<Vec<UserRow>, StateError> {

@@ -16,7 +16,7 @@ use rocksdb::{
     WriteOptions,
 };
 
-use super::kv::{Family, FamilySpec, Kv, KvBatch, KvError, KvOp, ScanStep, ScanVisitor, ValueSize};
+use super::kv::{Family, FamilySpec, Kv, KvBatch, KvError, KvOp, KvPair, ScanStep, ScanVisitor, ValueSize};
 
 /// Memory that several stores share: a block cache and a bound on unflushed writes.
 #[derive(Clone)]
@@ -145,6 +145,15 @@ impl RocksKv {
 impl Kv for RocksKv {
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, KvError> {
         self.db.get_cf(self.handle(family), key).map_err(|error| self.error("get", &error))
+    }
+
+    fn last_at_or_before(&self, family: Family, key: &[u8]) -> Result<Option<KvPair>, KvError> {
+        let mut cursor = self.db.raw_iterator_cf(self.handle(family));
+        cursor.seek_for_prev(key);
+        let last = cursor.item().map(|(key, value)| (key.to_vec(), value.to_vec()));
+        // An iterator that ends may have failed: that is not "none".
+        cursor.status().map_err(|error| self.error("seek", &error))?;
+        Ok(last)
     }
 
     fn write_batch(&self, batch: KvBatch) -> Result<(), KvError> {
@@ -360,6 +369,10 @@ mod tests {
         })
         .unwrap();
         assert_eq!(seen, ["a/1", "b"]);
+        let last = |key: &str| kv.last_at_or_before(SMALL, key.as_bytes()).unwrap().map(|(key, _)| key);
+        assert_eq!(last("a"), None);
+        assert_eq!([last("a/1"), last("a/9"), last("z")], [b"a/1", b"a/2", &b"c"[..]].map(|key| Some(key.to_vec())));
+        assert_eq!(kv.last_at_or_before(LARGE, b"z").unwrap(), None);
     }
 
     #[test]

@@ -2,9 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{BucketId, ObjectUuid};
 use crate::namespace::encoding::Stored;
-use crate::namespace::rows::{ObjectSummary, StripeRun, VersionRow};
+use crate::namespace::rows::{ObjectSummary, RunOwner, StripeRun, VersionRow};
 
 /// Where the journal and the heal queue stand.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -53,14 +52,6 @@ impl CurrentRow {
     }
 }
 
-/// Who owns a run of stripes. The same before and after Complete.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct StripeOwner {
-    pub(crate) bucket: BucketId,
-    pub(crate) key: String,
-    pub(crate) object_uuid: ObjectUuid,
-}
-
 /// A shard to be healed: the run that its stripe belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct HealRow {
@@ -84,7 +75,7 @@ stored! {
     StateHead, "state head";
     BucketStats, "bucket counters";
     CurrentRow, "current row";
-    StripeOwner, "stripe owner";
+    RunOwner, "run owner";
     HealRow, "heal row";
     NameRow, "name row";
 }

@@ -386,7 +386,8 @@ impl State {
 
     fn unowned(&self, parts: &[PartRow]) -> Vec<StripeRun> {
         let owned = self.owned_runs();
-        parts.iter().filter_map(|part| part.blob.stripes()).filter(|run| !owned.contains(&run.first)).cloned().collect()
+        let is_owned = |run: &StripeRun| owned.iter().any(|owned| owned.first == run.first);
+        parts.iter().filter_map(|part| part.blob.stripes()).filter(|run| !is_owned(run)).cloned().collect()
     }
 
     fn key_is_taken(&self, id: &str) -> bool {

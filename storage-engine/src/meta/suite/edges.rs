@@ -10,7 +10,7 @@ use crate::meta::MetaReads;
 use crate::namespace::command::{Command, Outcome, WriteCondition};
 use crate::namespace::encoding::{COMMAND_BYTES_MAX, decode, encode};
 use crate::namespace::rows::PartRow;
-use crate::state::kv::{Family, Kv, KvBatch, KvError, MemoryKv, ScanVisitor};
+use crate::state::kv::{Family, Kv, KvBatch, KvError, KvPair, MemoryKv, ScanVisitor};
 use crate::state::{PART_NUMBER_MAX, StateMachine};
 
 fn long_part(number: u16) -> PartRow {
@@ -59,6 +59,10 @@ struct Failing {
 impl Kv for Failing {
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, KvError> {
         self.inner.get(family, key)
+    }
+
+    fn last_at_or_before(&self, family: Family, key: &[u8]) -> Result<Option<KvPair>, KvError> {
+        self.inner.last_at_or_before(family, key)
     }
 
     fn write_batch(&self, batch: KvBatch) -> Result<(), KvError> {

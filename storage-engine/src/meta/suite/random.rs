@@ -206,16 +206,31 @@ pub(super) fn same_rows(machine: &StateMachine, model: &Model) -> Result<(), Tes
             }
         }
     }
-    for run in model.owned_runs() {
-        prop_assert!(machine.run_is_owned(run).unwrap());
+    let owned = model.owned_runs();
+    prop_assert_eq!(&machine.owned_runs(None, 10_000).unwrap(), &owned);
+    for run in &owned {
+        for index in 0..=run.owner.count {
+            let stripe = run.first.nth(index);
+            let expected = (index < run.owner.count).then(|| run.clone());
+            prop_assert_eq!(&machine.run_owner(stripe).unwrap(), &expected);
+            prop_assert_eq!(&model.run_owner(stripe).unwrap(), &expected);
+        }
+        prop_assert_eq!(machine.owned_run(run).unwrap().map(|found| found.first), Some(run.first));
     }
-    // What died is still to be freed, and nothing owned is among it, unless a retry revived it.
+    // What died is still to be freed, and nothing owned is among it.
     let dead = machine.dead_runs(None, 10_000).unwrap();
     prop_assert!(dead.windows(2).all(|pair| pair[0].first < pair[1].first));
+    for run in &dead {
+        prop_assert_eq!(machine.run_owner(run.first).unwrap(), None);
+    }
     let heal = machine.heal_queue(10_000).unwrap();
     prop_assert_eq!(heal.len() as u64, machine.heal_queue_len());
     for (shard, run) in heal {
-        prop_assert!(machine.run_is_owned(run.first).unwrap(), "a shard of a dead run is to be healed: {:?}", shard);
+        prop_assert!(
+            machine.run_owner(run.first).unwrap().is_some(),
+            "a shard of a dead run is to be healed: {:?}",
+            shard
+        );
     }
     Ok(())
 }

@@ -3,9 +3,11 @@
 use chartrier_journal::{Leaf, Signer};
 
 use super::commands::*;
+use crate::ids::VersionId;
 use crate::meta::{MetaEngine, MetaReads};
 use crate::namespace::command::{Applied, Attempt, MissingShard, Op, Outcome, Refusal, WriteCondition};
 use crate::namespace::query::{ListEntry, ListFrom, ListQuery, UploadEntry, UploadFrom, UploadQuery};
+use crate::namespace::rows::OwnerPlace;
 
 pub(super) async fn run<E: MetaEngine>(make: impl Fn() -> E) {
     nothing_is_recorded_before_the_journal_has_a_name(&make()).await;
@@ -15,6 +17,7 @@ pub(super) async fn run<E: MetaEngine>(make: impl Fn() -> E) {
     refused_modifications_leave_a_leaf_only_on_existing_objects(&ready(&make).await).await;
     a_write_that_is_refused_frees_its_stripes_unless_they_are_owned(&ready(&make).await).await;
     a_rewrap_keeps_the_data_and_wants_the_version_that_was_read(&ready(&make).await).await;
+    a_run_has_the_owner_that_names_it_and_none_after(&ready(&make).await).await;
     uploads_are_completed_with_the_parts_that_are_stored(&ready(&make).await).await;
     listings_page_in_byte_order_and_roll_up(&ready(&make).await).await;
     uploads_list_by_key_then_id(&ready(&make).await).await;
@@ -179,6 +182,36 @@ async fn a_rewrap_keeps_the_data_and_wants_the_version_that_was_read(engine: &im
     assert_eq!(refused(engine, rewrap(stored.commit_index, 1)).await.0, Refusal::Superseded);
     done(engine, delete(1, "k", WriteCondition::None)).await;
     assert_eq!(refused(engine, rewrap(applied.commit_index, 1)).await.0, Refusal::NoSuchKey);
+}
+
+async fn a_run_has_the_owner_that_names_it_and_none_after(engine: &impl MetaEngine) {
+    let owner = |run: u32, stripe: u32| {
+        let owned = engine.reads().run_owner(run_of(run).first.nth(stripe)).unwrap();
+        owned.map(|owned| {
+            assert_eq!((owned.first, owned.owner.count, owned.owner.bucket), (run_of(run).first, 3, bucket_id(1)));
+            (owned.owner.key, owned.owner.place)
+        })
+    };
+    let of_part = |number| Some(("k".to_owned(), OwnerPlace::Part { upload: upload_id(1), number }));
+    let of_version = Some(("k".to_owned(), OwnerPlace::Version(VersionId::NULL)));
+    let none = WriteCondition::None;
+    done(engine, put(1, "k", version("old", vec![part(0, 9)]), none.clone())).await;
+    done(engine, create_upload(1, "k", 1)).await;
+    for (number, run) in [(1, 1), (2, 2), (3, 3)] {
+        done(engine, put_part(1, "k", 1, part(number, run))).await;
+    }
+    done(engine, put_part(1, "k", 1, part(2, 4))).await;
+    // A neighbour in the order of keys is not an owner, nor is a stripe past the end of a run.
+    assert_eq!((owner(9, 2), owner(9, 3), owner(5, 0)), (of_version.clone(), None, None));
+    assert_eq!((owner(1, 1), owner(2, 0), owner(4, 0)), (of_part(1), None, of_part(2)));
+    done(engine, complete(1, "k", 1, vec![part(1, 1), part(2, 4)], none.clone())).await;
+    assert_eq!((owner(1, 0), owner(4, 2)), (of_version.clone(), of_version.clone()));
+    assert_eq!((owner(9, 0), owner(3, 0)), (None, None));
+    done(engine, delete(1, "k", none.clone())).await;
+    assert_eq!((owner(1, 0), owner(4, 0)), (None, None));
+    // A late retry of a write gives its run an owner again.
+    done(engine, put(1, "k", version("old", vec![part(0, 9)]), none)).await;
+    assert_eq!(owner(9, 1), of_version);
 }
 
 async fn uploads_are_completed_with_the_parts_that_are_stored(engine: &impl MetaEngine) {

@@ -15,14 +15,14 @@ use super::journal::{Event, EventType, append_leaf, build_leaf, object_target};
 use super::keys;
 use super::kv::prefix_end;
 use super::overlay::Overlay;
-use super::rows::{BucketStats, CurrentRow, HealRow, StateHead, StripeOwner};
+use super::rows::{BucketStats, CurrentRow, HealRow, StateHead};
 use crate::error::StateError;
 use crate::ids::{BucketId, ObjectUuid};
 use crate::namespace::command::{
     Applied, Command, CommandContext, JournalIdentity, MissingShard, Op, Outcome, Refusal, WriteCondition,
 };
 use crate::namespace::encoding::VERSION_ROW_BYTES_MAX;
-use crate::namespace::rows::{BlobRef, PartRow, StripeRun, VersionRow};
+use crate::namespace::rows::{BlobRef, OwnerPlace, PartRow, RunOwner, StripeRun, VersionRow};
 
 /// Longest object key in bytes.
 pub const KEY_BYTES_MAX: usize = 1024;
@@ -190,13 +190,16 @@ impl<'a> Transition<'a> {
     fn own_runs(
         &mut self,
         name: Name<'_>,
-        object_uuid: ObjectUuid,
+        (object_uuid, place): (ObjectUuid, OwnerPlace),
         parts: &[PartRow],
         missing: &[MissingShard],
     ) -> Result<(), StateError> {
         for run in parts.iter().filter_map(|part| part.blob.stripes()) {
-            let owner = StripeOwner { bucket: name.bucket, key: name.key.to_owned(), object_uuid };
+            let (bucket, key) = (name.bucket, name.key.to_owned());
+            let owner = RunOwner { bucket, key, object_uuid, place, count: run.count };
             self.rows.put_row(keys::STP, run.first.as_bytes().to_vec(), &owner);
+            // A late retry brings a dead run back to life: nobody may free it now.
+            self.rows.delete(keys::DEAD, run.first.as_bytes().to_vec());
             for shard in missing.iter().filter(|shard| run_holds(run, shard)) {
                 let key = keys::heal(&shard.stripe, shard.shard_index);
                 // A retry of the same write names the same shards.

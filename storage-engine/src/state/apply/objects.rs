@@ -10,7 +10,7 @@ use super::{
 };
 use crate::ids::VersionId;
 use crate::namespace::command::{Attempt, MissingShard, WriteCondition};
-use crate::namespace::rows::{PartRow, StripeRun, VersionRow};
+use crate::namespace::rows::{OwnerPlace, PartRow, StripeRun, VersionRow};
 
 /// A version that may be stored: its bucket is there and its condition holds.
 pub(super) struct Admitted {
@@ -30,7 +30,8 @@ impl Transition<'_> {
         match self.admit(entry, name, row, condition)? {
             Ok(admitted) => {
                 let (leaf, freed) = self.store_version(entry, name, row, admitted)?;
-                self.own_runs(name, row.object_uuid, &row.parts, missing)?;
+                let place = OwnerPlace::Version(row.version_id);
+                self.own_runs(name, (row.object_uuid, place), &row.parts, missing)?;
                 Ok(Effects::done(leaf).with_freed(freed))
             }
             Err(refused) => Ok(refused.with_freed(self.unowned_runs(&row.parts)?)),

@@ -6,7 +6,7 @@ use super::super::overlay::decode_row;
 use super::{Effects, Entry, Name, Refusal, SMALL_ROW_BYTES_MAX, StateError, Transition, key_fits, part_fits};
 use crate::ids::UploadId;
 use crate::namespace::command::{MissingShard, WriteCondition};
-use crate::namespace::rows::{PartRow, UploadRow, VersionRow};
+use crate::namespace::rows::{OwnerPlace, PartRow, UploadRow, VersionRow};
 
 impl Transition<'_> {
     pub(super) fn create_upload(&mut self, name: Name<'_>, row: &UploadRow) -> Result<Effects, StateError> {
@@ -47,7 +47,8 @@ impl Transition<'_> {
         let part_key = keys::part(name.bucket, name.key, upload, part.number);
         let replaced: Option<PartRow> = self.rows.row(keys::PRT, &part_key)?;
         let freed = self.release_runs(replaced.as_slice(), std::slice::from_ref(part))?;
-        self.own_runs(name, row.object_uuid, std::slice::from_ref(part), missing)?;
+        let place = OwnerPlace::Part { upload, number: part.number };
+        self.own_runs(name, (row.object_uuid, place), std::slice::from_ref(part), missing)?;
         self.rows.put_row(keys::PRT, part_key, part);
         Ok(Effects::done(None).with_freed(freed))
     }
@@ -75,6 +76,7 @@ impl Transition<'_> {
             Err(refused) => return Ok(refused),
         };
         let (leaf, mut freed) = self.store_version(entry, name, row, admitted)?;
+        self.own_runs(name, (row.object_uuid, OwnerPlace::Version(row.version_id)), &row.parts, &[])?;
         freed.extend(self.drop_upload(name, upload, &stored, &row.parts)?);
         Ok(Effects::done(leaf).with_freed(freed))
     }
