@@ -12,12 +12,12 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::time::timeout;
 
-use super::StoreCore;
 use super::reader::ReadBuf;
+use super::{Placement, StoreCore};
 use crate::budget::PooledBytes;
 use crate::drive::{CellRead, ColumnRead, DataMetrics, Drive};
 use crate::error::StorageError;
-use crate::ids::{DriveId, StripeId};
+use crate::ids::StripeId;
 use crate::segment::checksum::cell_crc64;
 use crate::segment::location::ShardLocation;
 use crate::segment::shape::StripeShape;
@@ -33,8 +33,10 @@ const READ_ANSWER_MAX: Duration = Duration::from_secs(30);
 pub(super) struct FetchPlan {
     pub(super) stripe: StripeId,
     pub(super) shape: StripeShape,
-    /// One per shard.
-    pub(super) drives: Vec<DriveId>,
+    /// Where its shards may lie.
+    pub(super) placement: Placement,
+    /// Which stripe of the blob it is.
+    pub(super) index: u32,
     /// Bytes of the stripe; not empty.
     pub(super) wanted: Range<usize>,
     /// What is known of the stripe's columns from the rows before; one per shard.
@@ -197,24 +199,27 @@ impl StripeFetch {
         }
     }
 
-    /// Finds out where a shard lies.
+    /// Finds out where a shard lies: on its target, or where a move has yet to fetch it.
     fn locate(&mut self, shard: usize) {
         if !matches!(self.columns[shard], Column::Unknown) {
             return;
         }
         self.columns[shard] = Column::Lost;
-        let Some(drive) = self.store.drive(self.plan.drives[shard]) else {
-            self.offline = true;
-            return;
-        };
-        match drive.locate(self.plan.stripe, shard as u8) {
-            Ok(Some(location)) if location.fits(&self.plan.shape) => {
-                self.columns[shard] = Column::At(drive, Arc::new(location));
-            }
-            Ok(_) => {}
-            Err(error) => {
-                self.offline |= !drive.state().reads();
-                tracing::debug!(drive = %drive.id(), %error, "a shard cannot be located");
+        for id in self.plan.placement.holders(self.plan.index, shard) {
+            let Some(drive) = self.store.drive(id) else {
+                self.offline = true;
+                continue;
+            };
+            match drive.locate(self.plan.stripe, shard as u8) {
+                Ok(Some(location)) if location.fits(&self.plan.shape) => {
+                    self.columns[shard] = Column::At(drive, Arc::new(location));
+                    return;
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    self.offline |= !drive.state().reads();
+                    tracing::debug!(drive = %drive.id(), %error, "a shard cannot be located");
+                }
             }
         }
     }
@@ -260,8 +265,9 @@ impl StripeFetch {
     fn has_spare_shard(&self) -> bool {
         (0..self.shards()).any(|shard| {
             let unread = (0..self.plan.shape.rows()).any(|row| matches!(self.row(row)[shard], Cell::Unread));
-            let drive = || self.store.drive(self.plan.drives[shard]);
-            unread && !matches!(self.columns[shard], Column::Lost) && drive().is_some_and(|drive| drive.state().reads())
+            let reads = |drive| self.store.drive(drive).is_some_and(|drive| drive.state().reads());
+            let mut holders = self.plan.placement.holders(self.plan.index, shard);
+            unread && !matches!(self.columns[shard], Column::Lost) && holders.any(reads)
         })
     }
 

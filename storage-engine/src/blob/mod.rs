@@ -28,7 +28,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-pub use layout::{Placement, rotated_layout};
+pub use layout::{Layouts, Placement, rotated_layout};
 pub use reader::{BlobReader, ReadBuf};
 pub use writer::{BlobWriter, WrittenBlob};
 
@@ -74,7 +74,7 @@ pub struct BlobStore {
 
 struct StoreCore {
     drives: RwLock<HashMap<DriveId, Arc<Drive>>>,
-    layouts: RwLock<Layouts>,
+    layouts: RwLock<(Arc<Layouts>, Geometry)>,
     config: BlobConfig,
     budget: Budget,
     env: Env,
@@ -84,11 +84,6 @@ struct StoreCore {
     next_group: AtomicU32,
 }
 
-struct Layouts {
-    known: HashMap<u32, Arc<Layout>>,
-    current: (Arc<Layout>, Geometry),
-}
-
 impl BlobStore {
     /// A store on `drives`, writing by `layout`.
     ///
@@ -96,7 +91,7 @@ impl BlobStore {
     /// The layout's geometry is not one of Chartrier's.
     ///
     /// # Panics
-    /// If the layout has no groups: a bug in the caller.
+    /// If the layout's groups are not of k+m drives each: a bug in the caller.
     pub fn new(
         drives: Vec<Arc<Drive>>,
         layout: Layout,
@@ -106,13 +101,11 @@ impl BlobStore {
         metrics: Arc<DataMetrics>,
     ) -> Result<Self, UnknownGeometry> {
         let geometry = Geometry::new(layout.k, layout.m)?;
-        assert!(!layout.groups.is_empty(), "a layout has at least one group");
-        let layout = Arc::new(layout);
-        let layouts = Layouts { known: HashMap::from([(layout.version, layout.clone())]), current: (layout, geometry) };
+        let layouts = Arc::new(Layouts::new(layout).expect("the caller's layout is whole"));
         let drives = drives.into_iter().map(|drive| (drive.id(), drive)).collect();
         let core = StoreCore {
             drives: RwLock::new(drives),
-            layouts: RwLock::new(layouts),
+            layouts: RwLock::new((layouts, geometry)),
             config,
             budget,
             env,
@@ -124,15 +117,25 @@ impl BlobStore {
     }
 
     /// Makes another layout known, and writes by it if it is newer than the present one.
-    pub fn add_layout(&self, layout: Layout) -> Result<(), UnknownGeometry> {
-        let geometry = Geometry::new(layout.k, layout.m)?;
-        let layout = Arc::new(layout);
+    ///
+    /// One of another shape, which the state refuses to take, is left out.
+    pub fn add_layout(&self, layout: Layout) {
         let mut layouts = self.core.layouts.write().unwrap_or_else(PoisonError::into_inner);
-        layouts.known.insert(layout.version, layout.clone());
-        if layout.version > layouts.current.0.version && !layout.groups.is_empty() {
-            layouts.current = (layout, geometry);
+        let version = layout.version;
+        match layouts.0.with(layout) {
+            Some(more) => layouts.0 = Arc::new(more),
+            None => tracing::error!(version, "a layout of another shape is left out"),
         }
-        Ok(())
+    }
+
+    /// Where the stripes of a blob belong and may lie; `None` if the layout that placed it is not known.
+    pub fn placement(&self, run: &StripeRun) -> Option<Placement> {
+        self.core.placement(run)
+    }
+
+    /// One drive.
+    pub fn drive(&self, id: DriveId) -> Option<Arc<Drive>> {
+        self.core.drive(id)
     }
 
     /// Adds a drive, or puts another in the place of one of the same id.
@@ -212,12 +215,13 @@ impl BlobStore {
 }
 
 impl StoreCore {
-    fn current_layout(&self) -> (Arc<Layout>, Geometry) {
-        self.layouts.read().unwrap_or_else(PoisonError::into_inner).current.clone()
+    /// All layouts, and their geometry.
+    fn layouts(&self) -> (Arc<Layouts>, Geometry) {
+        self.layouts.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn layout(&self, version: u32) -> Option<Arc<Layout>> {
-        self.layouts.read().unwrap_or_else(PoisonError::into_inner).known.get(&version).cloned()
+    fn placement(&self, run: &StripeRun) -> Option<Placement> {
+        Placement::of_run(self.layouts().0, run)
     }
 
     fn drive(&self, id: DriveId) -> Option<Arc<Drive>> {
@@ -234,24 +238,24 @@ impl StoreCore {
         self.config.stripe_rows.unwrap_or(suited).clamp(1, ROWS_MAX) * row_bytes
     }
 
-    /// Queues the stripes of a run to be forgotten on their drives.
+    /// Queues the stripes of a run to be forgotten on every drive that may hold one of their shards.
     fn free_stripes(&self, run: &StripeRun) {
-        let Some(placement) =
-            self.layout(run.layout_version).and_then(|layout| Placement::new(layout, run.first_group))
-        else {
+        let Some(placement) = self.placement(run) else {
             tracing::warn!(version = run.layout_version, "stripes of an unknown layout are left to be collected");
             return;
         };
-        let mut shards: HashMap<DriveId, Vec<ShardKey>> = HashMap::new();
+        let mut keys: HashMap<DriveId, Vec<ShardKey>> = HashMap::new();
         for index in 0..run.count {
-            for (shard, drive) in placement.drives(index).iter().enumerate() {
+            for shard in 0..placement.targets(index).len() {
                 let key = ShardKey { stripe: run.first.nth(index), shard: shard as u8 };
-                shards.entry(*drive).or_default().push(key);
+                for drive in placement.holders(index, shard) {
+                    keys.entry(drive).or_default().push(key);
+                }
             }
         }
-        for (drive, shards) in shards {
+        for (drive, keys) in keys {
             if let Some(drive) = self.drive(drive) {
-                drive.free(shards);
+                drive.free(keys);
             }
         }
     }

@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::StoreCore;
 use super::fetch::{Column, FetchPlan, StripeFetch};
-use super::{Placement, StoreCore};
 use crate::budget::PooledBytes;
 use crate::codec::Geometry;
 use crate::drive::DataMetrics;
@@ -124,11 +124,10 @@ fn plan_of(store: &StoreCore, run: &StripeRun, rest: &Range<u64>) -> Result<Fetc
     let stripe_start = u64::from(index) * stripe_bytes;
     let stripe_len = (run.len_bytes - stripe_start).min(stripe_bytes);
     let shape = StripeShape::new(geometry, stripe_len as usize).ok_or_else(damaged)?;
-    let layout = store.layout(run.layout_version);
-    let placement = layout.and_then(|layout| Placement::new(layout, run.first_group));
-    let placement = placement
+    let placement = store
+        .placement(run)
         .ok_or_else(|| StorageError::Unavailable { why: format!("layout {} is not known", run.layout_version) })?;
-    if placement.drives(index).len() != geometry.shards() {
+    if placement.targets(index).len() != geometry.shards() {
         return Err(damaged());
     }
     let start = (rest.start - stripe_start) as usize;
@@ -138,7 +137,8 @@ fn plan_of(store: &StoreCore, run: &StripeRun, rest: &Range<u64>) -> Result<Fetc
     Ok(FetchPlan {
         stripe: run.first.nth(index),
         shape,
-        drives: placement.drives(index).to_vec(),
+        placement,
+        index,
         wanted: start..end,
         columns: vec![Column::Unknown; geometry.shards()],
     })

@@ -112,9 +112,9 @@ struct StoredStripe {
 
 impl BlobWriter {
     pub(super) fn new(store: Arc<StoreCore>, len_hint: Option<u64>) -> Self {
-        let (layout, geometry) = store.current_layout();
-        let first_group = store.next_group(layout.groups.len());
-        let placement = Placement::new(layout, first_group).expect("current layouts are whole");
+        let (layouts, geometry) = store.layouts();
+        let first_group = store.next_group(layouts.newest().groups.len());
+        let placement = Placement::new(layouts, first_group);
         Self {
             geometry,
             placement,
@@ -258,7 +258,7 @@ impl BlobWriter {
         let id = self.first.nth(index);
         let encoded = EncodedStripe::new(id, shape, place, (stripe.buffer, stripe.parity_at), stripe.crcs);
         let encoded = Arc::new(encoded);
-        let answers = self.placement.drives(index).iter().enumerate().map(|(shard, drive)| {
+        let answers = self.placement.targets(index).iter().enumerate().map(|(shard, drive)| {
             let drive = self.store.drive(*drive)?;
             Some(drive.append(encoded.clone(), shard as u8, durability))
         });
@@ -271,7 +271,7 @@ impl BlobWriter {
     ///
     /// Cancel-safe: answers that came are kept with the stripe.
     async fn await_oldest(&mut self) -> Result<(), StorageError> {
-        let drives = self.placement.drives(self.stored.len() as u32);
+        let drives = self.placement.targets(self.stored.len() as u32);
         let quorum = self.geometry.write_quorum();
         let Some(oldest) = self.in_flight.front_mut() else { return Ok(()) };
         oldest.collect(oldest.begun + LATE_DRIVE_MAX).await;
@@ -297,14 +297,14 @@ impl BlobWriter {
         let ended_short = !self.total_bytes.is_multiple_of(self.stripe_bytes as u64);
         let synced: Vec<DriveId> = match self.stored.last() {
             Some(stripe) if ended_short => {
-                let drives = self.placement.drives(last - 1);
+                let drives = self.placement.targets(last - 1);
                 drives.iter().zip(&stripe.segments).filter_map(|(drive, held)| held.as_ref().map(|_| *drive)).collect()
             }
             _ => Vec::new(),
         };
         let mut syncs: HashMap<DriveId, oneshot::Receiver<Result<(), DriveError>>> = HashMap::new();
         for (index, stripe) in self.stored.iter().enumerate() {
-            for (drive, held) in self.placement.drives(index as u32).iter().zip(&stripe.segments) {
+            for (drive, held) in self.placement.targets(index as u32).iter().zip(&stripe.segments) {
                 if held.is_some()
                     && !synced.contains(drive)
                     && !syncs.contains_key(drive)
@@ -325,7 +325,7 @@ impl BlobWriter {
     /// Nothing on this drive is known to be durable.
     fn forget_drive(&mut self, drive: DriveId) {
         for (index, stripe) in self.stored.iter_mut().enumerate() {
-            for (holder, held) in self.placement.drives(index as u32).iter().zip(&mut stripe.segments) {
+            for (holder, held) in self.placement.targets(index as u32).iter().zip(&mut stripe.segments) {
                 if *holder == drive {
                     *held = None;
                 }

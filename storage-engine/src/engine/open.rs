@@ -50,7 +50,7 @@ pub(super) fn open(config: &EngineConfig, env: Env) -> Result<(Engine, Layout), 
     let unknown = |error: crate::codec::UnknownGeometry| OpenError::Config(error.to_string());
     let blobs = BlobStore::new(drives, layout.clone(), blob_config, budget, env.clone(), metrics).map_err(unknown)?;
     for older in layouts.into_values() {
-        blobs.add_layout(older).map_err(unknown)?;
+        blobs.add_layout(older);
     }
 
     let dead = Arc::new(DeadRuns::default());

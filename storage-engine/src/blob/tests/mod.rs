@@ -4,6 +4,7 @@ mod crashes;
 mod damage;
 mod faults;
 mod files;
+mod layouts;
 mod round_trip;
 
 use std::sync::Arc;

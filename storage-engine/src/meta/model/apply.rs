@@ -6,7 +6,7 @@ use chartrier_journal::{Actor, EventType, Json, Leaf, Outcome as LeafOutcome, Ta
 
 use super::{State, Upload};
 use crate::ids::{BucketId, VersionId};
-use crate::namespace::command::{Applied, Attempt, Command, Op, Outcome, Refusal, WriteCondition};
+use crate::namespace::command::{Applied, Attempt, Command, Layout, Op, Outcome, Refusal, WriteCondition};
 use crate::namespace::rows::{BlobRef, PartRow, StripeRun, VersionRow};
 
 type Data = Vec<(&'static str, Json)>;
@@ -218,7 +218,9 @@ impl State {
                         drives.dedup();
                         drives.len() == width && group.len() == width
                     });
-                if layout.version != next || !fits {
+                let shape = |layout: &Layout| (layout.k, layout.m, layout.groups.len());
+                let reshapes = self.layouts.last().is_some_and(|last| shape(last) != shape(layout));
+                if layout.version != next || !fits || reshapes {
                     return refused(Refusal::LayoutRefused);
                 }
                 self.layouts.push(layout.clone());

@@ -166,7 +166,8 @@ pub(crate) fn user(name: &str, id: &str, keys: &[&str], root: bool) -> Op {
     })
 }
 
-pub(crate) fn layout(version: u32, drives: u8) -> Layout {
-    let group: Vec<DriveId> = (0..drives).map(|n| DriveId::from_bytes([n; 16])).collect();
-    Layout { version, k: drives - 1, m: 1, groups: vec![group] }
+/// A layout of 2+1 whose drives depend on `from`.
+pub(crate) fn layout(version: u32, from: u8) -> Layout {
+    let group: Vec<DriveId> = (from..from + 3).map(|n| DriveId::from_bytes([n; 16])).collect();
+    Layout { version, k: 2, m: 1, groups: vec![group] }
 }

@@ -3,9 +3,9 @@
 use chartrier_journal::{Leaf, Signer};
 
 use super::commands::*;
-use crate::ids::VersionId;
+use crate::ids::{DriveId, VersionId};
 use crate::meta::{MetaEngine, MetaReads};
-use crate::namespace::command::{Applied, Attempt, MissingShard, Op, Outcome, Refusal, WriteCondition};
+use crate::namespace::command::{Applied, Attempt, Layout, MissingShard, Op, Outcome, Refusal, WriteCondition};
 use crate::namespace::query::{ListEntry, ListFrom, ListQuery, UploadEntry, UploadFrom, UploadQuery};
 use crate::namespace::rows::OwnerPlace;
 
@@ -429,6 +429,11 @@ async fn layouts_follow_one_another(engine: &impl MetaEngine) {
     let mut twice = layout(2, 4);
     twice.groups[0][1] = twice.groups[0][0];
     assert_eq!(refused(engine, Op::SetLayout(twice)).await.0, Refusal::LayoutRefused);
+    // Stripes name their group by number: a pool keeps its shape.
+    let more_groups = Layout { groups: vec![layout(2, 4).groups[0].clone(); 2], ..layout(2, 4) };
+    assert_eq!(refused(engine, Op::SetLayout(more_groups)).await.0, Refusal::LayoutRefused);
+    let wider = Layout { k: 3, groups: vec![(0..4).map(|n| DriveId::from_bytes([n; 16])).collect()], ..layout(2, 4) };
+    assert_eq!(refused(engine, Op::SetLayout(wider)).await.0, Refusal::LayoutRefused);
     done(engine, Op::SetLayout(layout(2, 4))).await;
     assert_eq!(engine.reads().layout().unwrap(), Some(layout(2, 4)));
     // Shards that a degraded write missed go with their object.

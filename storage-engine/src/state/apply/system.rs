@@ -54,7 +54,12 @@ impl Transition<'_> {
     }
 
     pub(super) fn set_layout(&mut self, layout: &Layout) -> Result<Effects, StateError> {
-        if layout.version != self.memory.head.layout_version + 1 || !well_formed(layout) {
+        let newest = self.memory.head.layout_version;
+        let before: Option<Layout> = self.rows.row(keys::SYS, &keys::layout(newest))?;
+        // A stripe names its group by number, and its shards by their place in it.
+        let same_shape =
+            |before: &Layout| (before.k, before.m, before.groups.len()) == (layout.k, layout.m, layout.groups.len());
+        if layout.version != newest + 1 || !well_formed(layout) || !before.as_ref().is_none_or(same_shape) {
             return Ok(Effects::refused(Refusal::LayoutRefused));
         }
         // Older versions stay: stripes name the layout that placed them.
