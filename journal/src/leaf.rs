@@ -124,6 +124,8 @@ event_types! {
     UserKeyAdd = "user.key.add",
     /// An access key was removed from an account.
     UserKeyRemove = "user.key.remove",
+    /// A document of a bucket (CORS, lifecycle, policy, …) was set, replaced or removed.
+    BucketConfig = "bucket.config",
 }
 
 impl EventType {

@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::identity::pseudonym::Pseudonyms;
 use crate::identity::{Identities, SecretDoesNotOpen};
 use crate::metrics::Metrics;
+use crate::s3::bucket_config::BucketConfigs;
 use crate::s3::error::{S3Error, S3ErrorCode};
 use crate::s3::names::RequestId;
 use crate::s3::request::{Caller, S3Request};
@@ -45,6 +46,8 @@ pub struct App {
     pub admin_token: AdminToken,
     /// Names accounts in leaves.
     pub pseudonyms: Pseudonyms,
+    /// Parsed documents of buckets.
+    pub bucket_configs: BucketConfigs,
 }
 
 /// Identities could not be read again.

@@ -35,6 +35,7 @@ use crate::error::{OpenError, StateError, StorageError};
 use crate::ids::{BucketId, ClusterId, StripeId, UploadId, VersionId};
 use crate::meta::MetaReads;
 use crate::metrics::EngineMetricsSnapshot;
+use crate::namespace::bucket_config::{BucketConfigKind, BucketConfigRow};
 use crate::namespace::command::{Applied, Command, CommandContext, Op, Outcome};
 use crate::namespace::query::{BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery};
 use crate::namespace::rows::{AccessKeyRow, BucketRow, OwnedRun, PartRow, UploadRow, UserRow, VersionRow};
@@ -150,6 +151,21 @@ impl Engine {
     /// What a bucket holds.
     pub fn bucket_usage(&self, name: &str) -> Result<Option<BucketUsage>, StorageError> {
         self.read(|rows| rows.bucket_usage(name))
+    }
+
+    /// A document of a bucket: one point look-up.
+    pub fn bucket_config(
+        &self,
+        bucket: BucketId,
+        kind: BucketConfigKind,
+    ) -> Result<Option<BucketConfigRow>, StorageError> {
+        self.read(|rows| rows.bucket_config(bucket, kind))
+    }
+
+    /// Counts up whenever a document of any bucket changed: what was read since this number was taken
+    /// is current as long as the number stays.
+    pub fn bucket_config_changes(&self) -> u64 {
+        self.machine.config_changes()
     }
 
     /// The current version of an object: two point look-ups.
@@ -312,7 +328,8 @@ fn grows(op: &Op) -> bool {
         | Op::CreateUpload { .. }
         | Op::PutPart { .. }
         | Op::CreateUser(_)
-        | Op::AddAccessKey { .. } => true,
+        | Op::AddAccessKey { .. }
+        | Op::SetBucketConfig { document: Some(_), .. } => true,
         Op::DeleteBucket { .. }
         | Op::Rewrap { .. }
         | Op::DeleteVersion { .. }
@@ -323,7 +340,8 @@ fn grows(op: &Op) -> bool {
         | Op::RemoveAccessKey { .. }
         | Op::SignCheckpoint { .. }
         | Op::SetLayout(_)
-        | Op::SetJournal(_) => false,
+        | Op::SetJournal(_)
+        | Op::SetBucketConfig { document: None, .. } => false,
     }
 }
 

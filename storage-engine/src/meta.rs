@@ -11,6 +11,7 @@ use std::future::Future;
 
 use crate::error::{MetaError, StateError};
 use crate::ids::{BucketId, StripeId, UploadId, VersionId};
+use crate::namespace::bucket_config::{BucketConfigKind, BucketConfigRow};
 use crate::namespace::command::{Applied, Command, Layout};
 use crate::namespace::query::{BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery};
 use crate::namespace::rows::{AccessKeyRow, BucketRow, OwnedRun, PartRow, UploadRow, UserRow, VersionRow};
@@ -39,6 +40,8 @@ pub trait MetaReads: Send + Sync {
     fn buckets(&self) -> Result<Vec<BucketRow>, StateError>;
     /// What a bucket holds.
     fn bucket_usage(&self, name: &str) -> Result<Option<BucketUsage>, StateError>;
+    /// A document of a bucket: one point look-up.
+    fn bucket_config(&self, bucket: BucketId, kind: BucketConfigKind) -> Result<Option<BucketConfigRow>, StateError>;
     /// The current version of an object.
     fn current(&self, bucket: BucketId, key: &str) -> Result<Option<VersionRow>, StateError>;
     /// One version of an object.

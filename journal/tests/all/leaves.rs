@@ -39,6 +39,7 @@ fn the_catalogue_has_the_names_of_the_reference() {
             "user.remove",
             "user.key.add",
             "user.key.remove",
+            "bucket.config",
         ]
     );
     assert!(names.iter().all(|name| EventType::from_name(name).unwrap().name() == *name));

@@ -29,6 +29,7 @@ use crate::logging::{self, chain};
 use crate::metrics::Metrics;
 use crate::process;
 use crate::random::SystemRandom;
+use crate::s3::bucket_config::BucketConfigs;
 
 /// How often a checkpoint is signed while there are new leaves.
 const CHECKPOINT_EVERY: Duration = Duration::from_millis(500);
@@ -318,6 +319,7 @@ async fn assemble(config: Config, env: Env, engine: Arc<Engine>, admin: &TcpList
         signing: SigningKeys::default(),
         admin_token,
         pseudonyms,
+        bucket_configs: BucketConfigs::default(),
     });
     app.reload_identities()?;
     Ok(app)

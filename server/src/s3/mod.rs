@@ -1,5 +1,6 @@
 //! S3: the operation table, requests, answers, errors, and one file per operation.
 
+pub mod bucket_config;
 pub mod checksum;
 pub mod conditions;
 pub mod error;

@@ -14,6 +14,7 @@ use chartrier_journal::{Frontier, Leaf, leaf_hash};
 use crate::error::{MetaError, StateError};
 use crate::ids::{BucketId, ObjectUuid, StripeId, UploadId, VersionId};
 use crate::meta::{MetaEngine, MetaReads};
+use crate::namespace::bucket_config::{BucketConfigKind, BucketConfigRow};
 use crate::namespace::command::{Applied, Command, JournalIdentity, Layout};
 use crate::namespace::query::{BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery};
 use crate::namespace::rows::{
@@ -30,6 +31,7 @@ pub struct Model {
 struct State {
     applied: u64,
     buckets: BTreeMap<String, BucketRow>,
+    configs: BTreeMap<(BucketId, BucketConfigKind), BucketConfigRow>,
     /// Versions of each object, oldest first: the last is current.
     objects: BTreeMap<(BucketId, String), Vec<VersionRow>>,
     uploads: BTreeMap<(BucketId, String, UploadId), Upload>,
@@ -150,6 +152,10 @@ impl MetaReads for Model {
             uploads: state.uploads.keys().filter(|(id, ..)| *id == bucket.id).count() as u64,
             bucket,
         }))
+    }
+
+    fn bucket_config(&self, bucket: BucketId, kind: BucketConfigKind) -> Result<Option<BucketConfigRow>, StateError> {
+        Ok(self.state().configs.get(&(bucket, kind)).cloned())
     }
 
     fn current(&self, bucket: BucketId, key: &str) -> Result<Option<VersionRow>, StateError> {

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::bucket_config::BucketConfigKind;
 use super::rows::{BucketRow, PartRow, StripeRun, UploadRow, UserRow, VersionRow};
 use crate::ids::{BucketId, DriveId, StripeId, UploadId, VersionId};
 
@@ -175,6 +176,16 @@ pub enum Op {
     SetLayout(Layout),
     /// Names the journal. The first command of an installation; refused once it is named. No leaf.
     SetJournal(JournalIdentity),
+    /// Sets, replaces or removes one document of a bucket. Leaf `bucket.config`; none if there was
+    /// nothing to remove.
+    SetBucketConfig {
+        /// The bucket; refused if it is gone.
+        bucket: BucketId,
+        /// Which document.
+        kind: BucketConfigKind,
+        /// The document; `None` removes it. Refused with [`Refusal::TooLarge`] over the limit of its kind.
+        document: Option<Vec<u8>>,
+    },
 }
 
 /// What every leaf of the `cycle` log says of where it was made.

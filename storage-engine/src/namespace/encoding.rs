@@ -6,6 +6,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::bucket_config::BucketConfigRow;
 use super::command::{Command, JournalIdentity, Layout};
 use super::rows::{BucketRow, PartRow, StripeRun, UploadRow, UserRow, VersionRow};
 
@@ -102,6 +103,7 @@ stored! {
     StripeRun, "stripe run", 1 << 10;
     Layout, "layout", 16 << 20;
     JournalIdentity, "journal identity", 4 << 10;
+    BucketConfigRow, "bucket document", (1 << 20) + 64;
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The namespace: rows, the commands that change them, and how they are encoded.
 
+pub mod bucket_config;
 pub mod command;
 pub mod encoding;
 pub mod query;

@@ -6,6 +6,7 @@
 
 use super::kv::{Family, FamilySpec, ValueSize};
 use crate::ids::{BucketId, StripeId, UploadId, VersionId};
+use crate::namespace::bucket_config::BucketConfigKind;
 
 /// Families in the order of [`Family`] indexes below.
 pub(crate) const SCHEMA: &[FamilySpec] = &[
@@ -21,6 +22,7 @@ pub(crate) const SCHEMA: &[FamilySpec] = &[
     FamilySpec { name: "dead", values: ValueSize::Small },
     FamilySpec { name: "jrn", values: ValueSize::Small },
     FamilySpec { name: "hsh", values: ValueSize::Small },
+    FamilySpec { name: "cfg", values: ValueSize::Large },
 ];
 
 /// Applied index, format, layouts, head of the journal.
@@ -47,6 +49,8 @@ pub(crate) const DEAD: Family = Family(9);
 pub(crate) const JRN: Family = Family(10);
 /// Stored hashes of its tree.
 pub(crate) const HSH: Family = Family(11);
+/// Documents of buckets.
+pub(crate) const CFG: Family = Family(12);
 
 /// Name of a family, for messages.
 pub(crate) fn family_name(family: Family) -> &'static str {
@@ -82,6 +86,11 @@ pub(crate) fn bucket_name(name: &str) -> Vec<u8> {
 /// A bucket's counters.
 pub(crate) fn bucket_id(id: BucketId) -> Vec<u8> {
     [&b"i"[..], id.as_bytes()].concat()
+}
+
+/// A document of a bucket.
+pub(crate) fn bucket_config(id: BucketId, kind: BucketConfigKind) -> Vec<u8> {
+    [&id.as_bytes()[..], &[kind.byte()]].concat()
 }
 
 /// Prefix of user rows by name.
@@ -211,6 +220,7 @@ mod tests {
     fn families_have_the_names_of_the_schema() {
         assert_eq!(family_name(HSH), "hsh");
         assert_eq!(family_name(STP), "stp");
-        assert_eq!(SCHEMA.len(), usize::from(HSH.0) + 1);
+        assert_eq!(family_name(CFG), "cfg");
+        assert_eq!(SCHEMA.len(), usize::from(CFG.0) + 1);
     }
 }

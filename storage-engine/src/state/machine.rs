@@ -65,6 +65,8 @@ pub struct StateMachine {
     leaves: AtomicU64,
     pub(super) buckets: RowCache<BucketRow>,
     pub(super) access_keys: RowCache<(UserRow, AccessKeyRow)>,
+    /// Counts batches that changed a document of a bucket.
+    pub(super) config_changes: AtomicU64,
     waits_for_space: AtomicBool,
     is_waiting: AtomicBool,
 }
@@ -114,6 +116,7 @@ impl StateMachine {
             kv,
             buckets: RowCache::new(),
             access_keys: RowCache::new(),
+            config_changes: AtomicU64::new(0),
             waits_for_space: AtomicBool::new(false),
             is_waiting: AtomicBool::new(false),
         })
@@ -183,7 +186,7 @@ impl StateMachine {
         if entries.is_empty() {
             return Ok(results);
         }
-        let Transition { mut rows, memory, touched_buckets, touched_users } = transition;
+        let Transition { mut rows, memory, touched_buckets, touched_users, touched_configs } = transition;
         rows.put(keys::SYS, keys::SYS_APPLIED.to_vec(), applied.to_be_bytes().to_vec());
         if memory.head != core.memory.head {
             rows.put_row(keys::SYS, keys::SYS_HEAD.to_vec(), &memory.head);
@@ -199,6 +202,9 @@ impl StateMachine {
         }
         if touched_users {
             self.access_keys.forget_all();
+        }
+        if touched_configs {
+            self.config_changes.fetch_add(1, Ordering::AcqRel);
         }
         Ok(results)
     }
@@ -297,6 +303,12 @@ impl StateMachine {
     /// Stored hashes of the journal's tree.
     pub fn journal_hashes(&self) -> impl HashReader + '_ {
         MachineHashes(self)
+    }
+
+    /// Counts up whenever a document of any bucket changed, once the change can be read: what was
+    /// read after this number was taken is current as long as the number stays.
+    pub fn config_changes(&self) -> u64 {
+        self.config_changes.load(Ordering::Acquire)
     }
 
     /// A layout by version; stripes name the one that placed them.

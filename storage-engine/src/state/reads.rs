@@ -11,6 +11,7 @@ use super::rows::{BucketStats, CurrentRow, NameRow};
 use crate::error::StateError;
 use crate::ids::{BucketId, StripeId, UploadId, VersionId};
 use crate::meta::MetaReads;
+use crate::namespace::bucket_config::{BucketConfigKind, BucketConfigRow};
 use crate::namespace::command::Layout;
 use crate::namespace::encoding::Stored;
 use crate::namespace::query::{BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery};
@@ -63,6 +64,10 @@ impl MetaReads for StateMachine {
             bytes: stats.bytes,
             uploads: stats.uploads,
         }))
+    }
+
+    fn bucket_config(&self, bucket: BucketId, kind: BucketConfigKind) -> Result<Option<BucketConfigRow>, StateError> {
+        self.row(keys::CFG, &keys::bucket_config(bucket, kind))
     }
 
     fn current(&self, bucket: BucketId, key: &str) -> Result<Option<VersionRow>, StateError> {

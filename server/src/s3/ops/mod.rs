@@ -31,3 +31,5 @@ mod body;
 pub mod listing;
 pub mod multipart;
 mod refusal;
+
+pub(crate) use refusal::refused;

@@ -6,6 +6,7 @@ use chartrier_journal::{Actor, EventType, Json, Leaf, Outcome as LeafOutcome, Ta
 
 use super::{State, Upload};
 use crate::ids::{BucketId, VersionId};
+use crate::namespace::bucket_config::BucketConfigRow;
 use crate::namespace::command::{Applied, Attempt, Command, Layout, Op, Outcome, Refusal, WriteCondition};
 use crate::namespace::rows::{BlobRef, PartRow, StripeRun, VersionRow};
 
@@ -56,6 +57,7 @@ impl State {
                     return refused(Refusal::BucketNotEmpty);
                 }
                 self.buckets.remove(name);
+                self.configs.retain(|(bucket, _), _| *bucket != id);
                 let target = Target { bucket: Some(id.to_string()), ..Target::default() };
                 done(self.leaf(command, EventType::BucketDelete, target, None, vec![]))
             }
@@ -233,6 +235,32 @@ impl State {
                 }
                 self.journal = Some(identity.clone());
                 done(None)
+            }
+            Op::SetBucketConfig { bucket, kind, document } => {
+                if !self.bucket_is(*bucket) {
+                    return refused(Refusal::NoSuchBucket);
+                }
+                if document.as_ref().is_some_and(|document| document.len() > kind.document_bytes_max()) {
+                    return refused(Refusal::TooLarge);
+                }
+                let row = document.clone().map(|document| BucketConfigRow {
+                    document,
+                    changed_us: command.context.time_us,
+                    commit_index: self.applied,
+                });
+                let place = (*bucket, *kind);
+                let after = row.as_ref().map_or(Json::Null, |row| text(blake3::hash(&row.document).as_bytes()));
+                let old = match row {
+                    Some(row) => self.configs.insert(place, row),
+                    None => self.configs.remove(&place),
+                };
+                if old.is_none() && document.is_none() {
+                    return done(None);
+                }
+                let before = old.map_or(Json::Null, |row| text(blake3::hash(&row.document).as_bytes()));
+                let data = vec![("config", kind.name().into()), ("digest_before", before), ("digest_after", after)];
+                let target = Target { bucket: Some(bucket.to_string()), ..Target::default() };
+                done(self.leaf(command, EventType::BucketConfig, target, None, data))
             }
             _ => unreachable!("objects, buckets and uploads are decided by the caller"),
         }

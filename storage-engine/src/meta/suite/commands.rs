@@ -1,6 +1,7 @@
 //! Short ways to say rows and commands in tests.
 
 use crate::ids::{BucketId, DriveId, ObjectUuid, StripeId, UploadId, VersionId};
+use crate::namespace::bucket_config::BucketConfigKind;
 use crate::namespace::command::{Command, CommandContext, JournalIdentity, Layout, Op, WriteCondition};
 use crate::namespace::rows::{AccessKeyRow, BlobRef, BucketRow, PartRow, StripeRun, UploadRow, UserRow, VersionRow};
 
@@ -37,6 +38,11 @@ pub(crate) fn create_bucket(n: u8, name: &str) -> Op {
         created_us: 1,
         region: "fr".to_owned(),
     })
+}
+
+pub(crate) fn configure(bucket: u8, kind: BucketConfigKind, document: Option<&str>) -> Op {
+    let document = document.map(|text| text.as_bytes().to_vec());
+    Op::SetBucketConfig { bucket: bucket_id(bucket), kind, document }
 }
 
 /// A blob of one run, named by `n`; inline if `n` is 0.

@@ -10,6 +10,7 @@ use super::super::model::Model;
 use super::commands::*;
 use crate::ids::VersionId;
 use crate::meta::MetaReads;
+use crate::namespace::bucket_config::BucketConfigKind;
 use crate::namespace::command::{Attempt, Command, MissingShard, Op, WriteCondition};
 use crate::namespace::query::{ListFrom, ListQuery, UploadFrom, UploadQuery};
 use crate::state::StateMachine;
@@ -117,7 +118,13 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
             access_key_id: format!("AK{id}"),
         }),
         1 => (1..4_u32, 2..5_u8).prop_map(|(version, drives)| Op::SetLayout(layout(version, drives))),
+        2 => (1..4_u8, config_kind(), proptest::option::of(proptest::sample::select(vec!["", "<a/>", "<b/>"])))
+            .prop_map(|(bucket, kind, document)| configure(bucket, kind, document)),
     ]
+}
+
+fn config_kind() -> impl Strategy<Value = BucketConfigKind> {
+    proptest::sample::select(vec![BucketConfigKind::Cors, BucketConfigKind::Policy])
 }
 
 fn run_of_place(bucket: u8, key: &str, version: VersionId) -> u32 {
@@ -191,6 +198,10 @@ pub(super) fn same_rows(machine: &StateMachine, model: &Model) -> Result<(), Tes
         prop_assert_eq!(machine.user_by_access_key(&id).unwrap(), model.user_by_access_key(&id).unwrap());
     }
     for bucket in (1..4).map(bucket_id) {
+        for kind in BucketConfigKind::ALL {
+            let (ours, theirs) = (machine.bucket_config(bucket, kind), model.bucket_config(bucket, kind));
+            prop_assert_eq!(ours.unwrap(), theirs.unwrap());
+        }
         for key in KEYS {
             prop_assert_eq!(machine.current(bucket, key).unwrap(), model.current(bucket, key).unwrap());
             for upload in (1..4).map(upload_id) {

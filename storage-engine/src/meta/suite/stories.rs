@@ -5,6 +5,7 @@ use chartrier_journal::{Leaf, Signer};
 use super::commands::*;
 use crate::ids::{DriveId, VersionId};
 use crate::meta::{MetaEngine, MetaReads};
+use crate::namespace::bucket_config::BucketConfigKind::{Cors, Lifecycle, Policy, RequestPayment};
 use crate::namespace::command::{Applied, Attempt, Layout, MissingShard, Op, Outcome, Refusal, WriteCondition};
 use crate::namespace::query::{ListEntry, ListFrom, ListQuery, UploadEntry, UploadFrom, UploadQuery};
 use crate::namespace::rows::OwnerPlace;
@@ -25,6 +26,7 @@ pub(super) async fn run<E: MetaEngine>(make: impl Fn() -> E) {
     a_log_never_signs_two_trees(&ready(&make).await).await;
     leaves_say_what_happened_and_time_never_goes_back(&ready(&make).await).await;
     layouts_follow_one_another(&ready(&make).await).await;
+    documents_of_a_bucket_are_kept_and_go_with_it(&ready(&make).await).await;
 }
 
 async fn ready<E: MetaEngine>(make: &impl Fn() -> E) -> E {
@@ -443,4 +445,34 @@ async fn layouts_follow_one_another(engine: &impl MetaEngine) {
         Op::PutVersion { bucket: bucket_id(1), key: "k".to_owned(), row, condition: WriteCondition::None, missing };
     done(engine, put).await;
     done(engine, delete(1, "k", WriteCondition::None)).await;
+}
+
+async fn documents_of_a_bucket_are_kept_and_go_with_it(engine: &impl MetaEngine) {
+    let read = |kind| engine.reads().bucket_config(bucket_id(1), kind).unwrap().map(|row| row.document);
+    assert_eq!(read(Cors), None);
+    // Nothing there to remove: nothing to record.
+    assert_eq!(done(engine, configure(1, Cors, None)).await.leaf_index, None);
+    let set = done(engine, configure(1, Cors, Some("one"))).await;
+    done(engine, configure(1, Policy, Some(""))).await;
+    assert_eq!((read(Cors), read(Policy), read(Lifecycle)), (Some(b"one".to_vec()), Some(Vec::new()), None));
+    let row = engine.reads().bucket_config(bucket_id(1), Cors).unwrap().unwrap();
+    assert_eq!((row.changed_us, row.commit_index), (1_770_000_000_000_000, set.commit_index));
+    let replaced = leaf(engine, &done(engine, configure(1, Cors, Some("two"))).await);
+    assert_eq!(replaced.event.name(), "bucket.config");
+    assert_eq!(replaced.data["config"], "cors".into());
+    assert_eq!(replaced.data["digest_before"], blake3::hash(b"one").to_hex().to_string().into());
+    assert_eq!(replaced.data["digest_after"], blake3::hash(b"two").to_hex().to_string().into());
+    let removed = leaf(engine, &done(engine, configure(1, Cors, None)).await);
+    assert_eq!(removed.data["digest_after"], chartrier_journal::Json::Null);
+    assert_eq!(read(Cors), None);
+
+    assert_eq!(refused(engine, configure(2, Cors, Some("x"))).await.0, Refusal::NoSuchBucket);
+    let long = "x".repeat(RequestPayment.document_bytes_max() + 1);
+    assert_eq!(refused(engine, configure(1, RequestPayment, Some(&long))).await.0, Refusal::TooLarge);
+    done(engine, configure(1, RequestPayment, Some(&long[1..]))).await;
+
+    // A bucket made anew, even with the same id, has none of them.
+    done(engine, Op::DeleteBucket { name: "b".to_owned() }).await;
+    done(engine, create_bucket(1, "b")).await;
+    assert_eq!((read(Policy), read(RequestPayment)), (None, None));
 }

@@ -45,6 +45,7 @@ impl Transition<'_> {
         let leaf = self.leaf(entry, event)?;
         self.rows.delete(keys::BKT, name_key);
         self.rows.delete(keys::BKT, keys::bucket_id(row.id));
+        self.drop_bucket_configs(row.id)?;
         self.touched_buckets.push(row.name);
         Ok(Effects::done(leaf))
     }

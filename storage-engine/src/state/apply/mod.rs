@@ -3,6 +3,7 @@
 //! All preconditions are evaluated here, on the rows as the batch has left them so far. A refused
 //! command changes nothing but, at most, the journal and the list of runs to free.
 
+mod bucket_config;
 mod buckets;
 mod objects;
 mod system;
@@ -43,6 +44,8 @@ pub(crate) struct Transition<'a> {
     pub(crate) touched_buckets: Vec<String>,
     /// Whether users or access keys changed.
     pub(crate) touched_users: bool,
+    /// Whether a document of a bucket changed.
+    pub(crate) touched_configs: bool,
 }
 
 /// What the state machine keeps decoded between batches. All of it is also in the rows.
@@ -94,7 +97,7 @@ struct Name<'c> {
 
 impl<'a> Transition<'a> {
     pub(crate) fn new(rows: Overlay<'a>, memory: Memory) -> Self {
-        Self { rows, memory, touched_buckets: Vec::new(), touched_users: false }
+        Self { rows, memory, touched_buckets: Vec::new(), touched_users: false, touched_configs: false }
     }
 
     /// Applies one command. The caller gives entries in the order of the log.
@@ -151,6 +154,9 @@ impl<'a> Transition<'a> {
             Op::SignCheckpoint { size, root, note } => self.sign_checkpoint(*size, root, note),
             Op::SetLayout(layout) => self.set_layout(layout),
             Op::SetJournal(identity) => self.set_journal(identity),
+            Op::SetBucketConfig { bucket, kind, document } => {
+                self.set_bucket_config(entry, *bucket, *kind, document.as_deref())
+            }
         }
     }
 
