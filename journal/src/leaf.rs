@@ -126,6 +126,12 @@ event_types! {
     UserKeyRemove = "user.key.remove",
     /// A document of a bucket (CORS, lifecycle, policy, …) was set, replaced or removed.
     BucketConfig = "bucket.config",
+    /// Stored bytes were found damaged or missing.
+    StorageCorruption = "storage.corruption",
+    /// Stored bytes were rebuilt from their redundancy.
+    StorageRepair = "storage.repair",
+    /// A check of stored bytes came to its end.
+    StorageScrub = "storage.scrub",
 }
 
 impl EventType {

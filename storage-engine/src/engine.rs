@@ -341,7 +341,10 @@ fn grows(op: &Op) -> bool {
         | Op::SignCheckpoint { .. }
         | Op::SetLayout(_)
         | Op::SetJournal(_)
-        | Op::SetBucketConfig { document: None, .. } => false,
+        | Op::SetBucketConfig { document: None, .. }
+        | Op::RecordRepair(_)
+        | Op::RecordCorruption(_)
+        | Op::RecordScrub(_) => false,
     }
 }
 

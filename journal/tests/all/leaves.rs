@@ -40,6 +40,9 @@ fn the_catalogue_has_the_names_of_the_reference() {
             "user.key.add",
             "user.key.remove",
             "bucket.config",
+            "storage.corruption",
+            "storage.repair",
+            "storage.scrub",
         ]
     );
     assert!(names.iter().all(|name| EventType::from_name(name).unwrap().name() == *name));

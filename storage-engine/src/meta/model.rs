@@ -4,18 +4,20 @@
 //! check each other. It is also a double for unit tests of whoever proposes commands.
 
 mod apply;
+mod integrity;
 mod listing;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chartrier_journal::{Frontier, Leaf, leaf_hash};
 
 use crate::error::{MetaError, StateError};
-use crate::ids::{BucketId, ObjectUuid, StripeId, UploadId, VersionId};
+use crate::ids::{BucketId, DriveId, ObjectUuid, StripeId, UploadId, VersionId};
 use crate::meta::{MetaEngine, MetaReads};
 use crate::namespace::bucket_config::{BucketConfigKind, BucketConfigRow};
-use crate::namespace::command::{Applied, Command, JournalIdentity, Layout};
+use crate::namespace::command::{Applied, Command, JournalIdentity, Layout, Op, Outcome};
+use crate::namespace::integrity::ScrubMark;
 use crate::namespace::query::{BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery};
 use crate::namespace::rows::{
     AccessKeyRow, BucketRow, OwnedRun, OwnerPlace, PartRow, RunOwner, UploadRow, UserRow, VersionRow,
@@ -40,6 +42,9 @@ struct State {
     journal: Option<JournalIdentity>,
     leaves: Vec<Leaf>,
     signed: Option<(u64, String)>,
+    /// Shards of owned runs that a write did without.
+    heal: BTreeSet<(StripeId, u8)>,
+    scrubs: BTreeMap<DriveId, ScrubMark>,
 }
 
 #[derive(Debug)]
@@ -64,6 +69,16 @@ impl Model {
     /// All runs that something owns, in order.
     pub fn owned_runs(&self) -> Vec<OwnedRun> {
         self.state().owned_runs()
+    }
+
+    /// Shards that wait to be healed, in order.
+    pub fn heal_queue(&self) -> Vec<(StripeId, u8)> {
+        self.state().heal.iter().copied().collect()
+    }
+
+    /// When each drive was last scrubbed.
+    pub fn scrub_marks(&self) -> BTreeMap<DriveId, ScrubMark> {
+        self.state().scrubs.clone()
     }
 
     /// Root of the journal's tree at `size`.
@@ -97,6 +112,33 @@ impl State {
         }
         runs.sort_by_key(|run| run.first);
         runs
+    }
+
+    /// Bucket and lineage of the run that begins with `first`, if something owns it.
+    fn owner_of(&self, first: StripeId) -> Option<(BucketId, ObjectUuid)> {
+        let owned = self.owned_runs().into_iter().find(|run| run.first == first)?;
+        Some((owned.owner.bucket, owned.owner.object_uuid))
+    }
+
+    /// A write that holds leaves its missing shards to be healed; those of runs that nobody owns are forgotten.
+    fn follow_heal(&mut self, op: &Op, outcome: &Outcome) {
+        if *outcome == Outcome::Done {
+            let (parts, missing): (&[PartRow], _) = match op {
+                Op::PutVersion { row, missing, .. } => (&row.parts, missing.as_slice()),
+                Op::PutPart { part, missing, .. } => (std::slice::from_ref(part), missing.as_slice()),
+                _ => (&[], &[]),
+            };
+            for run in parts.iter().filter_map(|part| part.blob.stripes()) {
+                let stripes: Vec<StripeId> = (0..run.count).map(|index| run.first.nth(index)).collect();
+                let of_run = missing.iter().filter(|shard| stripes.contains(&shard.stripe));
+                self.heal.extend(of_run.map(|shard| (shard.stripe, shard.shard_index)));
+            }
+        }
+        if !self.heal.is_empty() {
+            let owned = self.owned_runs();
+            self.heal
+                .retain(|(stripe, _)| owned.iter().any(|run| run.first.as_bytes()[..12] == stripe.as_bytes()[..12]));
+        }
     }
 
     fn root(&self, size: u64) -> [u8; 32] {

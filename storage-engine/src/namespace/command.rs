@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::bucket_config::BucketConfigKind;
+use super::integrity::{Corruption, Repair, ScrubPass};
 use super::rows::{BucketRow, PartRow, StripeRun, UploadRow, UserRow, VersionRow};
 use crate::ids::{BucketId, DriveId, StripeId, UploadId, VersionId};
 
@@ -186,6 +187,13 @@ pub enum Op {
         /// The document; `None` removes it. Refused with [`Refusal::TooLarge`] over the limit of its kind.
         document: Option<Vec<u8>>,
     },
+    /// Records what was rebuilt, and clears heal rows. A run that lost its owner meanwhile is freed instead:
+    /// a repair never brings back what was removed. Leaf `storage.repair` if something owned is in it.
+    RecordRepair(Box<Repair>),
+    /// Records damage that was met. Leaf `storage.corruption`.
+    RecordCorruption(Box<Corruption>),
+    /// Records a pass of scrub that came to its end, and when each drive was checked. Leaf `storage.scrub`.
+    RecordScrub(Box<ScrubPass>),
 }
 
 /// What every leaf of the `cycle` log says of where it was made.

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::bucket_config::BucketConfigRow;
 use super::command::{Command, JournalIdentity, Layout};
+use super::integrity::ScrubMark;
 use super::rows::{BucketRow, PartRow, StripeRun, UploadRow, UserRow, VersionRow};
 
 /// A type that is stored or logged.
@@ -104,6 +105,7 @@ stored! {
     Layout, "layout", 16 << 20;
     JournalIdentity, "journal identity", 4 << 10;
     BucketConfigRow, "bucket document", (1 << 20) + 64;
+    ScrubMark, "scrub mark", 64;
 }
 
 #[cfg(test)]

@@ -3,5 +3,6 @@
 pub mod bucket_config;
 pub mod command;
 pub mod encoding;
+pub mod integrity;
 pub mod query;
 pub mod rows;

@@ -5,7 +5,7 @@
 //! neighbours and keys keep their order, whatever bytes they hold.
 
 use super::kv::{Family, FamilySpec, ValueSize};
-use crate::ids::{BucketId, StripeId, UploadId, VersionId};
+use crate::ids::{BucketId, DriveId, StripeId, UploadId, VersionId};
 use crate::namespace::bucket_config::BucketConfigKind;
 
 /// Families in the order of [`Family`] indexes below.
@@ -69,6 +69,14 @@ pub(crate) const SYS_JOURNAL: &[u8] = b"journal";
 pub(crate) const SYS_CHECKPOINT: &[u8] = b"checkpoint";
 /// Prefix of rows of `sys`: `Layout` by version, big-endian.
 pub(crate) const SYS_LAYOUT: &[u8] = b"layout/";
+
+/// Prefix of rows of `sys`: `ScrubMark` by drive id.
+pub(crate) const SYS_SCRUB: &[u8] = b"scrub/";
+
+/// When a drive was last scrubbed.
+pub(crate) fn scrub_mark(drive: DriveId) -> Vec<u8> {
+    [SYS_SCRUB, drive.as_bytes()].concat()
+}
 
 /// The layout of a version.
 pub(crate) fn layout(version: u32) -> Vec<u8> {

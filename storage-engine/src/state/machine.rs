@@ -16,15 +16,16 @@ use super::apply::{Memory, Transition};
 use super::cache::RowCache;
 use super::journal::StoredHashes;
 use super::keys;
-use super::kv::{Kv, KvBatch, KvError, ScanStep};
+use super::kv::{Kv, KvBatch, KvError, ScanStep, prefix_end};
 use super::overlay::{Overlay, decode_row};
 use super::rocks::{RocksConfig, RocksKv, RocksMemory};
 use super::rows::{HealRow, StateHead};
 use crate::error::StateError;
-use crate::ids::StripeId;
+use crate::ids::{DriveId, StripeId};
 use crate::meta::MetaReads;
 use crate::namespace::command::{Applied, Command, JournalIdentity, Layout, MissingShard};
 use crate::namespace::encoding::Stored;
+use crate::namespace::integrity::ScrubMark;
 use crate::namespace::rows::{AccessKeyRow, BucketRow, OwnedRun, OwnerPlace, PartRow, RunOwner, StripeRun, UserRow};
 
 /// Format of the store; a store of a newer one is refused.
@@ -249,8 +250,18 @@ impl StateMachine {
 
     /// Shards to be healed, with the run of each, at most `limit`.
     pub fn heal_queue(&self, limit: usize) -> Result<Vec<(MissingShard, StripeRun)>, StateError> {
+        self.heal_queue_after(None, limit)
+    }
+
+    /// The same, from the shard after `after` on.
+    pub fn heal_queue_after(
+        &self,
+        after: Option<MissingShard>,
+        limit: usize,
+    ) -> Result<Vec<(MissingShard, StripeRun)>, StateError> {
+        let from = after.map(|shard| [&keys::heal(&shard.stripe, shard.shard_index)[..], &[0]].concat());
         let mut queue = Vec::new();
-        self.scan_rows(keys::HEAL, &[], limit, |key, row: HealRow| {
+        self.scan_rows(keys::HEAL, &from.unwrap_or_default(), limit, |key, row: HealRow| {
             if let (Some(Ok(stripe)), Some(&shard_index)) = (key.get(..16).map(<[u8; 16]>::try_from), key.get(16)) {
                 queue.push((MissingShard { stripe: StripeId::from_bytes(stripe), shard_index }, row.run));
             }
@@ -286,6 +297,22 @@ impl StateMachine {
         };
         let runs = parts.iter().flatten().filter_map(|part| part.blob.stripes());
         Ok(runs.into_iter().find(|run| run.first == owned.first).cloned())
+    }
+
+    /// When each drive was last scrubbed whole.
+    pub fn scrub_marks(&self) -> Result<BTreeMap<DriveId, ScrubMark>, StateError> {
+        let mut marks = BTreeMap::new();
+        let mut failed = None;
+        self.kv.scan(keys::SYS, keys::SYS_SCRUB, prefix_end(keys::SYS_SCRUB).as_deref(), &mut |key, value| {
+            let drive = key.get(keys::SYS_SCRUB.len()..).and_then(|id| <[u8; 16]>::try_from(id).ok());
+            match (drive, decode_row(keys::SYS, value)) {
+                (Some(drive), Ok(mark)) => drop(marks.insert(DriveId::from_bytes(drive), mark)),
+                (None, _) => failed = Some(StateError::Inconsistent { what: "a scrub mark names no drive" }),
+                (_, Err(error)) => failed = Some(error),
+            }
+            ScanStep::Next
+        })?;
+        failed.map_or(Ok(marks), Err)
     }
 
     /// The name of the journal, once it has one.

@@ -13,17 +13,17 @@ use crate::namespace::rows::{BlobRef, PartRow, StripeRun, VersionRow};
 type Data = Vec<(&'static str, Json)>;
 
 /// What a command comes to: how it ended, its leaf, the runs it leaves without an owner.
-struct Verdict {
-    outcome: Outcome,
-    leaf: Option<u64>,
-    freed: Vec<StripeRun>,
+pub(super) struct Verdict {
+    pub(super) outcome: Outcome,
+    pub(super) leaf: Option<u64>,
+    pub(super) freed: Vec<StripeRun>,
 }
 
-fn done(leaf: Option<u64>) -> Verdict {
+pub(super) fn done(leaf: Option<u64>) -> Verdict {
     Verdict { outcome: Outcome::Done, leaf, freed: Vec::new() }
 }
 
-fn refused(refusal: Refusal) -> Verdict {
+pub(super) fn refused(refusal: Refusal) -> Verdict {
     Verdict { outcome: Outcome::Refused(refusal), leaf: None, freed: Vec::new() }
 }
 
@@ -33,6 +33,7 @@ impl State {
             (Op::SetJournal(_) | Op::SetLayout(_), _) | (_, Some(_)) => self.decide(index, command),
             (_, None) => refused(Refusal::JournalRefused),
         };
+        self.follow_heal(&command.op, &verdict.outcome);
         Applied { commit_index: index, leaf_index: verdict.leaf, outcome: verdict.outcome, freed: verdict.freed }
     }
 
@@ -262,6 +263,9 @@ impl State {
                 let target = Target { bucket: Some(bucket.to_string()), ..Target::default() };
                 done(self.leaf(command, EventType::BucketConfig, target, None, data))
             }
+            Op::RecordRepair(repair) => self.record_repair(command, repair),
+            Op::RecordCorruption(found) => self.record_corruption(command, found),
+            Op::RecordScrub(pass) => self.record_scrub(command, pass),
             _ => unreachable!("objects, buckets and uploads are decided by the caller"),
         }
     }
@@ -424,7 +428,7 @@ impl State {
         self.users.values().flat_map(|user| &user.access_keys).any(|key| key.access_key_id == id)
     }
 
-    fn leaf(
+    pub(super) fn leaf(
         &mut self,
         command: &Command,
         event: EventType,

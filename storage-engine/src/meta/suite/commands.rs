@@ -2,7 +2,12 @@
 
 use crate::ids::{BucketId, DriveId, ObjectUuid, StripeId, UploadId, VersionId};
 use crate::namespace::bucket_config::BucketConfigKind;
+use crate::namespace::command::MissingShard;
 use crate::namespace::command::{Command, CommandContext, JournalIdentity, Layout, Op, WriteCondition};
+use crate::namespace::integrity::{
+    Corruption, CorruptionKind, FileRepair, FoundBy, Repair, RepairedShard, ScrubCounts, ScrubPass, ShardFault,
+    StripeRepair,
+};
 use crate::namespace::rows::{AccessKeyRow, BlobRef, BucketRow, PartRow, StripeRun, UploadRow, UserRow, VersionRow};
 
 pub(crate) const ORIGIN: &str = "chartrier.test/default/cycle";
@@ -176,4 +181,46 @@ pub(crate) fn user(name: &str, id: &str, keys: &[&str], root: bool) -> Op {
 pub(crate) fn layout(version: u32, from: u8) -> Layout {
     let group: Vec<DriveId> = (from..from + 3).map(|n| DriveId::from_bytes([n; 16])).collect();
     Layout { version, k: 2, m: 1, groups: vec![group] }
+}
+
+/// Shards (stripe index, shard) of one run rebuilt; the last one also said to be healed already.
+pub(crate) fn repair(run: &StripeRun, shards: &[(u32, u8)]) -> Op {
+    let drive = DriveId::from_bytes([3; 16]);
+    let stripes = shards.iter().map(|(stripe_index, shard_index)| StripeRepair {
+        run: run.clone(),
+        stripe_index: *stripe_index,
+        shards: vec![RepairedShard { shard_index: *shard_index, drive, fault: ShardFault::Missing, bytes: 4096 }],
+    });
+    let healed =
+        shards.last().map(|(index, shard)| MissingShard { stripe: run.first.nth(*index), shard_index: *shard });
+    let file =
+        FileRepair { kind: CorruptionKind::Superblock, drive: Some(drive), place: "superblock.a".to_owned(), bytes: 9 };
+    let files = if shards.len() == 1 { vec![file] } else { Vec::new() };
+    Op::RecordRepair(Box::new(Repair { stripes: stripes.collect(), files, healed: healed.into_iter().collect() }))
+}
+
+pub(crate) fn corruption(place_len: usize, on_drive: bool) -> Op {
+    Op::RecordCorruption(Box::new(Corruption {
+        kind: CorruptionKind::Shard,
+        found_by: FoundBy::Scrub,
+        drive: on_drive.then(|| DriveId::from_bytes([1; 16])),
+        place: "p".repeat(place_len),
+        count: 2,
+        bytes: 70_000,
+        shards: vec![MissingShard { stripe: run_of(5).first, shard_index: 2 }],
+    }))
+}
+
+pub(crate) fn scrub_pass(drive: u8, time: u64) -> Op {
+    Op::RecordScrub(Box::new(ScrubPass {
+        scope: "drive".to_owned(),
+        began_us: time,
+        ended_us: time + 5,
+        drives: vec![DriveId::from_bytes([drive; 16])],
+        checked: ScrubCounts { segments: 1, records: 7, ..ScrubCounts::default() },
+        found: vec![(CorruptionKind::Shard, 1)],
+        repaired: 1,
+        repaired_bytes: 4096,
+        unrepaired: 0,
+    }))
 }

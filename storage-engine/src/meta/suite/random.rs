@@ -120,6 +120,11 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
         1 => (1..4_u32, 2..5_u8).prop_map(|(version, drives)| Op::SetLayout(layout(version, drives))),
         2 => (1..4_u8, config_kind(), proptest::option::of(proptest::sample::select(vec!["", "<a/>", "<b/>"])))
             .prop_map(|(bucket, kind, document)| configure(bucket, kind, document)),
+        3 => (1..4_u8, key(), version_id(), proptest::collection::vec((0..4_u32, 0..6_u8), 0..3)).prop_map(
+            |(bucket, key, version_id, shards)| repair(&run_of(run_of_place(bucket, key, version_id)), &shards)
+        ),
+        1 => (0..300_usize, any::<bool>()).prop_map(|(place, drive)| corruption(place, drive)),
+        1 => (0..4_u8, 0..3_u64).prop_map(|(drive, time)| scrub_pass(drive, time)),
     ]
 }
 
@@ -235,6 +240,9 @@ pub(super) fn same_rows(machine: &StateMachine, model: &Model) -> Result<(), Tes
         prop_assert_eq!(machine.run_owner(run.first).unwrap(), None);
     }
     let heal = machine.heal_queue(10_000).unwrap();
+    let shards: Vec<_> = heal.iter().map(|(shard, _)| (shard.stripe, shard.shard_index)).collect();
+    prop_assert_eq!(shards, model.heal_queue());
+    prop_assert_eq!(machine.scrub_marks().unwrap(), model.scrub_marks());
     prop_assert_eq!(heal.len() as u64, machine.heal_queue_len());
     for (shard, run) in heal {
         prop_assert!(

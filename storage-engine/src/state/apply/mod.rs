@@ -5,6 +5,7 @@
 
 mod bucket_config;
 mod buckets;
+mod integrity;
 mod objects;
 mod system;
 mod uploads;
@@ -157,6 +158,9 @@ impl<'a> Transition<'a> {
             Op::SetBucketConfig { bucket, kind, document } => {
                 self.set_bucket_config(entry, *bucket, *kind, document.as_deref())
             }
+            Op::RecordRepair(repair) => self.record_repair(entry, repair),
+            Op::RecordCorruption(corruption) => self.record_corruption(entry, corruption),
+            Op::RecordScrub(pass) => self.record_scrub(entry, pass),
         }
     }
 
