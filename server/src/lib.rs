@@ -21,6 +21,7 @@ pub mod edge;
 pub mod identity;
 pub mod logging;
 pub mod metrics;
+pub mod policy;
 pub mod process;
 pub mod random;
 pub mod s3;
