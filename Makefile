@@ -5,7 +5,7 @@
 #   make conformance   the real clients on real data, in full
 #   make bench         figures, beside whichever peers are installed
 #   make bench-parts   what sealing, coding, the log and the parsers cost by themselves
-#   make torture       kill -9 in a loop under load, with verification
+#   make torture       kill -9 in a loop under load, then power cuts on a disk of ours, with verification
 
 SHELL := /bin/bash
 ifdef CI
@@ -18,6 +18,7 @@ export CARGO_TARGET_DIR
 BIN := $(CARGO_TARGET_DIR)/release
 
 ROUNDS ?= 200
+POWER_ROUNDS ?= 50
 
 .PHONY: serve build setup test check conformance bench bench-parts torture clean-data
 
@@ -56,3 +57,4 @@ bench-parts: setup
 
 torture: build
 	$(BIN)/chartrier-torture --server $(BIN)/chartrier --verify $(BIN)/chartrier-verify --rounds $(ROUNDS)
+	$(BIN)/chartrier-torture --server $(BIN)/chartrier --verify $(BIN)/chartrier-verify --rounds $(POWER_ROUNDS) --power-cut

@@ -6,6 +6,7 @@
 
 pub mod client;
 pub mod http;
+pub mod power;
 pub mod process;
 pub mod sign;
 pub mod suite;

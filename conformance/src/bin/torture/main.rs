@@ -3,6 +3,8 @@
 //! Each client owns its keys and changes one at a time, so that after a kill the state of every key is
 //! known but for the one change in flight: that one must have happened whole or not at all. At the end
 //! the journal is exported, verified offline, and must hold exactly one leaf for each change that holds.
+//!
+//! With `--power-cut` the data lies on a disk of ours that loses at each kill what was not synced.
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "the report is this program's output")]
 
@@ -16,6 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use chartrier_conformance::power;
 use chartrier_conformance::process::Server;
 use clap::Parser;
 use tokio::task::JoinSet;
@@ -46,6 +49,12 @@ struct Options {
     /// Check every object and the journal after every so many kills
     #[arg(long, default_value_t = 20)]
     full_check_every: u32,
+    /// Cut the power at each kill: what was not synced is lost, torn or kept. Needs the right to mount FUSE
+    #[arg(long)]
+    power_cut: bool,
+    /// With `--power-cut`: a disk that ignores syncs. The run must fail, which shows that it can
+    #[arg(long, requires = "power_cut")]
+    lying_disk: bool,
     /// Seed of the random choices; of the clock if not given
     #[arg(long)]
     seed: Option<u64>,
@@ -68,13 +77,16 @@ async fn main() -> ExitCode {
 async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
     let seed = options.seed.unwrap_or_else(clock_seed);
     let mut random = Random::new(seed);
-    let data = options
+    let folder = options
         .data
         .clone()
         .unwrap_or_else(|| std::env::temp_dir().join(format!("chartrier-torture-{}", std::process::id())));
+    let mut disk = if options.power_cut { Some(power::mount(new_disk(&options), &folder)?) } else { None };
+    let data = if options.power_cut { folder.join("data") } else { folder.clone() };
     println!("torture: seed {seed}, data in {}", data.display());
     let mut ledgers: Vec<Ledger> = (0..options.clients).map(|client| Ledger::new(client, random.next())).collect();
     let mut restart_ms_max = 0;
+    let (mut pages_lost, mut names_lost) = (0, 0);
     for round in 1..=options.rounds {
         let begun = Instant::now();
         let mut server = Server::start(&options.server, &data, &options.server_arguments).await?;
@@ -99,6 +111,11 @@ async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
             ledgers.push(done??);
         }
         ledgers.sort_by_key(|ledger| ledger.client);
+        if let Some(disk) = &mut disk {
+            let cut = disk.cut(random.next())?;
+            pages_lost += cut.pages_lost;
+            names_lost += cut.names_lost;
+        }
     }
     let server = Server::start(&options.server, &data, &options.server_arguments).await?;
     let client = server.client()?;
@@ -113,8 +130,12 @@ async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
          ({} of them happened), slowest start {restart_ms_max} ms",
         options.rounds, totals.deposits, totals.deletes, totals.in_flight, totals.in_flight_happened
     );
+    if options.power_cut {
+        println!("torture: the power cuts lost {pages_lost} unsynced pages and {names_lost} unsynced names");
+    }
+    drop(disk);
     if options.data.is_none() {
-        std::fs::remove_dir_all(&data)?;
+        std::fs::remove_dir_all(&folder)?;
     }
     Ok(())
 }
@@ -132,6 +153,10 @@ async fn full_check(
         .map_err(|error| format!("round {round}: {error}"))?;
     println!("torture: after {round} kills: {objects} objects read back, {leaves} leaves verified");
     Ok(())
+}
+
+fn new_disk(options: &Options) -> power::Disk {
+    if options.lying_disk { power::Disk::lying() } else { power::Disk::new() }
 }
 
 fn clock_seed() -> u64 {
