@@ -33,6 +33,7 @@ use crate::blob::BlobStore;
 use crate::env::Env;
 use crate::error::{OpenError, StateError, StorageError};
 use crate::ids::{BucketId, ClusterId, StripeId, UploadId, VersionId};
+use crate::mend::Mender;
 use crate::meta::MetaReads;
 use crate::metrics::EngineMetricsSnapshot;
 use crate::namespace::bucket_config::{BucketConfigKind, BucketConfigRow};
@@ -54,6 +55,7 @@ pub struct Engine {
     machine: Arc<StateMachine>,
     blobs: BlobStore,
     dead: Arc<DeadRuns>,
+    mender: Arc<Mender>,
     lost_drives: Vec<LostDrive>,
     env: Env,
     ticker: Mutex<Option<JoinHandle<()>>>,
@@ -63,6 +65,7 @@ pub struct Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
+        self.mender.stop_soon();
         // The log's thread may wait for room, and it is joined next.
         self.machine.wait_for_space(false);
     }
@@ -91,6 +94,7 @@ impl Engine {
         engine.name_journal_and_layout(&config, layout).await?;
         let ticker = tokio::spawn(tick(Arc::downgrade(&engine)));
         *engine.ticker.lock().unwrap_or_else(PoisonError::into_inner) = Some(ticker);
+        engine.mender.start(Arc::downgrade(&engine));
         Ok(engine)
     }
 
@@ -105,6 +109,7 @@ impl Engine {
         if let Some(ticker) = ticker {
             ticker.abort();
         }
+        self.mender.stop().await;
         // A full disk is not waited for any more: what the log has is applied at the next start.
         self.machine.wait_for_space(false);
         let engine = self.clone();
@@ -136,6 +141,11 @@ impl Engine {
     /// The blobs on the drives.
     pub fn blobs(&self) -> &BlobStore {
         &self.blobs
+    }
+
+    /// What restores lost redundancy.
+    pub fn mender(&self) -> &Arc<Mender> {
+        &self.mender
     }
 
     /// A bucket by name.
@@ -304,6 +314,16 @@ impl Engine {
             self.solo.index_is_damaged(&error.to_string());
         }
         error.into()
+    }
+
+    /// Proposes a command of the engine itself.
+    pub(crate) async fn record(&self, op: Op) -> Result<Applied, StorageError> {
+        self.propose(self.internal(op)).await
+    }
+
+    /// Whether commands are still applied.
+    pub(crate) fn takes_commands(&self) -> bool {
+        self.solo.poisoned().is_none()
     }
 
     /// A command of the engine itself.

@@ -115,9 +115,13 @@ impl StripeId {
 
     /// Whether it is one of the `count` stripes of the run that begins with `first`.
     pub fn is_in_run(&self, first: Self, count: u32) -> bool {
+        self.index_in_run(first).is_some_and(|index| index < count)
+    }
+
+    /// Its place in the run that begins with `first`, if it can be in one.
+    pub fn index_in_run(&self, first: Self) -> Option<u32> {
         let counter = |id: &Self| u32::from_be_bytes([id.0[12], id.0[13], id.0[14], id.0[15]]);
-        let same_blob = self.0[..12] == first.0[..12];
-        same_blob && counter(self).checked_sub(counter(&first)).is_some_and(|index| index < count)
+        (self.0[..12] == first.0[..12]).then(|| counter(self).checked_sub(counter(&first)))?
     }
 
     /// When the blob was begun, in milliseconds of the Unix epoch.

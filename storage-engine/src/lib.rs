@@ -13,6 +13,7 @@ pub mod error;
 pub mod ids;
 pub mod io;
 pub mod log;
+pub mod mend;
 pub mod meta;
 pub mod metrics;
 pub mod namespace;

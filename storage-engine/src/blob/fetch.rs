@@ -13,11 +13,12 @@ use bytes::BytesMut;
 use tokio::time::timeout;
 
 use super::reader::ReadBuf;
-use super::{Placement, StoreCore};
+use super::{DamagedShard, Placement, StoreCore};
 use crate::budget::PooledBytes;
 use crate::drive::{CellRead, ColumnRead, DataMetrics, Drive};
 use crate::error::StorageError;
 use crate::ids::StripeId;
+use crate::namespace::integrity::FoundBy;
 use crate::segment::checksum::cell_crc64;
 use crate::segment::location::ShardLocation;
 use crate::segment::shape::StripeShape;
@@ -205,9 +206,11 @@ impl StripeFetch {
             return;
         }
         self.columns[shard] = Column::Lost;
+        let mut asked = true;
         for id in self.plan.placement.holders(self.plan.index, shard) {
             let Some(drive) = self.store.drive(id) else {
                 self.offline = true;
+                asked = false;
                 continue;
             };
             match drive.locate(self.plan.stripe, shard as u8) {
@@ -218,10 +221,20 @@ impl StripeFetch {
                 Ok(_) => {}
                 Err(error) => {
                     self.offline |= !drive.state().reads();
+                    asked &= drive.state().reads();
                     tracing::debug!(drive = %drive.id(), %error, "a shard cannot be located");
                 }
             }
         }
+        if asked {
+            self.report(shard);
+        }
+    }
+
+    /// Tells the mender of a shard that its drive should give and does not.
+    fn report(&self, shard: usize) {
+        let report = DamagedShard { stripe: self.plan.stripe, shard: shard as u8, found_by: FoundBy::Read };
+        self.store.damage.add(report);
     }
 
     /// Takes in what the readers bring, leaving late ones behind while others can replace them.
@@ -251,6 +264,9 @@ impl StripeFetch {
             DataMetrics::add(&self.store.metrics.cells_missing, 1);
         } else if !good {
             drive.note_crc_failure(self.plan.stripe, shard as u8, row);
+        }
+        if !good && drive.state().reads() {
+            self.report(shard);
         }
         *self.cell(row, shard) = if good { Cell::Good(bytes) } else { Cell::Bad(Some(bytes)) };
     }

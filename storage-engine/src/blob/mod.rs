@@ -16,6 +16,7 @@
 //! A blob exists only once a row of the namespace names it: until then its stripes are orphans
 //! that nobody reads.
 
+mod damage;
 mod fetch;
 mod frees;
 mod layout;
@@ -28,7 +29,9 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+pub use damage::{DamageReports, DamagedShard};
 pub use layout::{Layouts, Placement, rotated_layout};
+pub(crate) use reader::stripe_shape;
 pub use reader::{BlobReader, ReadBuf};
 pub use writer::{BlobWriter, WrittenBlob};
 
@@ -80,6 +83,7 @@ struct StoreCore {
     env: Env,
     metrics: Arc<DataMetrics>,
     frees: WaitingFrees,
+    damage: DamageReports,
     /// Spreads the first stripes of blobs over the groups.
     next_group: AtomicU32,
 }
@@ -111,6 +115,7 @@ impl BlobStore {
             env,
             metrics,
             frees: WaitingFrees::default(),
+            damage: DamageReports::default(),
             next_group: AtomicU32::new(0),
         };
         Ok(Self { core: Arc::new(core) })
@@ -189,6 +194,11 @@ impl BlobStore {
     /// State, space and errors of each drive.
     pub fn status(&self) -> Vec<DriveStatus> {
         self.drives().iter().map(|drive| drive.status()).collect()
+    }
+
+    /// Where readers and compactions report bad shards, and the mender hears of them.
+    pub fn damage(&self) -> &DamageReports {
+        &self.core.damage
     }
 
     /// Counters of the data plane.

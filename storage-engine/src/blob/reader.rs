@@ -106,24 +106,31 @@ impl BlobReader {
     }
 }
 
+/// The shape of one stripe of a run; `None` if the row of the run contradicts itself, or has no such stripe.
+pub(crate) fn stripe_shape(run: &StripeRun, index: u32) -> Option<StripeShape> {
+    let geometry = Geometry::new(run.k, run.m).ok()?;
+    let stripe_bytes = u64::from(run.stripe_bytes);
+    let row_bytes = (geometry.k() * CELL_BYTES) as u64;
+    let whole = stripe_bytes > 0
+        && stripe_bytes.is_multiple_of(row_bytes)
+        && stripe_bytes <= ROWS_MAX as u64 * row_bytes
+        && run.len_bytes.div_ceil(stripe_bytes) == u64::from(run.count);
+    if !whole || index >= run.count {
+        return None;
+    }
+    let len = (run.len_bytes - u64::from(index) * stripe_bytes).min(stripe_bytes);
+    StripeShape::new(geometry, len as usize)
+}
+
 /// What to fetch for the first bytes of `rest`: a few rows of one stripe.
 fn plan_of(store: &StoreCore, run: &StripeRun, rest: &Range<u64>) -> Result<FetchPlan, StorageError> {
     let damaged = || StorageError::Corrupted { what: format!("the row of a blob at {:?}", run.first) };
-    let geometry = Geometry::new(run.k, run.m).map_err(|_| damaged())?;
-    let stripe_bytes = u64::from(run.stripe_bytes);
+    let index = (rest.start / u64::from(run.stripe_bytes.max(1))) as u32;
+    let shape = stripe_shape(run, index).ok_or_else(damaged)?;
+    let geometry = shape.geometry();
     let row_bytes = (geometry.k() * CELL_BYTES) as u64;
-    let stripes = run.len_bytes.div_ceil(stripe_bytes.max(1));
-    if stripe_bytes == 0
-        || !stripe_bytes.is_multiple_of(row_bytes)
-        || stripe_bytes > ROWS_MAX as u64 * row_bytes
-        || stripes != u64::from(run.count)
-    {
-        return Err(damaged());
-    }
-    let index = (rest.start / stripe_bytes) as u32;
-    let stripe_start = u64::from(index) * stripe_bytes;
-    let stripe_len = (run.len_bytes - stripe_start).min(stripe_bytes);
-    let shape = StripeShape::new(geometry, stripe_len as usize).ok_or_else(damaged)?;
+    let stripe_start = u64::from(index) * u64::from(run.stripe_bytes);
+    let stripe_len = shape.len_bytes() as u64;
     let placement = store
         .placement(run)
         .ok_or_else(|| StorageError::Unavailable { why: format!("layout {} is not known", run.layout_version) })?;

@@ -51,7 +51,17 @@ pub(super) struct AppendJob {
     pub(super) stripe: Arc<EncodedStripe>,
     pub(super) shard: u8,
     pub(super) durability: Durability,
+    pub(super) replaces: Replaces,
     pub(super) reply: AppendReply,
+}
+
+/// Whether an append takes the place of a record that the drive may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Replaces {
+    /// A new stripe: there is none.
+    Nothing,
+    /// A repair: the bytes of the old record, if there is one, are dead from now on.
+    OldRecord,
 }
 
 impl Job {
@@ -130,7 +140,7 @@ impl Appender {
     }
 
     fn append(&mut self, job: AppendJob) {
-        match self.write_record(&job.stripe, job.shard) {
+        match self.write_record(&job.stripe, job.shard, job.replaces) {
             Ok(segment) => self.pending.replies.push((job.durability, segment, job.reply)),
             Err(error) => drop(job.reply.send(Err(error))),
         }
@@ -140,7 +150,12 @@ impl Appender {
     }
 
     /// Writes one record; after a failed write once more, in another segment.
-    fn write_record(&mut self, stripe: &EncodedStripe, shard: u8) -> Result<Arc<Segment>, DriveError> {
+    fn write_record(
+        &mut self,
+        stripe: &EncodedStripe,
+        shard: u8,
+        replaces: Replaces,
+    ) -> Result<Arc<Segment>, DriveError> {
         let mut last = DriveError::Busy;
         for _ in 0..2 {
             if !self.core.health.state().writes() {
@@ -148,7 +163,7 @@ impl Appender {
             }
             let (_, record_bytes) = record_extent(stripe.shape.rows(), stripe.shape.column_bytes());
             self.require_room(record_bytes as u64)?;
-            match self.write_to_open(stripe, shard) {
+            match self.write_to_open(stripe, shard, replaces) {
                 Ok(segment) => return Ok(segment),
                 Err(error) => {
                     self.freeze();
@@ -163,7 +178,12 @@ impl Appender {
         Err(last)
     }
 
-    fn write_to_open(&mut self, stripe: &EncodedStripe, shard: u8) -> std::io::Result<Arc<Segment>> {
+    fn write_to_open(
+        &mut self,
+        stripe: &EncodedStripe,
+        shard: u8,
+        replaces: Replaces,
+    ) -> std::io::Result<Arc<Segment>> {
         let open = self.open.as_mut().expect("require_room opened one");
         let core = &self.core;
         let place =
@@ -178,6 +198,13 @@ impl Appender {
         open.segment.file.write_at(open.cursor, &slices)?;
 
         let key = ShardKey { stripe: stripe.id, shard };
+        if replaces == Replaces::OldRecord
+            // One that cannot be looked up is not counted: compaction counts again.
+            && let Ok(Some(old)) = core.index.shard(&key)
+        {
+            let row = core.segments.add_dead(old.segment, old.record_bytes.into());
+            self.pending.index.put_segment(old.segment, &row);
+        }
         let record_bytes = u64::from(location.record_bytes);
         open.cursor += record_bytes;
         open.headers.update(&head[..RECORD_HEADER_BYTES + 8 * location.crcs.len()]);

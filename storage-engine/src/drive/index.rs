@@ -5,16 +5,20 @@
 //! found sealed means that every entry of the segment is there. All other segments are read
 //! again at the next start.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::error::{DriveError, DriveOpenError};
+use super::verify::Pace;
 use crate::ids::SegmentId;
 use crate::io::DriveIo;
 use crate::segment::FormatError;
 use crate::segment::bytes::{take, take_u64};
+use crate::segment::footer::DirectoryEntry;
 use crate::segment::location::{ShardKey, ShardLocation};
-use crate::state::kv::{Family, FamilySpec, Kv, KvBatch, KvError, MemoryKv, ScanStep, ValueSize};
+use crate::state::kv::{Family, FamilySpec, Kv, KvBatch, KvError, KvOp, MemoryKv, ScanStep, ValueSize};
 use crate::state::rocks::{RocksConfig, RocksKv};
 
 /// Column families of a drive's index.
@@ -22,8 +26,11 @@ pub const DRIVE_INDEX_SCHEMA: &[FamilySpec] =
     &[FamilySpec { name: "shard", values: ValueSize::Small }, FamilySpec { name: "segment", values: ValueSize::Small }];
 const SHARDS: Family = Family(0);
 const SEGMENTS: Family = Family(1);
-/// Where a real drive keeps its index.
-const INDEX_DIR: &str = "index";
+/// Where a real drive keeps its index: the first, until an index made while it served takes over.
+const INDEX_DIRS: [&str; 2] = ["index", "index.b"];
+/// Names the one of [`INDEX_DIRS`] that holds; not there, it is the first.
+const CURRENT_NAME: &str = "index.current";
+const CURRENT_BYTES_MAX: u64 = 64;
 const ROW_VERSION: u8 = 1;
 
 /// Opens the store of an index: in the directory given, or in memory on a simulated drive.
@@ -109,32 +116,130 @@ impl IndexBatch {
 
 /// The open index of one drive.
 pub(super) struct DriveIndex {
+    kv: RwLock<Arc<dyn Kv>>,
+    /// Which of [`INDEX_DIRS`] the store is in.
+    place: AtomicUsize,
+    factory: IndexFactory,
+    rebuild: Mutex<Option<Rebuild>>,
+}
+
+/// A store that is to take over.
+struct Rebuild {
     kv: Arc<dyn Kv>,
+    place: usize,
+    /// Shards that changed since it was begun: what segments say of them is old.
+    touched: HashSet<Vec<u8>>,
 }
 
 impl DriveIndex {
     /// Opens the index; a damaged one is thrown away and rebuilt by the recovery that follows.
     pub(super) fn open(io: &dyn DriveIo, factory: &IndexFactory) -> Result<Self, DriveOpenError> {
-        let path = io.os_path().map(|path| path.join(INDEX_DIR));
+        let failed = |source| DriveOpenError::Io { op: "remove the index", source };
+        let place = match io.read_all(CURRENT_NAME, CURRENT_BYTES_MAX) {
+            Ok(text) => usize::from(text == INDEX_DIRS[1].as_bytes()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
+            // Whichever it was, the other is a store of this drive too, or none: what it lacks is read back.
+            Err(error) => {
+                tracing::warn!(drive = io.label(), %error, "which index is current cannot be read");
+                0
+            }
+        };
+        io.remove_tree(INDEX_DIRS[1 - place]).map_err(failed)?;
+        let path = index_path(io, place);
         let kv = match factory(path.as_deref()) {
             Err(KvError::Corruption { path: damaged, detail }) => {
                 tracing::warn!(path = %damaged.display(), detail, "drive index damaged: rebuilding it");
-                io.remove_tree(INDEX_DIR).map_err(|source| DriveOpenError::Io { op: "remove the index", source })?;
+                io.remove_tree(INDEX_DIRS[place]).map_err(failed)?;
                 factory(path.as_deref())?
             }
             other => other?,
         };
-        Ok(Self { kv })
+        Ok(Self {
+            kv: RwLock::new(kv),
+            place: AtomicUsize::new(place),
+            factory: factory.clone(),
+            rebuild: Mutex::new(None),
+        })
+    }
+
+    /// Begins a store beside the present one. From now on every change goes to both.
+    pub(super) fn begin_rebuild(&self, io: &dyn DriveIo) -> Result<(), DriveError> {
+        let mut rebuild = self.lock_rebuild();
+        if rebuild.is_some() {
+            return Err(DriveError::Busy);
+        }
+        let place = 1 - self.place.load(Relaxed);
+        io.remove_tree(INDEX_DIRS[place]).map_err(|error| DriveError::from_io("removal of an old index", error))?;
+        let kv = (self.factory)(index_path(io, place).as_deref())?;
+        *rebuild = Some(Rebuild { kv, place, touched: HashSet::new() });
+        Ok(())
+    }
+
+    /// Puts what a segment says into the store that is being made, but for what changed meanwhile.
+    pub(super) fn fill(&self, batch: IndexBatch) -> Result<(), KvError> {
+        let rebuild = self.lock_rebuild();
+        let Some(Rebuild { kv, touched, .. }) = &*rebuild else { return Ok(()) };
+        let mut fresh = KvBatch::new();
+        for op in batch.0.into_ops() {
+            if let KvOp::Put(family, key, value) = op
+                && !touched.contains(&key)
+            {
+                fresh.put(family, key, value);
+            }
+        }
+        kv.write_batch(fresh)
+    }
+
+    /// Puts the new store in the place of the old one. Durable on return.
+    pub(super) fn finish_rebuild(&self, io: &dyn DriveIo, rows: &[(SegmentId, SegmentRow)]) -> Result<(), DriveError> {
+        let mut rebuild = self.lock_rebuild();
+        let Some(Rebuild { kv, place, .. }) = rebuild.take() else { return Ok(()) };
+        let mut batch = IndexBatch::default();
+        rows.iter().for_each(|(id, row)| batch.put_segment(*id, row));
+        kv.write_batch(batch.0)?;
+        kv.flush()?;
+        io.write_atomic(CURRENT_NAME, INDEX_DIRS[place].as_bytes())
+            .map_err(|error| DriveError::from_io("taking over a new index", error))?;
+        self.place.store(place, Relaxed);
+        *self.kv.write().unwrap_or_else(PoisonError::into_inner) = kv;
+        Ok(())
+    }
+
+    /// Drops the store that was begun.
+    pub(super) fn abandon_rebuild(&self) {
+        *self.lock_rebuild() = None;
     }
 
     pub(super) fn shard(&self, key: &ShardKey) -> Result<Option<ShardLocation>, DriveError> {
-        let value = self.kv.get(SHARDS, &key.encode())?;
+        let value = self.kv().get(SHARDS, &key.encode())?;
         Ok(value.map(|value| ShardLocation::decode(&value)).transpose()?)
+    }
+
+    /// The entries of one segment. Reads the whole index.
+    pub(super) fn in_segment(&self, segment: SegmentId) -> Result<Vec<DirectoryEntry>, DriveError> {
+        let mut entries = Vec::new();
+        let mut damaged = None;
+        self.kv().scan(SHARDS, &[], None, &mut |key, value| {
+            match (ShardKey::decode(key), ShardLocation::decode(value)) {
+                (Ok(key), Ok(location)) if location.segment == segment => {
+                    entries.push(DirectoryEntry { key, location });
+                }
+                (Ok(_), Ok(_)) => {}
+                (Err(error), _) | (_, Err(error)) => damaged = Some(error),
+            }
+            ScanStep::Next
+        })?;
+        damaged.map_or(Ok(entries), |error| Err(error.into()))
+    }
+
+    /// Reads all of it from the disk; answers its rows.
+    pub(super) fn verify(&self, pace: &mut Pace<'_>) -> Result<u64, KvError> {
+        self.kv().verify(pace)
     }
 
     pub(super) fn segments(&self) -> Result<Vec<(SegmentId, SegmentRow)>, KvError> {
         let mut rows = Vec::new();
-        self.kv.scan(SEGMENTS, &[], None, &mut |key, value| {
+        self.kv().scan(SEGMENTS, &[], None, &mut |key, value| {
             // A row that does not decode counts as not sealed: its segment is read again.
             if let (Ok(id), Ok(row)) = (take(key, 0), SegmentRow::decode(value)) {
                 rows.push((SegmentId::from_bytes(id), row));
@@ -145,10 +250,39 @@ impl DriveIndex {
     }
 
     pub(super) fn write(&self, batch: IndexBatch) -> Result<(), KvError> {
-        if batch.is_empty() { Ok(()) } else { self.kv.write_batch(batch.0) }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let mut rebuild = self.lock_rebuild();
+        let Some(Rebuild { kv, touched, .. }) = &mut *rebuild else {
+            // Under the lock, so that no change falls between the two stores.
+            return self.kv().write_batch(batch.0);
+        };
+        let copy = batch.0.clone();
+        for op in batch.0.into_ops() {
+            match op {
+                KvOp::Put(SHARDS, key, _) | KvOp::Delete(SHARDS, key) => drop(touched.insert(key)),
+                KvOp::Put(..) | KvOp::Delete(..) => {}
+            }
+        }
+        kv.write_batch(copy.clone())?;
+        // The old one may refuse: it is damaged, and about to go.
+        self.kv().write_batch(copy).or(Ok(()))
     }
 
     pub(super) fn flush(&self) -> Result<(), KvError> {
-        self.kv.flush()
+        self.kv().flush()
     }
+
+    fn kv(&self) -> Arc<dyn Kv> {
+        self.kv.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn lock_rebuild(&self) -> MutexGuard<'_, Option<Rebuild>> {
+        self.rebuild.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn index_path(io: &dyn DriveIo, place: usize) -> Option<PathBuf> {
+    io.os_path().map(|path| path.join(INDEX_DIRS[place]))
 }

@@ -13,10 +13,12 @@ mod metrics;
 mod queue;
 mod reader;
 mod recovery;
+mod reindex;
 mod segments;
 mod site;
 mod superblock;
 mod syncer;
+mod verify;
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,13 +33,14 @@ pub use reader::{CellRead, ColumnRead};
 pub use segments::Segment;
 pub use site::{Site, UnknownSite};
 pub use superblock::{LogMembership, Superblock};
+pub use verify::{Pace, SegmentCheck, stripes_of};
 
 use crate::env::Env;
-use crate::ids::{ClusterId, DriveId, StripeId};
+use crate::ids::{ClusterId, DriveId, SegmentId, StripeId};
 use crate::io::DriveIo;
 use crate::segment::location::{ShardKey, ShardLocation};
 use crate::segment::stripe::EncodedStripe;
-use appender::{AppendJob, Job};
+use appender::{AppendJob, Job, Replaces};
 use health::Health;
 use index::DriveIndex;
 use queue::Queue;
@@ -219,9 +222,34 @@ impl Drive {
         shard: u8,
         durability: Durability,
     ) -> oneshot::Receiver<Result<Arc<Segment>, DriveError>> {
+        self.queue_append(stripe, shard, durability, Replaces::Nothing)
+    }
+
+    /// Queues a rebuilt shard, and answers when it is durable. The index names it from then on; the record that
+    /// it names now, if any, counts as dead.
+    pub fn replace(
+        &self,
+        stripe: Arc<EncodedStripe>,
+        shard: u8,
+    ) -> oneshot::Receiver<Result<Arc<Segment>, DriveError>> {
+        self.queue_append(stripe, shard, Durability::Synced, Replaces::OldRecord)
+    }
+
+    fn queue_append(
+        &self,
+        stripe: Arc<EncodedStripe>,
+        shard: u8,
+        durability: Durability,
+        replaces: Replaces,
+    ) -> oneshot::Receiver<Result<Arc<Segment>, DriveError>> {
         let (reply, answer) = oneshot::channel();
-        self.queue(Job::Append(AppendJob { stripe, shard, durability, reply }));
+        self.queue(Job::Append(AppendJob { stripe, shard, durability, replaces, reply }));
         answer
+    }
+
+    /// Whether clients' work waits on this drive now.
+    pub fn is_busy(&self) -> bool {
+        !self.core.jobs.is_empty() || !self.core.reads.is_empty()
     }
 
     /// Makes durable all that was queued before. Never waits.
@@ -242,6 +270,11 @@ impl Drive {
             return Err(self.core.health.offline());
         }
         self.core.index.shard(&ShardKey { stripe, shard })
+    }
+
+    /// Whether a segment is one of this drive's.
+    pub fn has_segment(&self, segment: SegmentId) -> bool {
+        self.core.segments.has(segment)
     }
 
     /// Reads cells of one column: those in the page cache at once, the others by a reader thread.

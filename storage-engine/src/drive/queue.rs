@@ -57,6 +57,11 @@ impl<T> Queue<T> {
         state.items.drain(..take).collect()
     }
 
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().items.is_empty()
+    }
+
     /// Takes all that waits, without waiting.
     pub(super) fn purge(&self) -> Vec<T> {
         self.lock().items.drain(..).collect()

@@ -93,6 +93,36 @@ impl Segments {
         table.usage.dead_bytes += row.dead_bytes - old.dead_bytes;
     }
 
+    /// All rows as they now are.
+    pub(super) fn rows(&self) -> Vec<(SegmentId, SegmentRow)> {
+        self.lock().rows.iter().map(|(id, row)| (*id, *row)).collect()
+    }
+
+    /// All that are known.
+    pub(super) fn ids(&self) -> Vec<SegmentId> {
+        self.lock().rows.keys().copied().collect()
+    }
+
+    /// Whether it was closed with a footer.
+    pub(super) fn is_sealed(&self, id: SegmentId) -> bool {
+        self.lock().rows.get(&id).is_some_and(|row| row.sealed)
+    }
+
+    /// Forgets one whose file is gone.
+    pub(super) fn forget(&self, id: SegmentId) {
+        let mut table = self.lock();
+        table.files.remove(&id);
+        if let Some(row) = table.rows.remove(&id) {
+            table.usage.stored_bytes = table.usage.stored_bytes.saturating_sub(row.stored_bytes);
+            table.usage.dead_bytes = table.usage.dead_bytes.saturating_sub(row.dead_bytes);
+        }
+    }
+
+    /// Whether it is known.
+    pub(super) fn has(&self, id: SegmentId) -> bool {
+        self.lock().rows.contains_key(&id)
+    }
+
     /// Counts a record written to a segment.
     pub(super) fn add_stored(&self, id: SegmentId, bytes: u64) {
         let mut table = self.lock();

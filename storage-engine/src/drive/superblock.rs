@@ -129,6 +129,19 @@ pub(super) fn read(io: &dyn DriveIo) -> Result<Option<Superblock>, DriveOpenErro
     if fresh { Ok(None) } else { Err(DriveOpenError::Damaged) }
 }
 
+/// The copies that are not readable or not of this drive.
+pub(super) fn damaged(io: &dyn DriveIo, current: &Superblock) -> Vec<&'static str> {
+    let whole = |name: &&str| {
+        let copy = io.read_all(name, BLOCK_BYTES).ok().and_then(|block| Superblock::decode(&block).ok());
+        copy.is_some_and(|copy| {
+            let identity = |of: &Superblock| (of.cluster, of.drive, of.site);
+            // The newer copy is what is known, the older one the change before it.
+            identity(&copy) == identity(current) && current.sequence - copy.sequence.min(current.sequence) <= 1
+        })
+    };
+    COPIES.into_iter().filter(|name| !whole(name)).collect()
+}
+
 /// Makes a fresh directory a drive: both copies, sequence 1 and 2.
 pub(super) fn format(io: &dyn DriveIo, config: &DriveConfig, env: &Env) -> Result<Superblock, DriveOpenError> {
     let mut superblock = Superblock {

@@ -6,6 +6,7 @@ use crate::blob::INLINE_BYTES;
 use crate::codec::Geometry;
 use crate::error::OpenError;
 use crate::log::LogConfig;
+use crate::mend::MendConfig;
 use crate::solo::SoloConfig;
 
 /// Most drives of one machine.
@@ -40,6 +41,8 @@ pub struct EngineConfig {
     pub index_buffer_bytes: usize,
     /// Block cache and unflushed writes of all drive indexes together.
     pub drive_index_bytes: usize,
+    /// How the mender may spend the drives' time.
+    pub mend: MendConfig,
     /// Names the `cycle` log. Fixed at the first start.
     pub journal_origin: String,
     /// The tenant that leaves name. Fixed at the first start.
@@ -64,6 +67,7 @@ impl Default for EngineConfig {
             index_cache_bytes: 16 << 20,
             index_buffer_bytes: 16 << 20,
             drive_index_bytes: 16 << 20,
+            mend: MendConfig::default(),
             journal_origin: "chartrier.local/default/cycle".to_owned(),
             tenant: "default".to_owned(),
             node: "node-1".to_owned(),

@@ -16,6 +16,7 @@ use crate::env::Env;
 use crate::error::{OpenError, StateError};
 use crate::ids::{ClusterId, DriveId};
 use crate::log::LogConfig;
+use crate::mend::Mender;
 use crate::meta::MetaReads;
 use crate::namespace::command::{JournalIdentity, Layout, Op, Outcome};
 use crate::solo::{Opened, Solo, SoloConfig};
@@ -63,7 +64,9 @@ pub(super) fn open(config: &EngineConfig, env: Env) -> Result<(Engine, Layout), 
     solo.on_freed(Box::new(hook));
     machine.wait_for_space(true);
 
-    let engine = Engine { cluster, solo, machine, blobs, dead, lost_drives: lost, env, ticker: Mutex::new(None), lock };
+    let mender = Mender::new(blobs.clone(), machine.clone(), config.mend);
+    let engine =
+        Engine { cluster, solo, machine, blobs, dead, mender, lost_drives: lost, env, ticker: Mutex::new(None), lock };
     Ok((engine, layout))
 }
 

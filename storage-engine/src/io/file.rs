@@ -293,6 +293,11 @@ impl DriveFile for OsFile {
         }
     }
 
+    fn forget_cached(&self) {
+        // A hint: a file system that does not take it gives what it has in memory.
+        let _ = fs::fadvise(&self.fd, 0, None, fs::Advice::DontNeed);
+    }
+
     fn sync_data(&self) -> io::Result<()> {
         Ok(fs::fdatasync(&self.fd)?)
     }

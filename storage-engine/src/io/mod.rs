@@ -118,6 +118,9 @@ pub trait DriveFile: Send + Sync {
     /// `buf` holds anything.
     fn try_read_cached(&self, offset: u64, buf: &mut [u8]) -> io::Result<bool>;
 
+    /// Drops what the system keeps of the file in memory, as far as it can, so that the next reads are of the disk.
+    fn forget_cached(&self) {}
+
     /// Makes everything written so far durable.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! earlier batch, and the entries after it are applied again, with the same result.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -225,6 +226,14 @@ impl StateMachine {
         Ok(applied)
     }
 
+    /// Reads the whole index from the disk and checks it; answers its rows. Blocking; see [`Kv::verify`].
+    ///
+    /// # Errors
+    /// [`StateError::is_corruption`] tells when it is damaged.
+    pub fn verify(&self, pace: &mut dyn FnMut(u64) -> ControlFlow<()>) -> Result<u64, StateError> {
+        Ok(self.kv.verify(pace)?)
+    }
+
     /// Bytes of memory that the store's caches and buffers hold.
     pub fn memory_bytes(&self) -> u64 {
         self.kv.memory_bytes()
@@ -288,15 +297,19 @@ impl StateMachine {
 
     /// The run itself of one that has an owner; `None` if it lost it meanwhile.
     pub fn owned_run(&self, owned: &OwnedRun) -> Result<Option<StripeRun>, StateError> {
-        let RunOwner { bucket, key, place, .. } = &owned.owner;
+        Ok(self.runs_of(&owned.owner)?.into_iter().find(|run| run.first == owned.first))
+    }
+
+    /// All runs of the row that owns a run; none if the row is gone.
+    pub fn runs_of(&self, owner: &RunOwner) -> Result<Vec<StripeRun>, StateError> {
+        let RunOwner { bucket, key, place, .. } = owner;
         let parts = match place {
             OwnerPlace::Version(version) => self.version(*bucket, key, *version)?.map(|row| row.parts),
             OwnerPlace::Part { upload, number } => {
                 self.row::<PartRow>(keys::PRT, &keys::part(*bucket, key, *upload, *number))?.map(|row| vec![row])
             }
         };
-        let runs = parts.iter().flatten().filter_map(|part| part.blob.stripes());
-        Ok(runs.into_iter().find(|run| run.first == owned.first).cloned())
+        Ok(parts.iter().flatten().filter_map(|part| part.blob.stripes()).cloned().collect())
     }
 
     /// When each drive was last scrubbed whole.

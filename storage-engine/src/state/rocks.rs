@@ -6,6 +6,7 @@
 //! Memory is bounded by one block cache and one write-buffer manager for all stores that share a
 //! [`RocksMemory`].
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -132,6 +133,52 @@ impl RocksKv {
         }))
     }
 
+    /// A second, read-only look at the files: it has no cache of this store, and reads manifest, tables and
+    /// blobs as a start would.
+    fn verify_once(&self, pace: &mut dyn FnMut(u64) -> ControlFlow<()>) -> Result<u64, KvError> {
+        for entry in std::fs::read_dir(&self.path).into_iter().flatten().flatten() {
+            // What the system has in memory is not what the disk has.
+            if let Ok(file) = std::fs::File::open(entry.path()) {
+                let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
+            }
+        }
+        let config = RocksConfig::drive_index(RocksMemory::new(VERIFY_CACHE_BYTES, VERIFY_CACHE_BYTES));
+        let mut options = database_options(&config);
+        // All tables are opened at once: those that a compaction removes meanwhile stay readable.
+        options.set_max_open_files(-1);
+        let mut families = vec![ColumnFamilyDescriptor::new("default", family_options(&config, ValueSize::Small))];
+        families.extend(
+            self.schema.iter().map(|spec| ColumnFamilyDescriptor::new(spec.name, family_options(&config, spec.values))),
+        );
+        let copy = DB::open_cf_descriptors_read_only(&options, &self.path, families, false)
+            .map_err(|error| self.error("open for a check", &error))?;
+        let mut rows = 0;
+        let mut unpaced = 0;
+        for spec in self.schema {
+            let family = copy.cf_handle(spec.name).expect("every family of the schema was opened");
+            let mut options = ReadOptions::default();
+            options.set_verify_checksums(true);
+            options.fill_cache(false);
+            options.set_readahead_size(VERIFY_PACE_BYTES as usize);
+            let mut cursor = copy.raw_iterator_cf_opt(family, options);
+            cursor.seek_to_first();
+            while let Some((key, value)) = cursor.item() {
+                rows += 1;
+                unpaced += (key.len() + value.len()) as u64;
+                if unpaced >= VERIFY_PACE_BYTES {
+                    if pace(unpaced).is_break() {
+                        return Ok(rows);
+                    }
+                    unpaced = 0;
+                }
+                cursor.next();
+            }
+            cursor.status().map_err(|error| self.error("check", &error))?;
+        }
+        let _ = pace(unpaced);
+        Ok(rows)
+    }
+
     fn handle(&self, family: Family) -> &ColumnFamily {
         let spec = self.schema.get(usize::from(family.0)).expect("families come from the schema");
         self.db.cf_handle(spec.name).expect("every family of the schema was opened")
@@ -211,6 +258,18 @@ impl Kv for RocksKv {
         checkpoint.create_checkpoint(dir).map_err(|error| self.error("checkpoint", &error))
     }
 
+    fn verify(&self, pace: &mut dyn FnMut(u64) -> ControlFlow<()>) -> Result<u64, KvError> {
+        let mut last = None;
+        for _ in 0..VERIFY_ATTEMPTS {
+            match self.verify_once(pace) {
+                // A compaction may have removed a file between the manifest and its opening.
+                Err(error) => last = Some(error),
+                verified => return verified,
+            }
+        }
+        Err(last.expect("there was an attempt"))
+    }
+
     fn memory_bytes(&self) -> u64 {
         self.memory.usage_bytes()
     }
@@ -288,6 +347,13 @@ fn family_options(config: &RocksConfig, values: ValueSize) -> Options {
     }
     options
 }
+
+/// Memory of the second look that a check takes.
+const VERIFY_CACHE_BYTES: usize = 1 << 20;
+/// Bytes of rows between two words with the pace of a check.
+const VERIFY_PACE_BYTES: u64 = 256 << 10;
+/// How often a check is tried before its error is believed.
+const VERIFY_ATTEMPTS: usize = 3;
 
 /// Values at or over this many bytes go to blob files in a family of large values.
 const BLOB_BYTES_MIN: u64 = 4 << 10;
@@ -373,6 +439,31 @@ mod tests {
         assert_eq!(last("a"), None);
         assert_eq!([last("a/1"), last("a/9"), last("z")], [b"a/1", b"a/2", &b"c"[..]].map(|key| Some(key.to_vec())));
         assert_eq!(kv.last_at_or_before(LARGE, b"z").unwrap(), None);
+    }
+
+    #[test]
+    fn a_check_finds_a_damaged_byte_behind_the_cache() {
+        let dir = tempfile::tempdir().unwrap();
+        let kv = RocksKv::open(dir.path(), SCHEMA, &config()).unwrap();
+        for n in 0..500 {
+            put(&kv, SMALL, &format!("key{n}"), &[7; 100]);
+            put(&kv, LARGE, &format!("key{n}"), &[n as u8; 5000]);
+        }
+        kv.flush().unwrap();
+        let mut pace = |_| ControlFlow::Continue(());
+        assert_eq!(kv.verify(&mut pace).unwrap(), 1000);
+        assert_eq!(kv.get(SMALL, b"key7").unwrap().unwrap(), [7; 100]);
+        for extension in ["sst", "blob"] {
+            let is = |path: &PathBuf| path.extension().is_some_and(|found| found == extension);
+            let file = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).find(is).unwrap();
+            let good = std::fs::read(&file).unwrap();
+            let mut bad = good.clone();
+            bad[2000] ^= 1;
+            std::fs::write(&file, &bad).unwrap();
+            assert!(matches!(kv.verify(&mut pace), Err(KvError::Corruption { .. })), "{extension}");
+            std::fs::write(&file, &good).unwrap();
+            assert_eq!(kv.verify(&mut pace).unwrap(), 1000);
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod full;
 mod journal;
 mod listing;
 mod loss;
+mod mend;
 mod objects;
 mod opening;
 

@@ -1,0 +1,182 @@
+//! The mender: redundancy that was lost comes back by itself, while the engine serves.
+//!
+//! ```text
+//! degraded writes (heal rows) ─┐
+//! bad cells met by reads ──────┤
+//! compaction ──────────────────┼─▶ queue: least redundant first ─▶ read k, rebuild, write, sync
+//! scrub ───────────────────────┤                                            │
+//! a drive to be filled ────────┘            RecordRepair: still owned? ◀────┘
+//! ```
+//!
+//! A repair never brings back a removed object: what was written is named by the drive's index alone,
+//! and when its record is applied without an owner the run is freed like any that died. A drive
+//! that is away keeps its shards: nothing is rebuilt elsewhere until a layout says so.
+
+mod journal;
+mod pace;
+mod queue;
+mod rebuild;
+mod stripe;
+mod walk;
+mod worker;
+
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use tokio::task::JoinHandle;
+
+use crate::blob::{BlobStore, DamagedShard};
+use crate::engine::Engine;
+use crate::ids::StripeId;
+use crate::namespace::integrity::FoundBy;
+use crate::state::StateMachine;
+use pace::Throttle;
+use queue::{Job, MendQueue};
+pub use rebuild::{Rebuild, RebuildProgress};
+use worker::Heals;
+
+/// How the mender may spend the drives' time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MendConfig {
+    /// Bytes that repairs read and write in a second; 0 is no limit. Stripes that could not lose another shard
+    /// do not wait for it.
+    pub repair_bytes_per_s: u64,
+}
+
+impl Default for MendConfig {
+    fn default() -> Self {
+        Self { repair_bytes_per_s: 64 << 20 }
+    }
+}
+
+/// What the mender did since the start, and what waits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MendStatus {
+    /// Stripes in the queue.
+    pub queued: u64,
+    /// Those by the shards that they could still lose: 0, 1, 2, 3, and more.
+    pub queued_by_redundancy: [u64; 5],
+    /// Stripes whose repair waits for a drive.
+    pub waiting: u64,
+    /// Shards rebuilt.
+    pub shards: u64,
+    /// Bytes of their cells.
+    pub bytes: u64,
+    /// Files, or parts of files, written again.
+    pub files: u64,
+    /// Stripes found with fewer than k good shards.
+    pub lost_stripes: u64,
+}
+
+/// Restores redundancy in the background. One per engine.
+pub struct Mender {
+    blobs: BlobStore,
+    machine: Arc<StateMachine>,
+    queue: Mutex<MendQueue>,
+    throttle: Throttle,
+    heals: Mutex<Heals>,
+    counts: Counts,
+    stopped: AtomicBool,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+#[derive(Default)]
+struct Counts {
+    shards: AtomicU64,
+    bytes: AtomicU64,
+    files: AtomicU64,
+    lost_stripes: AtomicU64,
+    waiting: AtomicU64,
+    /// Jobs taken from the queue and not settled.
+    in_hand: AtomicU64,
+}
+
+impl Mender {
+    pub(crate) fn new(blobs: BlobStore, machine: Arc<StateMachine>, config: MendConfig) -> Arc<Self> {
+        Arc::new(Self {
+            blobs,
+            machine,
+            queue: Mutex::default(),
+            throttle: Throttle::new(config.repair_bytes_per_s),
+            heals: Mutex::default(),
+            counts: Counts::default(),
+            stopped: AtomicBool::new(false),
+            tasks: Mutex::default(),
+        })
+    }
+
+    /// Begins to work. The engine is not kept alive by it.
+    pub(crate) fn start(self: &Arc<Self>, engine: Weak<Engine>) {
+        self.spawn(worker::run(self.clone(), engine));
+    }
+
+    /// Ends the work in hand. What waits is found again after the next start.
+    pub(crate) async fn stop(&self) {
+        self.stop_soon();
+        let tasks: Vec<_> = self.lock_tasks().drain(..).collect();
+        for task in tasks {
+            // Aborted, or it panicked: it is over.
+            let _ = task.await;
+        }
+    }
+
+    /// The same without waiting.
+    pub(crate) fn stop_soon(&self) {
+        self.stopped.store(true, Relaxed);
+        self.lock_tasks().iter().for_each(JoinHandle::abort);
+    }
+
+    /// What it did and what waits.
+    pub fn status(&self) -> MendStatus {
+        let queue = self.lock_queue();
+        MendStatus {
+            queued: queue.len() as u64 + self.counts.in_hand.load(Relaxed),
+            queued_by_redundancy: queue.by_redundancy(),
+            waiting: self.counts.waiting.load(Relaxed),
+            shards: self.counts.shards.load(Relaxed),
+            bytes: self.counts.bytes.load(Relaxed),
+            files: self.counts.files.load(Relaxed),
+            lost_stripes: self.counts.lost_stripes.load(Relaxed),
+        }
+    }
+
+    /// Tells it of a shard that a compaction could not copy because it is damaged. Never waits.
+    pub fn damaged(&self, stripe: StripeId, shard: u8) {
+        self.blobs.damage().add(DamagedShard { stripe, shard, found_by: FoundBy::Compaction });
+    }
+
+    /// Changes the budget of repairs; 0 is no limit.
+    pub fn set_repair_bytes_per_s(&self, bytes: u64) {
+        self.throttle.set(bytes);
+    }
+
+    /// Whether nothing waits and nothing is in hand.
+    pub fn is_idle(&self) -> bool {
+        self.lock_queue().len() == 0 && self.counts.in_hand.load(Relaxed) == 0
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Relaxed)
+    }
+
+    fn push(&self, job: Job) -> bool {
+        self.lock_queue().push(job)
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.lock_tasks();
+        tasks.retain(|task| !task.is_finished());
+        if !self.is_stopped() {
+            tasks.push(tokio::spawn(task));
+        }
+    }
+
+    fn lock_queue(&self) -> MutexGuard<'_, MendQueue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_tasks(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

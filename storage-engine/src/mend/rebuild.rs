@@ -1,0 +1,173 @@
+//! Filling a drive with every shard that belongs on it and is not there: a new one, or one that came back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use super::Mender;
+use super::queue::Job;
+use super::stripe::{ShardSet, StripeTask, survey_stripe};
+use super::walk::RunWalk;
+use crate::error::StorageError;
+use crate::ids::DriveId;
+use crate::namespace::rows::StripeRun;
+
+/// How often a walk looks whether the queue has room again, and a waiter whether the rebuild is done.
+const POLL: Duration = Duration::from_millis(50);
+
+/// Rebuilds of one drive that are under way or done. Clones watch the same one.
+#[derive(Debug, Clone)]
+pub struct Rebuild {
+    drive: DriveId,
+    counts: Arc<Counts>,
+}
+
+/// How far a rebuild is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RebuildProgress {
+    /// Stripes of the namespace that were looked at.
+    pub stripes: u64,
+    /// Shards that belong on the drive and were not there.
+    pub missing: u64,
+    /// Those that are there now.
+    pub rebuilt: u64,
+    /// Those that could not be rebuilt; a later rebuild, or scrub, tries again.
+    pub failed: u64,
+    /// Bytes of cells rebuilt.
+    pub bytes: u64,
+    /// Whether every stripe was looked at and every missing shard settled.
+    pub done: bool,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    stripes: AtomicU64,
+    missing: AtomicU64,
+    rebuilt: AtomicU64,
+    failed: AtomicU64,
+    bytes: AtomicU64,
+    walked: AtomicBool,
+}
+
+/// What a job owes to the rebuild that queued it: settled once, also when the job is dropped.
+#[derive(Debug)]
+pub(crate) struct RebuildTicket {
+    counts: Arc<Counts>,
+    shards: u64,
+    settled: bool,
+}
+
+impl Rebuild {
+    /// The drive that is filled.
+    pub fn drive(&self) -> DriveId {
+        self.drive
+    }
+
+    /// How far it is.
+    pub fn progress(&self) -> RebuildProgress {
+        let counts = &self.counts;
+        let (rebuilt, failed, missing) =
+            (counts.rebuilt.load(Relaxed), counts.failed.load(Relaxed), counts.missing.load(Relaxed));
+        RebuildProgress {
+            stripes: counts.stripes.load(Relaxed),
+            missing,
+            rebuilt,
+            failed,
+            bytes: counts.bytes.load(Relaxed),
+            done: counts.walked.load(Relaxed) && rebuilt + failed >= missing,
+        }
+    }
+
+    /// Waits until it is done.
+    pub async fn finished(&self) -> RebuildProgress {
+        loop {
+            let progress = self.progress();
+            if progress.done {
+                return progress;
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+}
+
+impl RebuildTicket {
+    pub(crate) fn settle(mut self, rebuilt: u64, bytes: u64) {
+        let rebuilt = rebuilt.min(self.shards);
+        self.counts.rebuilt.fetch_add(rebuilt, Relaxed);
+        self.counts.bytes.fetch_add(bytes, Relaxed);
+        self.counts.failed.fetch_add(self.shards - rebuilt, Relaxed);
+        self.settled = true;
+    }
+}
+
+impl Drop for RebuildTicket {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.counts.failed.fetch_add(self.shards, Relaxed);
+        }
+    }
+}
+
+impl Mender {
+    /// Begins to rebuild every shard that belongs on `drive` by the newest layout and is not there. Copies that
+    /// an older layout put elsewhere are read like any other good shard, and freed once theirs is durable.
+    ///
+    /// Goes on in the background, within the repair budget; a stripe without redundancy goes first. Asked for
+    /// again, it looks again.
+    pub fn rebuild_drive(self: &Arc<Self>, drive: DriveId) -> Rebuild {
+        let rebuild = Rebuild { drive, counts: Arc::default() };
+        let (mender, walking) = (self.clone(), rebuild.clone());
+        self.spawn(async move {
+            if let Err(error) = mender.walk_for(&walking).await {
+                tracing::error!(%drive, %error, "the rebuild of a drive stopped; ask for it again");
+            }
+            walking.counts.walked.store(true, Relaxed);
+        });
+        rebuild
+    }
+
+    async fn walk_for(&self, rebuild: &Rebuild) -> Result<(), StorageError> {
+        let mut walk = RunWalk::new(self.machine.clone());
+        while let Some(runs) = walk.next_page().await? {
+            while !self.lock_queue().has_room() {
+                tokio::time::sleep(POLL).await;
+            }
+            let (blobs, drive) = (self.blobs.clone(), rebuild.drive);
+            let found = tokio::task::spawn_blocking(move || missing_on(&blobs, &runs, drive)).await;
+            let (stripes, jobs) = found.map_err(|_| StorageError::Closed)?;
+            rebuild.counts.stripes.fetch_add(stripes, Relaxed);
+            for (run, index, shards, spare) in jobs {
+                let count = shards.shards().count() as u64;
+                rebuild.counts.missing.fetch_add(count, Relaxed);
+                let ticket = RebuildTicket { counts: rebuild.counts.clone(), shards: count, settled: false };
+                self.push(Job {
+                    task: StripeTask { run, index, check: ShardSet::NONE, rewrite: ShardSet::NONE },
+                    redundancy: spare.clamp(0, u8::MAX.into()) as u8,
+                    heal: ShardSet::NONE,
+                    found_by: None,
+                    tickets: vec![(rebuild.drive, ticket)],
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+type MissingStripe = (StripeRun, u32, ShardSet, i32);
+
+/// Stripes seen, and those with a shard that `drive` lacks.
+fn missing_on(blobs: &crate::blob::BlobStore, runs: &[StripeRun], drive: DriveId) -> (u64, Vec<MissingStripe>) {
+    let (mut seen, mut missing) = (0, Vec::new());
+    for run in runs {
+        for index in 0..run.count {
+            seen += 1;
+            let Some(survey) = survey_stripe(blobs, run, index) else { continue };
+            let here = survey.missing.iter().filter(|(_, target)| *target == drive);
+            let shards = here.fold(ShardSet::NONE, |set, (shard, _)| set.with(ShardSet::one(*shard)));
+            if shards != ShardSet::NONE {
+                missing.push((run.clone(), index, shards, survey.spare));
+            }
+        }
+    }
+    (seen, missing)
+}

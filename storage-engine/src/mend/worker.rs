@@ -1,0 +1,347 @@
+//! The loop that takes stripes from the queue and mends them.
+
+use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::Mender;
+use super::journal::Record;
+use super::queue::Job;
+use super::stripe::{ShardSet, StripeError, StripeOutcome, StripeTask, mend_stripe, stripe_cost_bytes, survey_stripe};
+use crate::blob::DamagedShard;
+use crate::engine::Engine;
+use crate::error::StateError;
+use crate::ids::{DriveId, StripeId};
+use crate::meta::MetaReads;
+use crate::namespace::command::MissingShard;
+use crate::namespace::integrity::{CorruptionKind, FoundBy, ShardFault};
+use crate::namespace::rows::StripeRun;
+
+/// Stripes mended at once: their syncs are shared, their memory is bounded.
+const JOBS_AT_ONCE: usize = 8;
+/// How often there is a look for work that nobody announced.
+const TICK: Duration = Duration::from_secs(1);
+/// Before a repair that failed, or waits for a drive, is tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(30);
+/// Repairs that are remembered for another try; scrub finds the others again.
+const LATER_MAX: usize = 4096;
+/// Stripes that are known to be lost: each is recorded once.
+const LOST_MAX: usize = 4096;
+/// Heal rows looked at in one step.
+const HEAL_PAGE: usize = 1024;
+/// A round over the heal rows is at most this share of the time.
+const HEAL_ROUND_SHARE: u32 = 10;
+/// How long a repair makes room for clients on its drives, and in which steps.
+const YIELD_MAX: Duration = Duration::from_millis(200);
+const YIELD_STEP: Duration = Duration::from_millis(5);
+
+/// Where the walk over the rows of degraded writes is.
+#[derive(Default)]
+pub(super) struct Heals {
+    after: Option<MissingShard>,
+    walking: bool,
+    /// What the last round began with: with the same drives and no more rows another finds the same.
+    drives: BTreeSet<DriveId>,
+    rows: u64,
+    /// Some row could not be mended, though its drive takes writes.
+    failed: bool,
+    began: Option<Instant>,
+    not_before: Option<Instant>,
+}
+
+/// What the loop keeps beside the queue.
+#[derive(Default)]
+struct Later {
+    jobs: VecDeque<(Instant, Job)>,
+    lost: HashSet<StripeId>,
+}
+
+/// Works until the engine is gone.
+pub(super) async fn run(mender: Arc<Mender>, engine: Weak<Engine>) {
+    let mut later = Later::default();
+    while !mender.is_stopped() {
+        // A report wakes it; without one it looks for rows and for repairs whose time has come.
+        let _ = timeout(TICK, mender.blobs.damage().arrived()).await;
+        mender.take_reports();
+        mender.take_heal_rows();
+        mender.take_due(&mut later);
+        loop {
+            let Some(engine) = engine.upgrade() else { return };
+            if !engine.takes_commands() || !mender.work(&engine, &mut later).await {
+                break;
+            }
+            mender.take_heal_rows();
+        }
+    }
+}
+
+impl Mender {
+    /// Turns reports into jobs. A stripe without an owner is left to garbage collection.
+    fn take_reports(&self) {
+        for report in self.blobs.damage().take() {
+            match self.task_of(&report) {
+                Ok(Some(task)) => {
+                    let redundancy = self.redundancy(&task.run, task.index, 1);
+                    let found_by = Some(report.found_by);
+                    self.push(Job { task, redundancy, heal: ShardSet::NONE, found_by, tickets: Vec::new() });
+                }
+                Ok(None) => {}
+                Err(error) => tracing::warn!(%error, "a damaged shard cannot be looked up"),
+            }
+        }
+    }
+
+    fn task_of(&self, report: &DamagedShard) -> Result<Option<StripeTask>, StateError> {
+        let Some(owned) = self.machine.run_owner(report.stripe)? else { return Ok(None) };
+        let Some(run) = self.machine.owned_run(&owned)? else { return Ok(None) };
+        let index = report.stripe.index_in_run(run.first).filter(|index| *index < run.count);
+        let task = |index| StripeTask { run, index, check: ShardSet::one(report.shard), rewrite: ShardSet::NONE };
+        Ok(index.map(task))
+    }
+
+    /// Shards that a stripe can still lose, if `suspects` of those at hand are bad.
+    fn redundancy(&self, run: &StripeRun, index: u32, suspects: i32) -> u8 {
+        let survey = survey_stripe(&self.blobs, run, index);
+        survey.map_or(0, |survey| (survey.spare - suspects).clamp(0, 255) as u8)
+    }
+
+    /// Loads the next rows of degraded writes, when there may be something to do about them.
+    fn take_heal_rows(&self) {
+        let rows = self.machine.heal_queue_len();
+        let mut heals = self.heals.lock().unwrap_or_else(PoisonError::into_inner);
+        if rows == 0 {
+            *heals = Heals::default();
+            return;
+        }
+        let now = Instant::now();
+        if !heals.walking {
+            let drives: BTreeSet<DriveId> =
+                self.blobs.drives().iter().filter(|drive| drive.state().writes()).map(|drive| drive.id()).collect();
+            let due = heals.not_before.is_none_or(|at| at <= now);
+            if !due || (drives == heals.drives && rows <= heals.rows && !heals.failed) {
+                return;
+            }
+            *heals = Heals { walking: true, drives, rows, began: Some(now), ..Heals::default() };
+        }
+        while heals.walking && self.lock_queue().has_room() {
+            let page = match self.machine.heal_queue_after(heals.after, HEAL_PAGE) {
+                Ok(page) => page,
+                Err(error) => {
+                    tracing::warn!(%error, "the shards to be healed cannot be read");
+                    heals.walking = false;
+                    heals.not_before = Some(now + RETRY_AFTER);
+                    return;
+                }
+            };
+            heals.after = page.last().map(|(shard, _)| *shard);
+            if page.is_empty() {
+                let took = heals.began.map_or(Duration::ZERO, |began| began.elapsed());
+                heals.walking = false;
+                heals.not_before = Some(Instant::now() + (took * HEAL_ROUND_SHARE).max(2 * TICK));
+            }
+            for (shard, run) in page {
+                self.push_heal(shard, run, &heals.drives);
+            }
+        }
+    }
+
+    fn push_heal(&self, shard: MissingShard, run: StripeRun, writable: &BTreeSet<DriveId>) {
+        let Some(index) = shard.stripe.index_in_run(run.first) else { return };
+        let target = self
+            .blobs
+            .placement(&run)
+            .and_then(|placement| placement.targets(index).get(usize::from(shard.shard_index)).copied());
+        if !target.is_some_and(|target| writable.contains(&target)) {
+            return;
+        }
+        let redundancy = self.redundancy(&run, index, 0);
+        let task = StripeTask { run, index, check: ShardSet::NONE, rewrite: ShardSet::NONE };
+        self.push(Job {
+            task,
+            redundancy,
+            heal: ShardSet::one(shard.shard_index),
+            found_by: None,
+            tickets: Vec::new(),
+        });
+    }
+
+    fn take_due(&self, later: &mut Later) {
+        let now = Instant::now();
+        while later.jobs.front().is_some_and(|(at, _)| *at <= now) {
+            if let Some((_, job)) = later.jobs.pop_front() {
+                self.push(job);
+            }
+        }
+        self.counts.waiting.store(later.jobs.len() as u64, Relaxed);
+    }
+
+    /// Mends the most urgent stripes. False when none waits.
+    async fn work(&self, engine: &Engine, later: &mut Later) -> bool {
+        let jobs: Vec<Job> = {
+            let mut queue = self.lock_queue();
+            let jobs: Vec<Job> = std::iter::from_fn(|| queue.pop()).take(JOBS_AT_ONCE).collect();
+            self.counts.in_hand.store(jobs.len() as u64, Relaxed);
+            jobs
+        };
+        if jobs.is_empty() {
+            return false;
+        }
+        let urgent = jobs.iter().any(|job| job.redundancy == 0);
+        let cost = jobs.iter().filter(|job| job.redundancy > 0).map(|job| stripe_cost_bytes(&job.task)).sum();
+        if !urgent {
+            self.throttle.take(cost).await;
+            self.make_room_for_clients().await;
+        }
+        let mut mending = JoinSet::new();
+        for job in jobs {
+            let blobs = self.blobs.clone();
+            let owned = self.machine.run_owner(job.task.id());
+            mending.spawn(async move {
+                let outcome = match owned {
+                    Ok(Some(_)) => Some(mend_stripe(&blobs, &job.task).await),
+                    Ok(None) => None,
+                    Err(error) => {
+                        tracing::warn!(%error, "the owner of a stripe cannot be looked up");
+                        Some(Err(StripeError::Away { good: 0, needed: 0, away: 0 }))
+                    }
+                };
+                (job, outcome)
+            });
+        }
+        let mut settled = Vec::new();
+        while let Some(joined) = mending.join_next().await {
+            match joined {
+                Ok(done) => settled.push(done),
+                Err(error) => tracing::error!(%error, "the repair of a stripe broke off"),
+            }
+        }
+        self.settle(engine, settled, later).await;
+        self.counts.in_hand.store(0, Relaxed);
+        true
+    }
+
+    async fn settle(
+        &self,
+        engine: &Engine,
+        settled: Vec<(Job, Option<Result<StripeOutcome, StripeError>>)>,
+        later: &mut Later,
+    ) {
+        let mut record = Record::default();
+        let mut stale = Vec::new();
+        let mut retry = Vec::new();
+        for (job, outcome) in settled {
+            match outcome {
+                None => {}
+                Some(Ok(outcome)) => {
+                    self.note(&job, &outcome, &mut record, later);
+                    stale.extend(outcome.stale.iter().copied());
+                    let unmended = !outcome.waiting.is_empty();
+                    self.settle_tickets(job, &outcome, unmended, &mut retry);
+                }
+                Some(Err(StripeError::Lost { good, needed, bad })) => {
+                    self.note_lost(&job, (good, needed), &bad, &mut record, later);
+                }
+                Some(Err(error)) => {
+                    tracing::warn!(stripe = ?job.task.id(), %error, "a stripe cannot be mended now");
+                    retry.push(job);
+                }
+            }
+        }
+        if let Err(error) = record.propose(engine).await {
+            // The shards are where they belong. The rows stay, and are cleared by the next round.
+            tracing::warn!(%error, "a repair is not in the journal");
+            self.heals.lock().unwrap_or_else(PoisonError::into_inner).failed = true;
+            stale.clear();
+        }
+        for (drive, key) in stale {
+            if let Some(drive) = self.blobs.drive(drive) {
+                drive.free(vec![key]);
+            }
+        }
+        for job in retry {
+            if job.heal != ShardSet::NONE {
+                self.heals.lock().unwrap_or_else(PoisonError::into_inner).failed = true;
+            } else if later.jobs.len() < LATER_MAX {
+                let job = Job { tickets: Vec::new(), ..job };
+                later.jobs.push_back((Instant::now() + RETRY_AFTER, job));
+            }
+        }
+        self.counts.waiting.store(later.jobs.len() as u64, Relaxed);
+    }
+
+    fn note(&self, job: &Job, outcome: &StripeOutcome, record: &mut Record, later: &mut Later) {
+        let stripe = job.task.id();
+        record.repaired(outcome.repair(&job.task));
+        for shard_index in job.heal.shards().filter(|shard| outcome.present.has(usize::from(*shard))) {
+            record.healed(MissingShard { stripe, shard_index });
+        }
+        if let Some(found_by) = job.found_by {
+            for shard in &outcome.repaired {
+                let (kind, at) = (kind_of(shard.fault), MissingShard { stripe, shard_index: shard.shard_index });
+                record.found((kind, found_by, Some(shard.drive)), shard.bytes.into(), at);
+            }
+        }
+        if !outcome.mismatched.is_empty() && later.lost.len() < LOST_MAX && later.lost.insert(stripe) {
+            tracing::error!(?stripe, shards = ?outcome.mismatched, "shards of a stripe do not belong together");
+            let found_by = job.found_by.unwrap_or(FoundBy::Repair);
+            for shard_index in &outcome.mismatched {
+                let at = MissingShard { stripe, shard_index: *shard_index };
+                record.found((CorruptionKind::Parity, found_by, None), 0, at);
+            }
+        }
+        self.counts.shards.fetch_add(outcome.repaired.len() as u64, Relaxed);
+        let bytes = outcome.repaired.iter().map(|shard| u64::from(shard.bytes)).sum();
+        self.counts.bytes.fetch_add(bytes, Relaxed);
+    }
+
+    fn settle_tickets(&self, mut job: Job, outcome: &StripeOutcome, unmended: bool, retry: &mut Vec<Job>) {
+        for (drive, ticket) in std::mem::take(&mut job.tickets) {
+            let here = outcome.repaired.iter().filter(|shard| shard.drive == drive);
+            // A shard that is there without a repair was healed by somebody else meanwhile.
+            let rebuilt = if outcome.waiting.is_empty() { u64::MAX } else { here.clone().count() as u64 };
+            ticket.settle(rebuilt, here.map(|shard| u64::from(shard.bytes)).sum());
+        }
+        if unmended {
+            retry.push(job);
+        }
+    }
+
+    fn note_lost(&self, job: &Job, (good, needed): (usize, usize), bad: &[u8], record: &mut Record, later: &mut Later) {
+        let stripe = job.task.id();
+        if later.lost.len() >= LOST_MAX || !later.lost.insert(stripe) {
+            return;
+        }
+        tracing::error!(
+            ?stripe,
+            good,
+            needed,
+            ?bad,
+            "a stripe has too few good shards: its object is damaged beyond repair"
+        );
+        self.counts.lost_stripes.fetch_add(1, Relaxed);
+        let found_by = job.found_by.unwrap_or(FoundBy::Repair);
+        for shard_index in bad {
+            let at = MissingShard { stripe, shard_index: *shard_index };
+            record.found((CorruptionKind::StripeLost, found_by, None), 0, at);
+        }
+    }
+
+    /// Lets clients' reads and writes that wait on the drives go first, for a while.
+    async fn make_room_for_clients(&self) {
+        let began = Instant::now();
+        while began.elapsed() < YIELD_MAX && self.blobs.drives().iter().any(|drive| drive.is_busy()) {
+            sleep(YIELD_STEP).await;
+        }
+    }
+}
+
+fn kind_of(fault: ShardFault) -> CorruptionKind {
+    match fault {
+        ShardFault::Missing => CorruptionKind::ShardMissing,
+        ShardFault::Damaged => CorruptionKind::Shard,
+    }
+}
