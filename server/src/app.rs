@@ -12,7 +12,7 @@ use chartrier_storage::namespace::rows::BucketRow;
 use http::HeaderValue;
 
 use crate::admin::run_file::AdminToken;
-use crate::auth::SigningKeys;
+use crate::auth::{AuthRules, SigningKeys};
 use crate::config::Config;
 use crate::identity::pseudonym::Pseudonyms;
 use crate::identity::{Identities, SecretDoesNotOpen};
@@ -88,6 +88,17 @@ impl App {
             Ok(bucket)
         } else {
             Err(S3Error::of(S3ErrorCode::AccessDenied))
+        }
+    }
+
+    /// What signatures are checked against now.
+    pub fn auth_rules(&self) -> AuthRules<'_> {
+        AuthRules {
+            identities: &self.identities,
+            signing_keys: &self.signing,
+            region: &self.config.region,
+            region_aliases: &self.config.region_aliases,
+            now_seconds: i64::try_from(self.now_us() / 1_000_000).unwrap_or(i64::MAX),
         }
     }
 

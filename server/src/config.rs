@@ -32,6 +32,8 @@ pub struct Config {
     pub domains: Vec<String>,
     /// Whether new buckets take SSE-C.
     pub sse_c: SseC,
+    /// Whether browsers' forms may be signed with version 2, by HMAC-SHA1 over their policy.
+    pub form_signature_v2: FormSignatureV2,
     /// Where requests without TLS are served.
     pub plain_http: PlainHttp,
     /// The tenant's name, as leaves and log origins carry it.
@@ -67,6 +69,7 @@ impl Default for Config {
             region_aliases: vec!["us-east-1".into()],
             domains: vec!["localhost".into()],
             sse_c: SseC::Open,
+            form_signature_v2: FormSignatureV2::Accepted,
             plain_http: PlainHttp::Loopback,
             tenant: "default".into(),
             node: "node-1".into(),
@@ -188,6 +191,16 @@ pub enum SseC {
     Open,
     /// They answer 403 until opened one by one, as on AWS since April 2026.
     Blocked,
+}
+
+/// Whether forms signed with version 2 are taken. Requests of any other kind never are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FormSignatureV2 {
+    /// As AWS takes them still.
+    Accepted,
+    /// Version 4 only.
+    Refused,
 }
 
 /// Where requests without TLS are served.

@@ -138,15 +138,15 @@ impl<'r> Claim<'r> {
 }
 
 /// `AKID/YYYYMMDD/REGION/SERVICE/aws4_request`.
-struct Scope<'r> {
-    access_key_id: &'r str,
-    date: &'r str,
-    region: &'r str,
-    service: &'r str,
+pub(super) struct Scope<'r> {
+    pub(super) access_key_id: &'r str,
+    pub(super) date: &'r str,
+    pub(super) region: &'r str,
+    pub(super) service: &'r str,
 }
 
 impl<'r> Scope<'r> {
-    fn parse(credential: &'r str) -> Option<Self> {
+    pub(super) fn parse(credential: &'r str) -> Option<Self> {
         // From the right, because an access key id may hold a slash.
         let mut parts = credential.rsplitn(5, '/');
         let (end, service, region) = (parts.next()?, parts.next()?, parts.next()?);

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `claim` | what the request says of itself: `Authorization` header or query |
 //! | `timestamp` | the times that a claim carries |
+//! | `form` | the signature of a browser's form, over its policy |
 //! | `canonical` | the canonical request, hashed without ever being assembled |
 //! | `signing_keys` | keys derived per access key, day and region, cached |
 //! | `verify` | the rules, in order |
@@ -17,6 +18,7 @@
 mod canonical;
 mod chunked;
 mod claim;
+mod form;
 #[cfg(test)]
 mod oracle_tests;
 mod payload;
@@ -28,6 +30,7 @@ mod trailers;
 mod verify;
 
 pub use chunked::{CHUNK_LEN_BYTES_MIN, ChunkSigner, ChunkedDecoder};
+pub use form::authenticate_form;
 pub use payload::Payload;
 pub use signing_keys::{SigningKey, SigningKeys};
 pub use trailers::TRAILERS_LEN_BYTES_MAX;

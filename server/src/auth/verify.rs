@@ -144,7 +144,7 @@ impl Authenticated {
     }
 }
 
-fn caller(identity: &Arc<Identity>, auth_kind: AuthKind) -> Caller {
+pub(super) fn caller(identity: &Arc<Identity>, auth_kind: AuthKind) -> Caller {
     Caller {
         user_id: Arc::clone(&identity.user_id),
         name: Arc::clone(&identity.name),
@@ -157,7 +157,7 @@ fn caller(identity: &Arc<Identity>, auth_kind: AuthKind) -> Caller {
 
 fn check_scope(claim: &Claim<'_>, rules: AuthRules<'_>) -> Result<(), S3Error> {
     let code = match claim.kind {
-        AuthKind::SigV4 => S3ErrorCode::AuthorizationHeaderMalformed,
+        AuthKind::SigV4 | AuthKind::PostPolicy => S3ErrorCode::AuthorizationHeaderMalformed,
         AuthKind::SigV4Presigned => S3ErrorCode::AuthorizationQueryParametersError,
     };
     if claim.scope_date != claim.timestamp.date() {
@@ -240,7 +240,7 @@ fn payload_hash<'r>(claim: &Claim<'_>, head: RequestHead<'r>) -> Result<&'r str,
             value.to_str().map_err(|_| S3Error::invalid_argument("Not a digest.", "x-amz-content-sha256", ""))
         }
         (None, AuthKind::SigV4Presigned) => Ok(head.query.get("X-Amz-Content-Sha256").unwrap_or("UNSIGNED-PAYLOAD")),
-        (None, AuthKind::SigV4) => Err(S3Error::new(
+        (None, AuthKind::SigV4 | AuthKind::PostPolicy) => Err(S3Error::new(
             S3ErrorCode::InvalidRequest,
             "Missing required header for this request: x-amz-content-sha256",
         )),

@@ -7,10 +7,12 @@
 //! | `socket` | a TCP stream that gives up on clients who stop reading, and closes without loss |
 //! | `tls` | the certificate, self-made unless one is given |
 //! | `service` | one request on the S3 port: authenticate, route, answer |
+//! | `cors` | preflights, and what browsers read of every answer |
 //! | `admin_port` | health, metrics, and the door to the admin API |
 
 mod admin_port;
 mod connection;
+mod cors;
 pub mod listener;
 mod service;
 mod socket;

@@ -11,16 +11,17 @@ use hyper::Request;
 use hyper::body::Incoming;
 
 use super::connection::Carrier;
+use super::cors::{self, Crossing};
 use super::wiped::ReadPace;
 use crate::app::App;
-use crate::auth::{AuthRules, RequestHead, authenticate};
+use crate::auth::{RequestHead, authenticate};
 use crate::logging::chain;
 use crate::s3::error::{S3Error, S3ErrorCode};
-use crate::s3::names::RequestId;
-use crate::s3::request::{BodyLimits, Caller, RequestBody, S3Request, SseHeaders};
+use crate::s3::names::{BucketName, RequestId};
+use crate::s3::request::{BodyLimits, Caller, Decoding, RequestBody, S3Request, SseHeaders};
 use crate::s3::response::{S3Response, empty, error_document, xml};
 use crate::s3::router::Target;
-use crate::s3::table::{Operation, dispatch, route};
+use crate::s3::table::{Operation, Scope, dispatch, route};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
 const ID_2: HeaderName = HeaderName::from_static("x-amz-id-2");
@@ -43,13 +44,17 @@ pub(super) async fn answer(
     if !has_key {
         pace.body_without_key(request.body().size_hint().exact());
     }
-    let mut response = match admit(&app, carrier, request, request_id, &mut seen) {
-        Ok(request) => match run(&app, request, &mut seen).await {
-            Ok(response) => response,
-            Err(error) => refuse(error, request_id, &seen, head_only),
-        },
-        Err(error) => refuse(error, request_id, &seen, head_only),
+    let crossing = Crossing::of(request.method(), request.headers());
+    let answered = if request.method() == Method::OPTIONS {
+        preflight(&app, carrier, &request, &mut seen)
+    } else {
+        match admit(&app, carrier, request, request_id, &mut seen) {
+            Ok(request) => run(&app, request, &mut seen).await,
+            Err(error) => Err(error),
+        }
     };
+    let mut response = answered.unwrap_or_else(|error| refuse(error, request_id, &seen, head_only));
+    crossing.mark(&app, seen.bucket.as_ref(), response.headers_mut());
     let id = HeaderValue::from_str(request_id.as_str()).expect("a request id is hexadecimal");
     let headers = response.headers_mut();
     headers.insert(ID_2, id.clone());
@@ -79,6 +84,8 @@ struct Seen {
     operation: Option<Operation>,
     /// The decoded path.
     resource: Option<String>,
+    /// The bucket named, whether it exists or not.
+    bucket: Option<BucketName>,
 }
 
 impl Seen {
@@ -95,24 +102,17 @@ fn admit(
     request_id: RequestId,
     seen: &mut Seen,
 ) -> Result<S3Request, S3Error> {
-    if !carrier.allowed {
-        return Err(S3Error::new(S3ErrorCode::AccessDenied, "This address is served over TLS only: use https."));
-    }
+    refuse_plain(carrier)?;
     let (parts, incoming) = request.into_parts();
     let mut headers = parts.headers;
     let target = parts.uri.path_and_query().ok_or_else(|| S3Error::of(S3ErrorCode::InvalidUri))?;
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let named = Target::parse(target, host, &app.config.domains)?;
+    seen.bucket.clone_from(&named.bucket);
     refuse_keys_in_query(&named)?;
     let head = RequestHead { method: &parts.method, path: target.path(), query: &named.query, headers: &headers };
-    let rules = AuthRules {
-        identities: &app.identities,
-        signing_keys: &app.signing,
-        region: &app.config.region,
-        region_aliases: &app.config.region_aliases,
-        now_seconds: i64::try_from(app.now_us() / 1_000_000).unwrap_or(i64::MAX),
-    };
-    let authenticated = authenticate(head, rules)?;
+    // A form's claim is in its body: nothing is known of who sent it until its fields are read.
+    let authenticated = if is_form(&head, named.scope()) { None } else { Some(authenticate(head, app.auth_rules())?) };
     // From here on the header map holds no key and no credential.
     let sse_c = SseHeaders::take_from(&mut headers);
     headers.remove(header::AUTHORIZATION);
@@ -121,7 +121,13 @@ fn admit(
         .ok_or_else(|| S3Error::of(S3ErrorCode::MethodNotAllowed))?;
     seen.operation = Some(operation);
     let content_length = incoming.size_hint().exact();
-    let (decoding, decoded_length) = authenticated.decoding(&headers, content_length)?;
+    let (caller, (decoding, decoded_length)) = match authenticated {
+        None => (Caller::of_unread_form(), (Decoding::Identity, content_length)),
+        Some(authenticated) => {
+            let decoding = authenticated.decoding(&headers, content_length)?;
+            (authenticated.caller, decoding)
+        }
+    };
     strip_aws_chunked(&mut headers)?;
     let limits = BodyLimits {
         stall_timeout: Duration::from_secs(app.config.limits.stall_timeout_s),
@@ -129,7 +135,7 @@ fn admit(
     };
     Ok(S3Request {
         operation,
-        caller: authenticated.caller,
+        caller,
         bucket: named.bucket,
         key: named.key,
         query: named.query,
@@ -139,6 +145,36 @@ fn admit(
         request_id,
         body: RequestBody::new(incoming, decoding, decoded_length, limits),
     })
+}
+
+/// A POST to a bucket with a form and without any other claim: a browser's upload.
+fn is_form(head: &RequestHead<'_>, scope: Scope) -> bool {
+    let content_type = head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let kind = content_type.split(';').next().unwrap_or("").trim();
+    head.method == Method::POST
+        && scope == Scope::Bucket
+        && kind.eq_ignore_ascii_case("multipart/form-data")
+        && !head.headers.contains_key(header::AUTHORIZATION)
+        && head.query.iter().next().is_none()
+}
+
+fn refuse_plain(carrier: Carrier) -> Result<(), S3Error> {
+    if carrier.allowed {
+        return Ok(());
+    }
+    Err(S3Error::new(S3ErrorCode::AccessDenied, "This address is served over TLS only: use https."))
+}
+
+/// What a browser asks before a script's request: without a signature, and without a body.
+fn preflight(app: &App, carrier: Carrier, request: &Request<Incoming>, seen: &mut Seen) -> Result<S3Response, S3Error> {
+    refuse_plain(carrier)?;
+    let target = request.uri().path_and_query().ok_or_else(|| S3Error::of(S3ErrorCode::InvalidUri))?;
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let named = Target::parse(target, host, &app.config.domains)?;
+    seen.operation = route(request.method(), named.scope(), &named.query, &|_| false);
+    seen.resource = Some(resource(&named));
+    seen.bucket.clone_from(&named.bucket);
+    cors::preflight(app, &named, request.headers())
 }
 
 /// A key in a URL ends in logs and histories everywhere: it is never taken from there.

@@ -159,6 +159,8 @@ impl S3ErrorCode {
 
 codes! {
     AccessDenied "AccessDenied" 403 "Access Denied";
+    /// For CORS preflights.
+    AccessForbidden "AccessForbidden" 403 "CORSResponse: This CORS request is not allowed.";
     AuthorizationHeaderMalformed "AuthorizationHeaderMalformed" 400 "The authorization header that you provided is not valid.";
     AuthorizationQueryParametersError "AuthorizationQueryParametersError" 400 "The authorization query parameters that you provided are not valid.";
     BadDigest "BadDigest" 400 "The Content-MD5 or checksum value that you specified did not match what the server received.";
@@ -185,6 +187,7 @@ codes! {
     InvalidPart "InvalidPart" 400 "One or more of the specified parts could not be found. The part might not have been uploaded, or the specified entity tag might not have matched the part's entity tag.";
     InvalidPartNumber "InvalidPartNumber" 416 "The requested partnumber is not satisfiable";
     InvalidPartOrder "InvalidPartOrder" 400 "The list of parts was not in ascending order. The parts list must be specified in order by part number.";
+    InvalidPolicyDocument "InvalidPolicyDocument" 400 "The content of the form does not meet the conditions specified in the policy document.";
     InvalidRange "InvalidRange" 416 "The requested range is not satisfiable";
     InvalidRequest "InvalidRequest" 400 "Invalid Request";
     InvalidStorageClass "InvalidStorageClass" 400 "The storage class you specified is not valid.";
@@ -193,23 +196,28 @@ codes! {
     InvalidUri "InvalidURI" 400 "The specified URI couldn't be parsed.";
     KeyTooLongError "KeyTooLongError" 400 "Your key is too long.";
     MalformedPolicy "MalformedPolicy" 400 "The policy is not valid.";
+    MalformedPostRequest "MalformedPOSTRequest" 400 "The body of your POST request is not well-formed multipart/form-data.";
     MalformedTrailerError "MalformedTrailerError" 400 "The request contained trailing data that was not well-formed or did not conform to our published schema.";
     MalformedXml "MalformedXML" 400 "The XML that you provided was not well formed or did not validate against our published schema.";
     MaxMessageLengthExceeded "MaxMessageLengthExceeded" 400 "Your request was too large.";
+    MaxPostPreDataLengthExceeded "MaxPostPreDataLengthExceeded" 400 "Your POST request fields preceding the upload file were too large.";
     MetadataTooLarge "MetadataTooLarge" 400 "Your metadata headers exceed the maximum allowed metadata size.";
     MethodNotAllowed "MethodNotAllowed" 405 "The specified method is not allowed against this resource.";
     MissingContentLength "MissingContentLength" 411 "You must provide the Content-Length HTTP header.";
     MissingRequestBodyError "MissingRequestBodyError" 400 "Request Body is empty";
     MissingSecurityHeader "MissingSecurityHeader" 400 "Your request is missing a required header.";
     NoSuchBucket "NoSuchBucket" 404 "The specified bucket does not exist";
+    NoSuchCorsConfiguration "NoSuchCORSConfiguration" 404 "The CORS configuration does not exist";
     NoSuchKey "NoSuchKey" 404 "The specified key does not exist.";
     NoSuchUpload "NoSuchUpload" 404 "The specified multipart upload does not exist. The upload ID might not be valid, or the multipart upload might have been aborted or completed.";
     NoSuchVersion "NoSuchVersion" 404 "The specified version does not exist.";
+    NoSuchWebsiteConfiguration "NoSuchWebsiteConfiguration" 404 "The specified bucket does not have a website configuration";
     /// For conditional reads.
     NotModified "NotModified" 304 "Not Modified";
     NotImplemented "NotImplemented" 501 "A header or operation that you provided implies functionality that is not implemented.";
     OperationAborted "OperationAborted" 409 "A conflicting conditional operation is currently in progress against this resource. Try again.";
     PreconditionFailed "PreconditionFailed" 412 "At least one of the preconditions that you specified did not hold.";
+    ReplicationConfigurationNotFound "ReplicationConfigurationNotFoundError" 404 "The replication configuration was not found";
     RequestHeaderSectionTooLarge "RequestHeaderSectionTooLarge" 400 "Your request header section exceeds the maximum allowed size.";
     RequestTimeTooSkewed "RequestTimeTooSkewed" 403 "The difference between the request time and the server's time is too large.";
     RequestTimeout "RequestTimeout" 400 "Your socket connection to the server was not read from or written to within the timeout period.";

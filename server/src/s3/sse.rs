@@ -10,7 +10,6 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::error::{S3Error, S3ErrorCode};
 use super::request::{Query, SseTrio, SuppliedKey, SuppliedMd5, Transport};
-use crate::config::SseC;
 
 /// The root key of one object, as one request knows it.
 pub enum Encryption {
@@ -72,21 +71,6 @@ pub fn for_write(trio: SseTrio, transport: Transport, headers: &HeaderMap) -> Re
             Err(S3Error::not_implemented("Server-side encryption with a key service (aws:kms)"))
         }
         (Some(_), None) => Err(argument("The encryption method specified is not supported")),
-    }
-}
-
-/// Refuses to write with a client's key where the configuration blocks it, as AWS does on new
-/// buckets since April 2026. Reads of what was written before still work.
-///
-/// # Errors
-/// `AccessDenied`.
-pub fn refuse_blocked(encryption: &Encryption, policy: SseC) -> Result<(), S3Error> {
-    match (encryption, policy) {
-        (Encryption::Client(_), SseC::Blocked) => Err(S3Error::new(
-            S3ErrorCode::AccessDenied,
-            "This server does not take objects with server-side encryption with customer provided keys (SSE-C).",
-        )),
-        _ => Ok(()),
     }
 }
 

@@ -91,6 +91,10 @@ macro_rules! dispatch_one {
     ($app:ident, $request:ident, $name:ident, missing) => {
         Err(S3Error::not_implemented(stringify!($name)))
     };
+    // The edge answers it before it authenticates; nothing dispatches it.
+    ($app:ident, $request:ident, $name:ident, edge) => {
+        Err(S3Error::not_implemented(stringify!($name)))
+    };
     ($app:ident, $request:ident, $name:ident, $module:ident) => {
         Box::pin(ops::$module::handle($app, $request)).await
     };
@@ -158,17 +162,17 @@ operations! {
     GET Service Is("x-id", "ListDirectoryBuckets") => ListDirectoryBuckets "s3express:ListAllMyDirectoryBuckets" missing;
     GET Service Otherwise => ListBuckets "s3:ListAllMyBuckets" list_buckets;
     POST Service Is("x-id", "WriteGetObjectResponse") => WriteGetObjectResponse "s3-object-lambda:WriteGetObjectResponse" missing;
-    OPTIONS Service Otherwise => PreflightService "s3:Preflight" missing;
+    OPTIONS Service Otherwise => PreflightService "s3:Preflight" edge;
 
     // Bucket, reading.
     HEAD Bucket Otherwise => HeadBucket "s3:ListBucket" head_bucket;
     GET Bucket Has("abac") => GetBucketAbac "s3:GetBucketAbac" missing;
-    GET Bucket Has("accelerate") => GetBucketAccelerateConfiguration "s3:GetAccelerateConfiguration" missing;
+    GET Bucket Has("accelerate") => GetBucketAccelerateConfiguration "s3:GetAccelerateConfiguration" get_bucket_accelerate_configuration;
     GET Bucket Has("acl") => GetBucketAcl "s3:GetBucketAcl" missing;
     GET Bucket HasBoth("analytics", "id") => GetBucketAnalyticsConfiguration "s3:GetAnalyticsConfiguration" missing;
     GET Bucket Has("analytics") => ListBucketAnalyticsConfigurations "s3:GetAnalyticsConfiguration" missing;
-    GET Bucket Has("cors") => GetBucketCors "s3:GetBucketCORS" missing;
-    GET Bucket Has("encryption") => GetBucketEncryption "s3:GetEncryptionConfiguration" missing;
+    GET Bucket Has("cors") => GetBucketCors "s3:GetBucketCORS" get_bucket_cors;
+    GET Bucket Has("encryption") => GetBucketEncryption "s3:GetEncryptionConfiguration" get_bucket_encryption;
     GET Bucket HasBoth("intelligent-tiering", "id") => GetBucketIntelligentTieringConfiguration "s3:GetIntelligentTieringConfiguration" missing;
     GET Bucket Has("intelligent-tiering") => ListBucketIntelligentTieringConfigurations "s3:GetIntelligentTieringConfiguration" missing;
     GET Bucket HasBoth("inventory", "id") => GetBucketInventoryConfiguration "s3:GetInventoryConfiguration" missing;
@@ -186,14 +190,14 @@ operations! {
     GET Bucket Has("policy") => GetBucketPolicy "s3:GetBucketPolicy" missing;
     GET Bucket Has("policyStatus") => GetBucketPolicyStatus "s3:GetBucketPolicyStatus" missing;
     GET Bucket Has("publicAccessBlock") => GetPublicAccessBlock "s3:GetBucketPublicAccessBlock" missing;
-    GET Bucket Has("replication") => GetBucketReplication "s3:GetReplicationConfiguration" missing;
-    GET Bucket Has("requestPayment") => GetBucketRequestPayment "s3:GetBucketRequestPayment" missing;
+    GET Bucket Has("replication") => GetBucketReplication "s3:GetReplicationConfiguration" get_bucket_replication;
+    GET Bucket Has("requestPayment") => GetBucketRequestPayment "s3:GetBucketRequestPayment" get_bucket_request_payment;
     GET Bucket Has("session") => CreateSession "s3express:CreateSession" missing;
     GET Bucket Has("tagging") => GetBucketTagging "s3:GetBucketTagging" missing;
     GET Bucket Has("uploads") => ListMultipartUploads "s3:ListBucketMultipartUploads" list_multipart_uploads;
     GET Bucket Has("versioning") => GetBucketVersioning "s3:GetBucketVersioning" missing;
     GET Bucket Has("versions") => ListObjectVersions "s3:ListBucketVersions" list_object_versions;
-    GET Bucket Has("website") => GetBucketWebsite "s3:GetBucketWebsite" missing;
+    GET Bucket Has("website") => GetBucketWebsite "s3:GetBucketWebsite" get_bucket_website;
     GET Bucket Is("list-type", "2") => ListObjectsV2 "s3:ListBucket" list_objects_v2;
     GET Bucket Otherwise => ListObjects "s3:ListBucket" list_objects;
 
@@ -202,8 +206,8 @@ operations! {
     PUT Bucket Has("accelerate") => PutBucketAccelerateConfiguration "s3:PutAccelerateConfiguration" missing;
     PUT Bucket Has("acl") => PutBucketAcl "s3:PutBucketAcl" missing;
     PUT Bucket Has("analytics") => PutBucketAnalyticsConfiguration "s3:PutAnalyticsConfiguration" missing;
-    PUT Bucket Has("cors") => PutBucketCors "s3:PutBucketCORS" missing;
-    PUT Bucket Has("encryption") => PutBucketEncryption "s3:PutEncryptionConfiguration" missing;
+    PUT Bucket Has("cors") => PutBucketCors "s3:PutBucketCORS" put_bucket_cors;
+    PUT Bucket Has("encryption") => PutBucketEncryption "s3:PutEncryptionConfiguration" put_bucket_encryption;
     PUT Bucket Has("intelligent-tiering") => PutBucketIntelligentTieringConfiguration "s3:PutIntelligentTieringConfiguration" missing;
     PUT Bucket Has("inventory") => PutBucketInventoryConfiguration "s3:PutInventoryConfiguration" missing;
     PUT Bucket Has("lifecycle") => PutBucketLifecycleConfiguration "s3:PutLifecycleConfiguration" missing;
@@ -217,7 +221,7 @@ operations! {
     PUT Bucket Has("policy") => PutBucketPolicy "s3:PutBucketPolicy" missing;
     PUT Bucket Has("publicAccessBlock") => PutPublicAccessBlock "s3:PutBucketPublicAccessBlock" missing;
     PUT Bucket Has("replication") => PutBucketReplication "s3:PutReplicationConfiguration" missing;
-    PUT Bucket Has("requestPayment") => PutBucketRequestPayment "s3:PutBucketRequestPayment" missing;
+    PUT Bucket Has("requestPayment") => PutBucketRequestPayment "s3:PutBucketRequestPayment" put_bucket_request_payment;
     PUT Bucket Has("tagging") => PutBucketTagging "s3:PutBucketTagging" missing;
     PUT Bucket Has("versioning") => PutBucketVersioning "s3:PutBucketVersioning" missing;
     PUT Bucket Has("website") => PutBucketWebsite "s3:PutBucketWebsite" missing;
@@ -225,10 +229,10 @@ operations! {
     POST Bucket Has("delete") => DeleteObjects "s3:DeleteObject" delete_objects;
     POST Bucket Has("metadataConfiguration") => CreateBucketMetadataConfiguration "s3:CreateBucketMetadataTableConfiguration" missing;
     POST Bucket Has("metadataTable") => CreateBucketMetadataTableConfiguration "s3:CreateBucketMetadataTableConfiguration" missing;
-    POST Bucket Otherwise => PostObject "s3:PutObject" missing;
+    POST Bucket Otherwise => PostObject "s3:PutObject" post_object;
     DELETE Bucket Has("analytics") => DeleteBucketAnalyticsConfiguration "s3:PutAnalyticsConfiguration" missing;
-    DELETE Bucket Has("cors") => DeleteBucketCors "s3:PutBucketCORS" missing;
-    DELETE Bucket Has("encryption") => DeleteBucketEncryption "s3:PutEncryptionConfiguration" missing;
+    DELETE Bucket Has("cors") => DeleteBucketCors "s3:PutBucketCORS" delete_bucket_cors;
+    DELETE Bucket Has("encryption") => DeleteBucketEncryption "s3:PutEncryptionConfiguration" delete_bucket_encryption;
     DELETE Bucket Has("intelligent-tiering") => DeleteBucketIntelligentTieringConfiguration "s3:PutIntelligentTieringConfiguration" missing;
     DELETE Bucket Has("inventory") => DeleteBucketInventoryConfiguration "s3:PutInventoryConfiguration" missing;
     DELETE Bucket Has("lifecycle") => DeleteBucketLifecycle "s3:PutLifecycleConfiguration" missing;
@@ -238,11 +242,11 @@ operations! {
     DELETE Bucket Has("ownershipControls") => DeleteBucketOwnershipControls "s3:PutBucketOwnershipControls" missing;
     DELETE Bucket Has("policy") => DeleteBucketPolicy "s3:DeleteBucketPolicy" missing;
     DELETE Bucket Has("publicAccessBlock") => DeletePublicAccessBlock "s3:PutBucketPublicAccessBlock" missing;
-    DELETE Bucket Has("replication") => DeleteBucketReplication "s3:PutReplicationConfiguration" missing;
+    DELETE Bucket Has("replication") => DeleteBucketReplication "s3:PutReplicationConfiguration" delete_bucket_replication;
     DELETE Bucket Has("tagging") => DeleteBucketTagging "s3:PutBucketTagging" missing;
-    DELETE Bucket Has("website") => DeleteBucketWebsite "s3:DeleteBucketWebsite" missing;
+    DELETE Bucket Has("website") => DeleteBucketWebsite "s3:DeleteBucketWebsite" delete_bucket_website;
     DELETE Bucket Otherwise => DeleteBucket "s3:DeleteBucket" delete_bucket;
-    OPTIONS Bucket Otherwise => PreflightBucket "s3:Preflight" missing;
+    OPTIONS Bucket Otherwise => PreflightBucket "s3:Preflight" edge;
 
     // Object, reading.
     HEAD Object Otherwise => HeadObject "s3:GetObject" head_object;
@@ -273,7 +277,7 @@ operations! {
     DELETE Object Has("tagging") => DeleteObjectTagging "s3:DeleteObjectTagging" missing;
     DELETE Object Has("uploadId") => AbortMultipartUpload "s3:AbortMultipartUpload" abort_multipart_upload;
     DELETE Object Otherwise => DeleteObject "s3:DeleteObject" delete_object;
-    OPTIONS Object Otherwise => PreflightObject "s3:Preflight" missing;
+    OPTIONS Object Otherwise => PreflightObject "s3:Preflight" edge;
 
     // Reached by other ways than a signed request on this port.
     GET Bucket Unreachable => GetBucketLifecycle "s3:GetLifecycleConfiguration" missing;

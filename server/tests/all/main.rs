@@ -6,6 +6,7 @@ mod support;
 
 mod admin;
 mod buckets;
+mod cors;
 mod edge_latency;
 mod edge_limits;
 mod edge_memory;
@@ -15,3 +16,5 @@ mod edge_tls;
 mod listing;
 mod multipart;
 mod objects;
+mod post_object;
+mod settings;

@@ -30,7 +30,7 @@ pub struct CommandContext {
     pub actor_pid: String,
     /// `root`, `user`, `system`.
     pub actor_role: String,
-    /// How it proved itself: `sigv4`, `sigv4-presigned`, `admin-token`, `internal`.
+    /// How it proved itself: `sigv4`, `sigv4-presigned`, `post-policy`, `admin-token`, `internal`.
     pub actor_auth: String,
 }
 

@@ -137,7 +137,7 @@ fn result_document(job: &Job, location: &str, completed: &Completed) -> Bytes {
 }
 
 /// The object's address as the client reached it.
-fn location(request: &S3Request, key: &ObjectKey) -> String {
+pub(super) fn location(request: &S3Request, key: &ObjectKey) -> String {
     let scheme = match request.transport {
         Transport::Tls => "https",
         Transport::Plain => "http",

@@ -28,6 +28,7 @@ use crate::s3::open::copy_source::CopySource;
 use crate::s3::request::{Caller, S3Request};
 use crate::s3::response::{ResponseBody, S3Response, error_document, xml};
 use crate::s3::seal::{Committed, Lineage, SingleWrite, UPLOAD_BYTES_MAX, VersionDraft, object_refusal, random_bytes};
+use crate::s3::settings::encryption::refuse_blocked;
 use crate::s3::sse::{self, Encryption};
 use crate::s3::xml::XmlWriter;
 
@@ -108,7 +109,7 @@ impl Copy {
             request.sse_c.target.any() || request.headers.contains_key("x-amz-server-side-encryption");
         let trio = std::mem::take(&mut request.sse_c.target);
         let encryption = sse::for_write(trio, request.transport, &request.headers)?;
-        sse::refuse_blocked(&encryption, app.config.sse_c)?;
+        refuse_blocked(app, &bucket, &encryption)?;
         let source = named.open(app, request)?;
         let changes = directive == Directive::Replace
             || names_encryption

@@ -20,7 +20,8 @@ use crate::s3::metadata::{ObjectMetadata, refuse_unbuilt};
 use crate::s3::request::S3Request;
 use crate::s3::response::{S3Response, xml};
 use crate::s3::seal::{Lineage, random_bytes};
-use crate::s3::sse::{for_write, refuse_blocked, refuse_key_in_query};
+use crate::s3::settings::encryption::refuse_blocked;
+use crate::s3::sse::{for_write, refuse_key_in_query};
 use crate::s3::xml::XmlWriter;
 
 /// Begins an upload: draws its lineage and keeps what the object will carry. Durable when it answers.
@@ -34,7 +35,7 @@ pub async fn handle(app: &Arc<App>, request: S3Request) -> Result<S3Response, S3
     refuse_key_in_query(&request.query)?;
     refuse_unbuilt(&request.headers)?;
     let encryption = for_write(request.sse_c.target, request.transport, &request.headers)?;
-    refuse_blocked(&encryption, app.config.sse_c)?;
+    refuse_blocked(app, &bucket, &encryption)?;
     let checksum = AgreedChecksum::from_create(&request.headers)?;
     let random = &*app.random;
     let metadata = ObjectMetadata::from_headers(&request.headers, random_bytes(random))?;

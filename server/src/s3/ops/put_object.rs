@@ -15,6 +15,7 @@ use crate::s3::metadata::{ObjectMetadata, refuse_unbuilt};
 use crate::s3::request::S3Request;
 use crate::s3::response::{S3Response, empty};
 use crate::s3::seal::{Committed, Lineage, SingleWrite, announced_length, random_bytes, write_checksum, write_etag};
+use crate::s3::settings::encryption::refuse_blocked;
 use crate::s3::sse;
 
 /// Stores an object: sealed, durable on the write quorum, its leaf in the journal when it answers.
@@ -40,7 +41,7 @@ pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response
 }
 
 /// Everything that the headers say, judged before the body is polled.
-fn plan(
+pub(super) fn plan(
     app: &App,
     bucket: BucketRow,
     request: &mut S3Request,
@@ -49,7 +50,7 @@ fn plan(
     sse::refuse_key_in_query(&request.query)?;
     let trio = std::mem::take(&mut request.sse_c.target);
     let encryption = sse::for_write(trio, request.transport, &request.headers)?;
-    sse::refuse_blocked(&encryption, app.config.sse_c)?;
+    refuse_blocked(app, &bucket, &encryption)?;
     refuse_unbuilt(&request.headers)?;
     let condition = write_condition(&request.headers)?;
     let metadata = ObjectMetadata::from_headers(&request.headers, random_bytes(&*app.random))?;

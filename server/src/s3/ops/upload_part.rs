@@ -15,7 +15,8 @@ use crate::s3::names::PartNumber;
 use crate::s3::request::S3Request;
 use crate::s3::response::{S3Response, empty};
 use crate::s3::seal::{SealedUpload, announced_length};
-use crate::s3::sse::{refuse_blocked, refuse_key_in_query};
+use crate::s3::settings::encryption::refuse_blocked;
+use crate::s3::sse::refuse_key_in_query;
 
 /// Seals and stores one part under a fresh salt. Durable when it answers.
 ///
@@ -28,7 +29,7 @@ pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response
     refuse_key_in_query(&request.query)?;
     let trio = std::mem::take(&mut request.sse_c.target);
     let (lineage, encryption) = keys::open_for_part(&upload, trio, request.transport, &app.operator_key)?;
-    refuse_blocked(&encryption, app.config.sse_c)?;
+    refuse_blocked(app, &upload.bucket, &encryption)?;
     let len_bytes = announced_length(&request.body)?;
     let expected = ExpectedChecksums::from_headers(&request.headers)?;
     let agreed = AgreedChecksum::of_upload(&upload.row);

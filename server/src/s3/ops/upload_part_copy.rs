@@ -26,7 +26,8 @@ use crate::s3::range::parse_copy_source_range;
 use crate::s3::request::{Caller, S3Request};
 use crate::s3::response::{ResponseBody, S3Response, error_document, xml};
 use crate::s3::seal::{Lineage, SealedUpload, UPLOAD_BYTES_MAX};
-use crate::s3::sse::{refuse_blocked, refuse_key_in_query};
+use crate::s3::settings::encryption::refuse_blocked;
+use crate::s3::sse::refuse_key_in_query;
 use crate::s3::xml::XmlWriter;
 
 /// How long a client waits for a status of its own; then 200 is sent and spaces keep it waiting.
@@ -43,7 +44,7 @@ pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response
     refuse_key_in_query(&request.query)?;
     let trio = std::mem::take(&mut request.sse_c.target);
     let (lineage, encryption) = keys::open_for_part(&upload, trio, request.transport, &app.operator_key)?;
-    refuse_blocked(&encryption, app.config.sse_c)?;
+    refuse_blocked(app, &upload.bucket, &encryption)?;
     let source = CopySource::from_headers(&request.headers)?.open(app, &mut request)?;
     let range = range(&request.headers, source.row.size_bytes)?;
     let mut headers = HeaderMap::new();

@@ -87,6 +87,21 @@ pub struct Caller {
     pub auth_kind: AuthKind,
 }
 
+impl Caller {
+    /// Nobody yet: of a form, whose claim is in its body. No bucket is nobody's.
+    pub fn of_unread_form() -> Self {
+        let none: Arc<str> = "".into();
+        Self {
+            user_id: Arc::clone(&none),
+            name: Arc::clone(&none),
+            display_name: Arc::clone(&none),
+            root: false,
+            access_key_id: none,
+            auth_kind: AuthKind::PostPolicy,
+        }
+    }
+}
+
 /// How a request proved who sent it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuthKind {
@@ -94,6 +109,8 @@ pub enum AuthKind {
     SigV4,
     /// Query parameters.
     SigV4Presigned,
+    /// The signed policy of a form.
+    PostPolicy,
 }
 
 impl AuthKind {
@@ -102,6 +119,7 @@ impl AuthKind {
         match self {
             Self::SigV4 => "sigv4",
             Self::SigV4Presigned => "sigv4-presigned",
+            Self::PostPolicy => "post-policy",
         }
     }
 }

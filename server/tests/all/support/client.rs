@@ -110,6 +110,11 @@ impl Client {
         self
     }
 
+    /// The key and the secret that it signs with.
+    pub fn credentials(&self) -> (String, String) {
+        (self.access_key_id.clone(), self.secret.clone())
+    }
+
     pub async fn connect(&self) -> Connection {
         let tcp = TcpStream::connect(self.address).await.unwrap();
         tcp.set_nodelay(true).unwrap();
