@@ -2,10 +2,10 @@
 
 use chartrier_crypto::{Sha256, Sha512};
 use crc_fast::CrcAlgorithm;
-use md5::{Digest as _, Md5};
-use sha1::Sha1;
+use sha1::{Digest as _, Sha1};
 use xxhash_rust::{xxh3::Xxh3Default, xxh64::Xxh64};
 
+use super::md5::Md5Stream;
 use super::{ChecksumAlgorithm, ChecksumValue};
 
 /// The state of one algorithm.
@@ -19,7 +19,7 @@ enum State {
     Sha1(Sha1),
     Sha256(Sha256),
     Sha512(Sha512),
-    Md5(Md5),
+    Md5(Box<Md5Stream>),
     XxHash64(Box<Xxh64>),
     XxHash3(Box<Xxh3Default>),
 }
@@ -34,7 +34,7 @@ impl Hasher {
             ChecksumAlgorithm::Sha1 => State::Sha1(Sha1::new()),
             ChecksumAlgorithm::Sha256 => State::Sha256(Sha256::new()),
             ChecksumAlgorithm::Sha512 => State::Sha512(Sha512::new()),
-            ChecksumAlgorithm::Md5 => State::Md5(Md5::new()),
+            ChecksumAlgorithm::Md5 => State::Md5(Box::default()),
             ChecksumAlgorithm::XxHash64 => State::XxHash64(Box::new(Xxh64::new(0))),
             ChecksumAlgorithm::XxHash3 | ChecksumAlgorithm::XxHash128 => State::XxHash3(Box::new(Xxh3Default::new())),
         };
@@ -59,6 +59,11 @@ impl Hasher {
         }
     }
 
+    /// A hasher of what an MD5 has seen.
+    pub fn of_md5(stream: Md5Stream) -> Self {
+        Self { algorithm: ChecksumAlgorithm::Md5, state: State::Md5(Box::new(stream)) }
+    }
+
     /// The digest, big-endian where the algorithm makes an integer.
     pub fn finish(self) -> ChecksumValue {
         let digest = match self.state {
@@ -69,7 +74,7 @@ impl Hasher {
             State::Sha1(digest) => digest.finalize().to_vec(),
             State::Sha256(digest) => digest.finish().to_vec(),
             State::Sha512(digest) => digest.finish().to_vec(),
-            State::Md5(digest) => digest.finalize().to_vec(),
+            State::Md5(digest) => digest.finish().to_vec(),
             State::XxHash64(digest) => digest.digest().to_be_bytes().to_vec(),
             State::XxHash3(digest) if self.algorithm == ChecksumAlgorithm::XxHash128 => {
                 digest.digest128().to_be_bytes().to_vec()

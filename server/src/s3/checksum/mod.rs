@@ -5,6 +5,7 @@ pub mod algorithm;
 pub mod combine;
 pub mod expect;
 pub mod hasher;
+pub mod md5;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;

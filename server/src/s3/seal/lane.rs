@@ -5,8 +5,10 @@
 //! share the body's buffers: nothing is copied.
 
 use bytes::Bytes;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::s3::checksum::md5::{Md5Stream, hash_beside};
 use crate::s3::checksum::{ChecksumAlgorithm, ChecksumValue, Hasher};
 use crate::s3::error::S3Error;
 
@@ -29,15 +31,7 @@ impl DigestLanes {
         wanted.sort_unstable();
         wanted.dedup();
         let (slow, fast): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|algorithm| algorithm.is_slow());
-        Self {
-            fast: fast.into_iter().map(Hasher::new).collect(),
-            slow: SlowLane {
-                hashers: slow.into_iter().map(Hasher::new).collect(),
-                running: None,
-                batch: Vec::new(),
-                batch_bytes: 0,
-            },
-        }
+        Self { fast: fast.into_iter().map(Hasher::new).collect(), slow: SlowLane::new(slow) }
     }
 
     /// Gives the slow algorithms the next fragment. Waits while a batch is still being hashed.
@@ -61,16 +55,44 @@ impl DigestLanes {
 }
 
 struct SlowLane {
-    /// Empty while a batch is being hashed, or if no slow algorithm is wanted.
-    hashers: Vec<Hasher>,
-    running: Option<JoinHandle<Vec<Hasher>>>,
+    /// MD5 is hashed side by side with that of other uploads.
+    md5: Option<Progress<Md5Stream, oneshot::Receiver<Md5Stream>>>,
+    /// The others; `None` if none is wanted.
+    others: Option<Progress<Vec<Hasher>, JoinHandle<Vec<Hasher>>>>,
     batch: Vec<Bytes>,
     batch_bytes: usize,
 }
 
+/// A state, or where it comes back from while a batch is being hashed.
+enum Progress<S, R> {
+    Here(S),
+    Away(R),
+}
+
+impl<S, R, E> Progress<S, R>
+where
+    R: Future<Output = Result<S, E>>,
+    E: std::error::Error + Send + Sync + 'static,
+{
+    async fn back(self) -> Result<S, S3Error> {
+        match self {
+            Self::Here(state) => Ok(state),
+            Self::Away(running) => running.await.map_err(S3Error::internal),
+        }
+    }
+}
+
 impl SlowLane {
+    fn new(mut algorithms: Vec<ChecksumAlgorithm>) -> Self {
+        let md5 = algorithms.contains(&ChecksumAlgorithm::Md5).then(|| Progress::Here(Md5Stream::default()));
+        algorithms.retain(|algorithm| *algorithm != ChecksumAlgorithm::Md5);
+        let others: Vec<Hasher> = algorithms.into_iter().map(Hasher::new).collect();
+        let others = (!others.is_empty()).then_some(Progress::Here(others));
+        Self { md5, others, batch: Vec::new(), batch_bytes: 0 }
+    }
+
     fn is_idle(&self) -> bool {
-        self.hashers.is_empty() && self.running.is_none()
+        self.md5.is_none() && self.others.is_none()
     }
 
     async fn push(&mut self, fragment: Bytes) -> Result<(), S3Error> {
@@ -79,29 +101,32 @@ impl SlowLane {
         if self.batch_bytes < BATCH_BYTES && self.batch.len() < BATCH_FRAGMENTS {
             return Ok(());
         }
-        self.settle().await?;
-        let mut hashers = std::mem::take(&mut self.hashers);
         let batch = std::mem::take(&mut self.batch);
         self.batch_bytes = 0;
-        self.running = Some(tokio::task::spawn_blocking(move || {
-            hash(&mut hashers, &batch);
-            hashers
-        }));
+        if let Some(others) = self.others.take() {
+            let (mut hashers, batch) = (others.back().await?, batch.clone());
+            self.others = Some(Progress::Away(tokio::task::spawn_blocking(move || {
+                hash(&mut hashers, &batch);
+                hashers
+            })));
+        }
+        if let Some(md5) = self.md5.take() {
+            self.md5 = Some(Progress::Away(hash_beside(md5.back().await?, batch)));
+        }
         Ok(())
     }
 
     /// What remains is less than a batch: hashed here, without a thread.
-    async fn finish(mut self) -> Result<Vec<Hasher>, S3Error> {
-        self.settle().await?;
-        hash(&mut self.hashers, &self.batch);
-        Ok(self.hashers)
-    }
-
-    async fn settle(&mut self) -> Result<(), S3Error> {
-        if let Some(running) = self.running.take() {
-            self.hashers = running.await.map_err(S3Error::internal)?;
+    async fn finish(self) -> Result<Vec<Hasher>, S3Error> {
+        let mut hashers = match self.others {
+            Some(others) => others.back().await?,
+            None => Vec::new(),
+        };
+        if let Some(md5) = self.md5 {
+            hashers.push(Hasher::of_md5(md5.back().await?));
         }
-        Ok(())
+        hash(&mut hashers, &self.batch);
+        Ok(hashers)
     }
 }
 
