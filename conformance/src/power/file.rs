@@ -89,7 +89,7 @@ impl File {
             let (piece, rest) = bytes.split_at((PAGE - from).min(bytes.len()));
             let mut page = self.now.page(index);
             page[from..from + piece.len()].copy_from_slice(piece);
-            self.now.pages.insert(index, Arc::new(page));
+            self.now.set_page(index, (page != [0; PAGE]).then(|| Arc::new(page)));
             self.dirty.insert(index);
             at += piece.len() as u64;
             bytes = rest;
