@@ -106,16 +106,30 @@ event_types! {
     BucketCreate = "bucket.create",
     /// An empty bucket was removed.
     BucketDelete = "bucket.delete",
+    /// Versioning of a bucket was enabled or suspended.
+    BucketVersioning = "bucket.versioning",
+    /// Object lock of a bucket was enabled, or its default retention changed.
+    BucketLock = "bucket.lock",
     /// A version was stored.
     ObjectDeposit = "object.deposit",
     /// A version was removed.
     ObjectDelete = "object.delete",
+    /// A delete marker became the current version.
+    ObjectMarker = "object.marker",
     /// A write over an existing object was refused.
     ObjectModifyRefused = "object.modify.refused",
     /// A removal of an existing object was refused.
     DeleteRefused = "delete.refused",
     /// Metadata or key wrap of a version was replaced, its data kept.
     MetadataChange = "metadata.change",
+    /// Retention of a version was set, changed or removed.
+    RetentionSet = "retention.set",
+    /// A change of a retention was refused.
+    RetentionRefused = "retention.refused",
+    /// A legal hold was placed on a version.
+    HoldPlace = "hold.place",
+    /// A legal hold was released.
+    HoldRelease = "hold.release",
     /// An account was created.
     UserCreate = "user.create",
     /// An account was removed.
@@ -142,7 +156,7 @@ impl EventType {
 
     /// Whether it records a refusal: then, and only then, the outcome is `refused`.
     pub const fn is_refusal(self) -> bool {
-        matches!(self, Self::ObjectModifyRefused | Self::DeleteRefused)
+        matches!(self, Self::ObjectModifyRefused | Self::DeleteRefused | Self::RetentionRefused)
     }
 }
 

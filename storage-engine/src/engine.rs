@@ -38,7 +38,7 @@ use crate::meta::MetaReads;
 use crate::metrics::EngineMetricsSnapshot;
 use crate::namespace::bucket_config::{BucketConfigKind, BucketConfigRow};
 use crate::namespace::command::{Applied, Command, CommandContext, Op, Outcome};
-use crate::namespace::query::{BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery};
+use crate::namespace::query::{BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery, VersionPage, VersionQuery};
 use crate::namespace::rows::{AccessKeyRow, BucketRow, OwnedRun, PartRow, UploadRow, UserRow, VersionRow};
 use crate::solo::Solo;
 use crate::state::StateMachine;
@@ -178,7 +178,7 @@ impl Engine {
         self.machine.config_changes()
     }
 
-    /// The current version of an object: two point look-ups.
+    /// The current version of an object: two point look-ups. It may be a delete marker: then there is no object.
     pub fn current(&self, bucket: BucketId, key: &str) -> Result<Option<VersionRow>, StorageError> {
         self.read(|rows| rows.current(bucket, key))
     }
@@ -191,6 +191,11 @@ impl Engine {
     /// A page of current objects.
     pub async fn list_objects(self: &Arc<Self>, query: ListQuery) -> Result<ListPage, StorageError> {
         self.scan(move |rows| rows.list_objects(&query)).await
+    }
+
+    /// A page of versions and delete markers, all of one moment.
+    pub async fn list_versions(self: &Arc<Self>, query: VersionQuery) -> Result<VersionPage, StorageError> {
+        self.scan(move |rows| rows.list_versions(&query)).await
     }
 
     /// An upload in progress.
@@ -353,6 +358,10 @@ fn grows(op: &Op) -> bool {
         Op::DeleteBucket { .. }
         | Op::Rewrap { .. }
         | Op::DeleteVersion { .. }
+        | Op::DeleteObject { .. }
+        | Op::SetVersioning { .. }
+        | Op::SetObjectLock { .. }
+        | Op::ChangeVersion { .. }
         | Op::CompleteUpload { .. }
         | Op::AbortUpload { .. }
         | Op::RecordRefusal { .. }

@@ -82,6 +82,20 @@ id_16_bytes!(
 impl VersionId {
     /// The version of an object in a bucket that has no versioning. S3 shows it as `null`.
     pub const NULL: Self = Self([0; 16]);
+
+    /// The id of a version made by entry `commit_index` (8 bytes, big-endian), with the last 8 bytes
+    /// of a drawn id: ids are in the order of the versions and cannot be guessed.
+    pub fn of_commit(commit_index: u64, drawn: Self) -> Self {
+        let mut bytes = drawn.0;
+        bytes[..8].copy_from_slice(&commit_index.to_be_bytes());
+        Self(bytes)
+    }
+
+    /// The entry that made the version; `None` for [`VersionId::NULL`], whose row says it.
+    pub fn commit_index(&self) -> Option<u64> {
+        let (head, _) = self.0.split_first_chunk::<8>().expect("an id has 16 bytes");
+        (*self != Self::NULL).then(|| u64::from_be_bytes(*head))
+    }
 }
 
 /// One stripe: 6 bytes of milliseconds, 6 random bytes, a 4-byte counter, all big-endian.

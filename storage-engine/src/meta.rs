@@ -13,7 +13,7 @@ use crate::error::{MetaError, StateError};
 use crate::ids::{BucketId, StripeId, UploadId, VersionId};
 use crate::namespace::bucket_config::{BucketConfigKind, BucketConfigRow};
 use crate::namespace::command::{Applied, Command, Layout};
-use crate::namespace::query::{BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery};
+use crate::namespace::query::{BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery, VersionPage, VersionQuery};
 use crate::namespace::rows::{AccessKeyRow, BucketRow, OwnedRun, PartRow, UploadRow, UserRow, VersionRow};
 
 /// An engine that orders and applies commands.
@@ -42,12 +42,14 @@ pub trait MetaReads: Send + Sync {
     fn bucket_usage(&self, name: &str) -> Result<Option<BucketUsage>, StateError>;
     /// A document of a bucket: one point look-up.
     fn bucket_config(&self, bucket: BucketId, kind: BucketConfigKind) -> Result<Option<BucketConfigRow>, StateError>;
-    /// The current version of an object.
+    /// The current version of an object. It may be a delete marker: then there is no object.
     fn current(&self, bucket: BucketId, key: &str) -> Result<Option<VersionRow>, StateError>;
     /// One version of an object.
     fn version(&self, bucket: BucketId, key: &str, version: VersionId) -> Result<Option<VersionRow>, StateError>;
     /// A page of current objects.
     fn list_objects(&self, query: &ListQuery) -> Result<ListPage, StateError>;
+    /// A page of versions and delete markers.
+    fn list_versions(&self, query: &VersionQuery) -> Result<VersionPage, StateError>;
     /// An upload in progress.
     fn upload(&self, bucket: BucketId, key: &str, upload: UploadId) -> Result<Option<UploadRow>, StateError>;
     /// Parts of an upload with a number over `after`, and whether there are more than `limit`.

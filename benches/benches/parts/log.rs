@@ -75,6 +75,8 @@ impl Store {
             owner: "0".repeat(64),
             created_us: 0,
             region: "fr".into(),
+            versioning: Default::default(),
+            object_lock: None,
         };
         let store = Self { engine, bucket, body: noise(BODY_BYTES), next: AtomicU64::new(0) };
         store.propose(Op::CreateBucket(row)).await;
@@ -127,6 +129,12 @@ impl Store {
             sealed_metadata: vec![8; 200],
             manifest_mac: [9; 32],
             key_commitment: [10; 32],
+            wrap_version: VersionId::NULL,
+            delete_marker: false,
+            sealed_tags: Vec::new(),
+            retention: None,
+            legal_hold: None,
+            acl: Vec::new(),
         };
         self.propose(Op::PutVersion {
             bucket: self.bucket,

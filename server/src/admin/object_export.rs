@@ -23,10 +23,13 @@ use crate::s3::seal::manifest_parts;
 /// `NoSuchBucket`, `NoSuchKey`, `NoSuchVersion`. A read that fails later cuts the connection.
 pub fn export(app: &Arc<App>, query: &Query) -> Result<AdminResponse, AdminError> {
     let (bucket, key, row) = named_version(app, query)?;
+    if row.delete_marker {
+        return Err(AdminError::not_found("NoSuchKey", "The version is a delete marker: there is no object."));
+    }
     let export = Export {
         mode: Mode::try_from(row.mode).map_err(AdminError::internal)?,
         bucket: *bucket.id.as_bytes(),
-        version_id: *row.version_id.as_bytes(),
+        version_id: *row.wrap_version.as_bytes(),
         object_uuid: *row.object_uuid.as_bytes(),
         key_name: key.into_bytes(),
         wrap_record: row.wrap,
@@ -80,7 +83,7 @@ async fn send(engine: Arc<Engine>, front: Vec<u8>, parts: Vec<PartRow>, sender: 
     }
 }
 
-/// The version that `bucket`, `key` and `version-id` of a query name.
+/// The version or delete marker that `bucket`, `key` and `version-id` of a query name.
 ///
 /// # Errors
 /// `InvalidArgument` for what is missing; `NoSuchBucket`, `NoSuchKey`, `NoSuchVersion`.
@@ -92,10 +95,13 @@ pub fn named_version(app: &App, query: &Query) -> Result<(BucketRow, String, Ver
     let version: Option<VersionId> = query.non_empty("version-id").map(parse_version).transpose()?;
     let bucket = app.engine.bucket(name)?;
     let bucket = bucket.ok_or_else(|| AdminError::not_found("NoSuchBucket", "There is no bucket of that name."))?;
-    let row = app.engine.current(bucket.id, key)?;
-    let row = row.ok_or_else(|| AdminError::not_found("NoSuchKey", "There is no object of that key."))?;
-    if version.is_some_and(|version| version != row.version_id) {
-        return Err(AdminError::not_found("NoSuchVersion", "The object has no version of that id."));
-    }
+    let row = match version {
+        None => app.engine.current(bucket.id, key)?,
+        Some(version) => app.engine.version(bucket.id, key, version)?,
+    };
+    let row = row.ok_or_else(|| match version {
+        None => AdminError::not_found("NoSuchKey", "There is no object of that key."),
+        Some(_) => AdminError::not_found("NoSuchVersion", "The object has no version of that id."),
+    })?;
     Ok((bucket, key.to_owned(), row))
 }

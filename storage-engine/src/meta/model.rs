@@ -6,6 +6,7 @@
 mod apply;
 mod integrity;
 mod listing;
+mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,7 +19,7 @@ use crate::meta::{MetaEngine, MetaReads};
 use crate::namespace::bucket_config::{BucketConfigKind, BucketConfigRow};
 use crate::namespace::command::{Applied, Command, JournalIdentity, Layout, Op, Outcome};
 use crate::namespace::integrity::ScrubMark;
-use crate::namespace::query::{BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery};
+use crate::namespace::query::{BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery, VersionPage, VersionQuery};
 use crate::namespace::rows::{
     AccessKeyRow, BucketRow, OwnedRun, OwnerPlace, PartRow, RunOwner, UploadRow, UserRow, VersionRow,
 };
@@ -45,6 +46,8 @@ struct State {
     /// Shards of owned runs that a write did without.
     heal: BTreeSet<(StripeId, u8)>,
     scrubs: BTreeMap<DriveId, ScrubMark>,
+    /// Within a Complete, whose parts the upload still owns.
+    completing: bool,
 }
 
 #[derive(Debug)]
@@ -212,6 +215,10 @@ impl MetaReads for Model {
 
     fn list_objects(&self, query: &ListQuery) -> Result<ListPage, StateError> {
         Ok(self.state().list_objects(query))
+    }
+
+    fn list_versions(&self, query: &VersionQuery) -> Result<VersionPage, StateError> {
+        Ok(self.state().list_versions(query))
     }
 
     fn upload(&self, bucket: BucketId, key: &str, upload: UploadId) -> Result<Option<UploadRow>, StateError> {

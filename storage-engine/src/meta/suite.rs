@@ -6,6 +6,7 @@ mod edges;
 mod random;
 mod solo;
 mod stories;
+mod versions;
 
 use std::sync::Arc;
 

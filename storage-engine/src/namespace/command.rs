@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::bucket_config::BucketConfigKind;
 use super::integrity::{Corruption, Repair, ScrubPass};
-use super::rows::{BucketRow, PartRow, StripeRun, UploadRow, UserRow, VersionRow};
+use super::lock::{DefaultRetention, Retention, Versioning};
+use super::rows::{BucketRow, MarkerRow, PartRow, StripeRun, UploadRow, UserRow, VersionRow};
 use crate::ids::{BucketId, DriveId, StripeId, UploadId, VersionId};
 
 /// One change, with what its journal leaf says of who asked for it.
@@ -44,8 +45,9 @@ pub enum Op {
         /// Its name.
         name: String,
     },
-    /// Makes a version current; what it replaces dies in the same entry. Leaf `object.deposit`,
-    /// or `object.modify.refused` when the condition fails on an existing object.
+    /// Makes a version current; what it replaces dies in the same entry: nothing where versioning is
+    /// enabled, else the null version. Leaf `object.deposit`, or `object.modify.refused` when the
+    /// condition fails on an existing object or a lock protects what would be replaced.
     PutVersion {
         /// The bucket; refused if it is gone.
         bucket: BucketId,
@@ -58,7 +60,8 @@ pub enum Op {
         /// Shards that were not durable when the blob was committed, to be healed.
         missing: Vec<MissingShard>,
     },
-    /// Replaces metadata and wrap of the current version and keeps its stripes. Leaf `metadata.change`.
+    /// Replaces metadata and wrap of the current null version and keeps its stripes, its retention and
+    /// its hold. Refused where versioning is enabled. Leaf `metadata.change`.
     Rewrap {
         /// The bucket.
         bucket: BucketId,
@@ -70,18 +73,22 @@ pub enum Op {
         row: Box<VersionRow>,
         /// Evaluated at apply.
         condition: WriteCondition,
+        /// Keeps the tags that the version has at apply, whatever the row says.
+        keep_tags: bool,
     },
-    /// Removes a version. Leaf `object.delete`; none if there was nothing; `delete.refused` when the
-    /// condition fails on an existing object.
+    /// Destroys one version or marker; the newest that is left becomes current. Leaf `object.delete`;
+    /// none if there was nothing; `delete.refused` when the condition fails on it or a lock protects it.
     DeleteVersion {
         /// The bucket.
         bucket: BucketId,
         /// The object.
         key: String,
-        /// Which version; `None` is the current one.
-        version_id: Option<VersionId>,
-        /// Evaluated at apply.
+        /// Which version.
+        version_id: VersionId,
+        /// Evaluated at apply, on this version.
         condition: WriteCondition,
+        /// Governance retention does not hold it back: the caller may bypass it and said so.
+        bypass_governance: bool,
     },
     /// Begins a multipart upload. No leaf.
     CreateUpload {
@@ -194,6 +201,67 @@ pub enum Op {
     RecordCorruption(Box<Corruption>),
     /// Records a pass of scrub that came to its end, and when each drive was checked. Leaf `storage.scrub`.
     RecordScrub(Box<ScrubPass>),
+    /// S3's delete without a version: where there was never versioning the object goes, with leaf
+    /// `object.delete`; elsewhere a delete marker becomes current, with leaf `object.marker`, in place
+    /// of the null version if versioning is suspended. `delete.refused` as for `DeleteVersion`.
+    DeleteObject {
+        /// The bucket.
+        bucket: BucketId,
+        /// The object.
+        key: String,
+        /// The marker to make. Without one, a bucket that needs it answers [`Refusal::VersioningChanged`].
+        marker: Option<Box<MarkerRow>>,
+        /// Evaluated at apply, on the current version.
+        condition: WriteCondition,
+    },
+    /// Enables or suspends versioning. Refused with [`Refusal::InvalidBucketState`] if object lock
+    /// needs it enabled, and for [`Versioning::Unversioned`]. Leaf `bucket.versioning`, if it changes.
+    SetVersioning {
+        /// The bucket.
+        bucket: BucketId,
+        /// What it becomes.
+        versioning: Versioning,
+    },
+    /// Enables object lock, or replaces its default retention. Refused with
+    /// [`Refusal::InvalidBucketState`] unless versioning is enabled. Leaf `bucket.lock`.
+    SetObjectLock {
+        /// The bucket.
+        bucket: BucketId,
+        /// For versions that name none.
+        default_retention: Option<DefaultRetention>,
+    },
+    /// Changes what goes with a version and leaves its data: `metadata.change`, `retention.set`,
+    /// `hold.place`, `hold.release`; `retention.refused` when the retention in force forbids it.
+    ChangeVersion {
+        /// The bucket.
+        bucket: BucketId,
+        /// The object.
+        key: String,
+        /// The version, as it was read.
+        version_id: VersionId,
+        /// Its `wrap_version`: another `null` version is refused with [`Refusal::Superseded`].
+        wrap_version: VersionId,
+        /// What changes.
+        change: VersionChange,
+    },
+}
+
+/// What [`Op::ChangeVersion`] replaces.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum VersionChange {
+    /// Its tags, sealed; empty removes them.
+    Tags(#[serde(with = "serde_bytes")] Vec<u8>),
+    /// Its retention; `None` removes it.
+    Retention {
+        /// What it becomes.
+        retention: Option<Retention>,
+        /// The caller may bypass governance retention and said so.
+        bypass_governance: bool,
+    },
+    /// Its legal hold.
+    LegalHold(bool),
+    /// Its grants; empty is the default.
+    Acl(#[serde(with = "serde_bytes")] Vec<u8>),
 }
 
 /// What every leaf of the `cycle` log says of where it was made.
@@ -209,7 +277,7 @@ pub struct JournalIdentity {
     pub node: String,
 }
 
-/// A condition on the current version, evaluated at apply.
+/// A condition on the current version, evaluated at apply. A delete marker is no version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WriteCondition {
     /// Always holds.
@@ -220,6 +288,15 @@ pub enum WriteCondition {
     IfMatch(String),
     /// `If-Match: *`: there is one.
     IfPresent,
+    /// There is one, and each of these that is named is so.
+    IfIs {
+        /// Without quotes.
+        etag: Option<String>,
+        /// Whole seconds of Unix time.
+        modified_s: Option<u64>,
+        /// Plaintext bytes.
+        size_bytes: Option<u64>,
+    },
 }
 
 /// What a refused modification tried to do.
@@ -262,6 +339,8 @@ pub struct Applied {
     pub leaf_index: Option<u64>,
     /// What happened.
     pub outcome: Outcome,
+    /// The version or marker that it made.
+    pub version_id: Option<VersionId>,
     /// Stripes that lost their owner by this command: the caller frees them (idempotent, replayable).
     /// Those of a refused `PutVersion` or `PutPart` are among them, unless something owns them already.
     pub freed: Vec<StripeRun>,
@@ -276,6 +355,8 @@ pub enum Outcome {
     Deleted {
         /// Whether there was one.
         existed: bool,
+        /// The delete marker that was made, or that was the version removed.
+        marker: Option<VersionId>,
     },
     /// Nothing changed but the journal.
     Refused(Refusal),
@@ -319,4 +400,16 @@ pub enum Refusal {
     LayoutRefused,
     /// The journal has a name already, or the name is not that of a log.
     JournalRefused,
+    /// There is no such version.
+    NoSuchVersion,
+    /// It is a delete marker, which has nothing to change.
+    IsDeleteMarker,
+    /// A retention or a legal hold forbids it.
+    Locked,
+    /// The bucket has no object lock.
+    NoObjectLock,
+    /// Object lock needs versioning enabled.
+    InvalidBucketState,
+    /// Versioning was enabled since the bucket was read: ask again with a marker.
+    VersioningChanged,
 }

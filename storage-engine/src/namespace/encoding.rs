@@ -114,6 +114,7 @@ mod tests {
 
     use super::*;
     use crate::ids::{BucketId, StripeId};
+    use crate::namespace::lock::Versioning;
     use crate::namespace::rows::BlobRef;
 
     fn bucket() -> BucketRow {
@@ -123,6 +124,8 @@ mod tests {
             owner: "ab".repeat(32),
             created_us: 7,
             region: "fr".to_owned(),
+            versioning: Versioning::Unversioned,
+            object_lock: None,
         }
     }
 
@@ -164,6 +167,7 @@ mod tests {
         expected.push(7);
         expected.push(2);
         expected.extend(b"fr");
+        expected.extend([0, 0]);
         assert_eq!(encode(&bucket()), expected);
         assert_eq!(decode::<BucketRow>(&expected), Ok(bucket()));
     }

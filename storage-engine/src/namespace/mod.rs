@@ -4,5 +4,6 @@ pub mod bucket_config;
 pub mod command;
 pub mod encoding;
 pub mod integrity;
+pub mod lock;
 pub mod query;
 pub mod rows;

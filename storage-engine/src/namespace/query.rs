@@ -1,7 +1,7 @@
 //! What listings ask and answer. Order is bytewise over the UTF-8 of keys, as S3's.
 
 use super::rows::{BucketRow, ObjectSummary, UploadRow};
-use crate::ids::{BucketId, UploadId};
+use crate::ids::{BucketId, UploadId, VersionId};
 
 /// A page of current objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +48,69 @@ pub struct ListPage {
     pub entries: Vec<ListEntry>,
     /// Where the next page begins; `None` when this is the last.
     pub next: Option<ListFrom>,
+}
+
+/// A page of versions and delete markers: by key, newest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionQuery {
+    /// The bucket.
+    pub bucket: BucketId,
+    /// Only keys that start so; may be empty.
+    pub prefix: String,
+    /// As in [`ListQuery`].
+    pub delimiter: Option<String>,
+    /// Where to begin; `None` is at the start.
+    pub after: Option<VersionFrom>,
+    /// At most this many entries.
+    pub limit: usize,
+}
+
+/// Where a listing of versions begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VersionFrom {
+    /// After all versions of this key.
+    AfterKey(String),
+    /// After this version of this key, which need not be there any more. If the `null` version is
+    /// gone nobody knows where it was: the listing then begins again with the newest of the key.
+    AfterVersion(String, VersionId),
+    /// After all keys that start with this prefix.
+    PastPrefix(String),
+}
+
+/// One line of a listing of versions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VersionEntry {
+    /// A version or a delete marker.
+    Version {
+        /// Its key.
+        key: String,
+        /// Whether it is the current one.
+        is_latest: bool,
+        /// What is shown of it.
+        summary: ObjectSummary,
+    },
+    /// A common prefix, delimiter included.
+    Prefix(String),
+}
+
+/// A page of versions.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct VersionPage {
+    /// In order.
+    pub entries: Vec<VersionEntry>,
+    /// Where the next page begins; `None` when this is the last.
+    pub next: Option<VersionFrom>,
+}
+
+impl VersionPage {
+    /// Where a page that ended with its last entry goes on, if it was cut.
+    pub(crate) fn cut(entries: Vec<VersionEntry>, truncated: bool) -> Self {
+        let next = entries.last().filter(|_| truncated).map(|last| match last {
+            VersionEntry::Version { key, summary, .. } => VersionFrom::AfterVersion(key.clone(), summary.version_id),
+            VersionEntry::Prefix(prefix) => VersionFrom::PastPrefix(prefix.clone()),
+        });
+        Self { entries, next }
+    }
 }
 
 /// A page of uploads in progress.
@@ -104,7 +167,7 @@ pub struct UploadPage {
 pub struct BucketUsage {
     /// The bucket.
     pub bucket: BucketRow,
-    /// Versions in it.
+    /// Versions in it, delete markers among them.
     pub versions: u64,
     /// Their plaintext bytes.
     pub bytes: u64,

@@ -8,6 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::lock::{ObjectLock, Retention, Versioning};
 use crate::ids::{BucketId, ObjectUuid, StripeId, UploadId, VersionId};
 
 /// A user's canonical id: 64 lower-case hexadecimal digits, as S3 answers show it.
@@ -26,14 +27,20 @@ pub struct BucketRow {
     pub created_us: u64,
     /// The region that the client asked for, as GetBucketLocation answers it.
     pub region: String,
+    /// Whether it keeps old versions.
+    pub versioning: Versioning,
+    /// Object lock, if it has it; versioning is then enabled.
+    pub object_lock: Option<ObjectLock>,
 }
 
-/// One version of an object. At most a few hundred bytes per part, plus an inline body.
+/// One version of an object, or a delete marker. At most a few hundred bytes per part, plus an inline body.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VersionRow {
-    /// [`VersionId::NULL`] in a bucket without versioning.
+    /// Set at apply, whatever the command said: [`VersionId::NULL`] unless versioning is enabled,
+    /// else [`VersionId::of_commit`] of the entry and of `wrap_version`.
     pub version_id: VersionId,
-    /// The log entry that made it; set at apply, whatever the command said.
+    /// The log entry that made it; set at apply, whatever the command said. Versions of a key are in
+    /// its order: the current one has the highest.
     pub commit_index: u64,
     /// Index of its leaf in the `cycle` log; set at apply.
     pub leaf_index: u64,
@@ -65,6 +72,66 @@ pub struct VersionRow {
     pub manifest_mac: [u8; 32],
     /// SHA-256(salt || key name), as leaves name the object; the salt is in the sealed metadata.
     pub key_commitment: [u8; 32],
+    /// What the wrap and the sealed tags are bound to: drawn for each write, kept by a rewrap.
+    pub wrap_version: VersionId,
+    /// True for a delete marker: it has no parts, no wrap, no ETag.
+    pub delete_marker: bool,
+    /// Tags under the operator key: opaque; empty if there are none.
+    #[serde(with = "serde_bytes")]
+    pub sealed_tags: Vec<u8>,
+    /// Until when it may not be destroyed; at apply the bucket's default if the command named none.
+    pub retention: Option<Retention>,
+    /// Legal hold: `None` if it was never spoken of, else whether it is on.
+    pub legal_hold: Option<bool>,
+    /// Grants, as the server writes them; empty is the default.
+    #[serde(with = "serde_bytes")]
+    pub acl: Vec<u8>,
+}
+
+/// What is known of a delete marker before it is made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MarkerRow {
+    /// Drawn; the marker's version id is made of it.
+    pub wrap_version: VersionId,
+    /// The user who deletes.
+    pub owner: UserId,
+    /// Unix time in microseconds.
+    pub modified_us: u64,
+    /// SHA-256(salt || key name).
+    pub key_commitment: [u8; 32],
+    /// The salt, under the operator key: opaque.
+    #[serde(with = "serde_bytes")]
+    pub sealed_salt: Vec<u8>,
+}
+
+impl MarkerRow {
+    /// The row of the marker; version id, commit and leaf are set at apply.
+    pub fn to_version(&self) -> VersionRow {
+        VersionRow {
+            version_id: VersionId::NULL,
+            commit_index: 0,
+            leaf_index: 0,
+            object_uuid: ObjectUuid::from_bytes([0; 16]),
+            mode: 0,
+            size_bytes: 0,
+            etag: String::new(),
+            modified_us: self.modified_us,
+            owner: self.owner.clone(),
+            checksum: None,
+            multipart_parts: None,
+            parts: Vec::new(),
+            wrap: Vec::new(),
+            sealed_metadata: self.sealed_salt.clone(),
+            manifest_mac: [0; 32],
+            key_commitment: self.key_commitment,
+            wrap_version: self.wrap_version,
+            delete_marker: true,
+            sealed_tags: Vec::new(),
+            retention: None,
+            legal_hold: None,
+            acl: Vec::new(),
+        }
+    }
 }
 
 /// Which checksum an object carries, in S3's words; never its value.
@@ -86,6 +153,7 @@ impl VersionRow {
             modified_us: self.modified_us,
             owner: self.owner.clone(),
             checksum: self.checksum.clone(),
+            delete_marker: self.delete_marker,
         }
     }
 }
@@ -226,6 +294,8 @@ pub struct ObjectSummary {
     pub owner: UserId,
     /// Names of its checksums.
     pub checksum: Option<ChecksumTag>,
+    /// True for a delete marker.
+    pub delete_marker: bool,
 }
 
 /// One multipart upload in progress.
@@ -233,8 +303,8 @@ pub struct ObjectSummary {
 pub struct UploadRow {
     /// Drawn at Create.
     pub id: UploadId,
-    /// The version that Complete will make.
-    pub version_id: VersionId,
+    /// The `wrap_version` of the version that Complete will make.
+    pub wrap_version: VersionId,
     /// The lineage of every part.
     pub object_uuid: ObjectUuid,
     /// SOV1 mode byte.
@@ -256,6 +326,16 @@ pub struct UploadRow {
     pub pending_keys: Vec<u8>,
     /// As in [`VersionRow`].
     pub key_commitment: [u8; 32],
+    /// As in [`VersionRow`], for the version that Complete will make.
+    #[serde(with = "serde_bytes")]
+    pub sealed_tags: Vec<u8>,
+    /// What Create asked for.
+    pub retention: Option<Retention>,
+    /// What Create asked for.
+    pub legal_hold: Option<bool>,
+    /// As in [`VersionRow`].
+    #[serde(with = "serde_bytes")]
+    pub acl: Vec<u8>,
 }
 
 /// One user of the tenant.

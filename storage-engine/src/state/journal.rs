@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chartrier_journal::{
-    Actor, Frontier, Hash, HashReader, JournalError, Json, Leaf, Outcome, TIME_US_MAX, Target, leaf_hash,
+    Actor, Frontier, Hash, HashReader, JournalError, Json, Leaf, Outcome, TIME_US_MAX, Target, format_time, leaf_hash,
     split_stored_hash_index,
 };
 
@@ -16,6 +16,7 @@ use super::rows::StateHead;
 use crate::error::StateError;
 use crate::ids::{BucketId, VersionId};
 use crate::namespace::command::{CommandContext, JournalIdentity};
+use crate::namespace::lock::{DefaultRetention, Retention, RetentionPeriod};
 use crate::namespace::rows::{BlobRef, PartRow, VersionRow};
 
 /// What a leaf says beyond who, when and where.
@@ -90,7 +91,43 @@ pub(crate) fn deposit_data(row: &VersionRow, replaced: Option<&VersionRow>) -> B
     if let Some(replaced) = replaced {
         data.insert("replaces_leaf".to_owned(), replaced.leaf_index.into());
     }
+    lock_data(&mut data, "", row.retention, row.legal_hold);
     data
+}
+
+/// `data` of `object.marker`.
+pub(crate) fn marker_data(replaced: Option<&VersionRow>) -> BTreeMap<String, Json> {
+    replaced.map(|replaced| ("replaces_leaf".to_owned(), replaced.leaf_index.into())).into_iter().collect()
+}
+
+/// What a leaf says of the retention and the hold of a version: nothing where there is none.
+pub(crate) fn lock_data(
+    data: &mut BTreeMap<String, Json>,
+    prefix: &str,
+    retention: Option<Retention>,
+    legal_hold: Option<bool>,
+) {
+    if let Some(Retention { mode, until_us }) = retention {
+        let until = format_time(until_us).expect("a retention past year 9999 is refused");
+        data.insert(format!("{prefix}lock_mode"), mode.name().into());
+        data.insert(format!("{prefix}until"), until.as_str().into());
+    }
+    if let Some(on) = legal_hold {
+        data.insert(format!("{prefix}hold"), on.into());
+    }
+}
+
+/// What a leaf says of a bucket's object lock.
+pub(crate) fn default_retention_data(data: &mut BTreeMap<String, Json>, default: Option<DefaultRetention>) {
+    data.insert("object_lock".to_owned(), true.into());
+    if let Some(DefaultRetention { mode, period }) = default {
+        data.insert("lock_mode".to_owned(), mode.name().into());
+        let (unit, count) = match period {
+            RetentionPeriod::Days(days) => ("days", days),
+            RetentionPeriod::Years(years) => ("years", years),
+        };
+        data.insert(unit.to_owned(), u64::from(count).into());
+    }
 }
 
 /// What every leaf on an existing version says of it.

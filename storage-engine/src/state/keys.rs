@@ -23,6 +23,7 @@ pub(crate) const SCHEMA: &[FamilySpec] = &[
     FamilySpec { name: "jrn", values: ValueSize::Small },
     FamilySpec { name: "hsh", values: ValueSize::Small },
     FamilySpec { name: "cfg", values: ValueSize::Large },
+    FamilySpec { name: "old", values: ValueSize::Small },
 ];
 
 /// Applied index, format, layouts, head of the journal.
@@ -51,6 +52,8 @@ pub(crate) const JRN: Family = Family(10);
 pub(crate) const HSH: Family = Family(11);
 /// Documents of buckets.
 pub(crate) const CFG: Family = Family(12);
+/// Versions that are not current, newest first, as listings show them.
+pub(crate) const OLD: Family = Family(13);
 
 /// Name of a family, for messages.
 pub(crate) fn family_name(family: Family) -> &'static str {
@@ -156,6 +159,13 @@ pub(crate) fn version(bucket: BucketId, key: &str, version: VersionId) -> Vec<u8
     bytes
 }
 
+/// A row of `old`: the commit is inverted, so that the newest comes first.
+pub(crate) fn noncurrent(bucket: BucketId, key: &str, commit_index: u64) -> Vec<u8> {
+    let mut bytes = object(bucket, key);
+    bytes.extend((!commit_index).to_be_bytes());
+    bytes
+}
+
 /// An upload row, and what its parts start with.
 pub(crate) fn upload(bucket: BucketId, key: &str, upload: UploadId) -> Vec<u8> {
     let mut bytes = object(bucket, key);
@@ -227,8 +237,9 @@ mod tests {
     #[test]
     fn families_have_the_names_of_the_schema() {
         assert_eq!(family_name(HSH), "hsh");
+        assert_eq!(family_name(OLD), "old");
         assert_eq!(family_name(STP), "stp");
         assert_eq!(family_name(CFG), "cfg");
-        assert_eq!(SCHEMA.len(), usize::from(CFG.0) + 1);
+        assert_eq!(SCHEMA.len(), usize::from(OLD.0) + 1);
     }
 }

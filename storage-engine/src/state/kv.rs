@@ -158,6 +158,10 @@ pub trait Kv: Send + Sync + 'static {
         visit: &mut ScanVisitor<'_>,
     ) -> Result<(), KvError>;
 
+    /// Calls `read` with the store as it is now: all that it reads is of one moment, whatever is
+    /// written meanwhile.
+    fn view(&self, read: &mut dyn FnMut(&dyn KvView));
+
     /// Makes all that was written durable, all families at the same point.
     fn flush(&self) -> Result<(), KvError>;
 
@@ -179,6 +183,21 @@ pub trait Kv: Send + Sync + 'static {
     fn memory_bytes(&self) -> u64 {
         0
     }
+}
+
+/// A store at one moment.
+pub trait KvView {
+    /// As [`Kv::get`].
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, KvError>;
+
+    /// As [`Kv::scan`]. The visitor may read from the view.
+    fn scan(
+        &self,
+        family: Family,
+        from: &[u8],
+        until: Option<&[u8]>,
+        visit: &mut ScanVisitor<'_>,
+    ) -> Result<(), KvError>;
 }
 
 /// The first key after all keys that start with `prefix`; `None` if there is none such.
@@ -217,10 +236,56 @@ impl MemoryKv {
     }
 }
 
+impl KvView for Map {
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, KvError> {
+        Ok(BTreeMap::get(self, &(family, key.to_vec())).cloned())
+    }
+
+    fn scan(
+        &self,
+        family: Family,
+        from: &[u8],
+        until: Option<&[u8]>,
+        visit: &mut ScanVisitor<'_>,
+    ) -> Result<(), KvError> {
+        let end = match until {
+            Some(until) => Bound::Excluded((family, until.to_vec())),
+            None => Bound::Excluded((Family(family.0 + 1), Vec::new())),
+        };
+        let mut start = (family, from.to_vec());
+        loop {
+            if matches!(&end, Bound::Excluded(end) if start >= *end) {
+                return Ok(());
+            }
+            let mut seek = None;
+            for ((_, key), value) in self.range((Bound::Included(start.clone()), end.clone())) {
+                match visit(key, value) {
+                    ScanStep::Next => {}
+                    ScanStep::Stop => return Ok(()),
+                    ScanStep::Seek(target) => {
+                        assert!(target > *key, "a scan only seeks forward");
+                        seek = Some(target);
+                        break;
+                    }
+                }
+            }
+            match seek {
+                Some(target) => start = (family, target),
+                None => return Ok(()),
+            }
+        }
+    }
+}
+
 impl Kv for MemoryKv {
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, KvError> {
         let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
-        Ok(live.get(&(family, key.to_vec())).cloned())
+        KvView::get(&*live, family, key)
+    }
+
+    fn view(&self, read: &mut dyn FnMut(&dyn KvView)) {
+        let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
+        read(&*live);
     }
 
     fn last_at_or_before(&self, family: Family, key: &[u8]) -> Result<Option<KvPair>, KvError> {
@@ -248,32 +313,7 @@ impl Kv for MemoryKv {
         visit: &mut ScanVisitor<'_>,
     ) -> Result<(), KvError> {
         let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
-        let end = match until {
-            Some(until) => Bound::Excluded((family, until.to_vec())),
-            None => Bound::Excluded((Family(family.0 + 1), Vec::new())),
-        };
-        let mut start = (family, from.to_vec());
-        loop {
-            if matches!(&end, Bound::Excluded(end) if start >= *end) {
-                return Ok(());
-            }
-            let mut seek = None;
-            for ((_, key), value) in live.range((Bound::Included(start.clone()), end.clone())) {
-                match visit(key, value) {
-                    ScanStep::Next => {}
-                    ScanStep::Stop => return Ok(()),
-                    ScanStep::Seek(target) => {
-                        assert!(target > *key, "a scan only seeks forward");
-                        seek = Some(target);
-                        break;
-                    }
-                }
-            }
-            match seek {
-                Some(target) => start = (family, target),
-                None => return Ok(()),
-            }
-        }
+        KvView::scan(&*live, family, from, until, visit)
     }
 
     fn flush(&self) -> Result<(), KvError> {

@@ -2,13 +2,16 @@
 //! entries returned and not the keys below them.
 
 use super::keys;
-use super::kv::{Kv, ScanStep, prefix_end};
+use super::kv::{Kv, KvView, ScanStep, prefix_end};
 use super::overlay::decode_row;
 use super::rows::CurrentRow;
 use crate::error::StateError;
+use crate::ids::VersionId;
 use crate::namespace::query::{
-    ListEntry, ListFrom, ListPage, ListQuery, UploadEntry, UploadFrom, UploadPage, UploadQuery, common_prefix,
+    ListEntry, ListFrom, ListPage, ListQuery, UploadEntry, UploadFrom, UploadPage, UploadQuery, VersionEntry,
+    VersionFrom, VersionPage, VersionQuery, common_prefix,
 };
+use crate::namespace::rows::VersionRow;
 
 /// Most entries of one page, whatever the query says.
 pub const PAGE_ENTRIES_MAX: usize = 10_000;
@@ -27,28 +30,26 @@ pub(crate) fn list_objects(kv: &dyn Kv, query: &ListQuery) -> Result<ListPage, S
     let mut failed = None;
     let until = prefix_end(&whole);
     kv.scan(keys::CUR, from.max(whole).as_slice(), until.as_deref(), &mut |row_key, value| {
+        let row = match current_of(row_key, value) {
+            // A prefix is listed for what is there, not for what was deleted.
+            Ok((_, row)) if row.summary.delete_marker => return ScanStep::Next,
+            Ok(row) => row,
+            Err(error) => {
+                failed = Some(error);
+                return ScanStep::Stop;
+            }
+        };
         if entries.len() == limit {
             truncated = limit > 0;
             return ScanStep::Stop;
         }
-        let Some(key) = keys::key_of_current(row_key) else {
-            failed = Some(StateError::Inconsistent { what: "a key of `cur` is not UTF-8" });
-            return ScanStep::Stop;
-        };
+        let (key, row) = row;
         if let Some(common) = common_prefix(key, &query.prefix, query.delimiter.as_deref()) {
             entries.push(ListEntry::Prefix(common.to_owned()));
             return ScanStep::Seek(past(keys::current(query.bucket, common)));
         }
-        match decode_row::<CurrentRow>(keys::CUR, value) {
-            Ok(row) => {
-                entries.push(ListEntry::Object { key: key.to_owned(), summary: row.summary });
-                ScanStep::Next
-            }
-            Err(error) => {
-                failed = Some(error);
-                ScanStep::Stop
-            }
-        }
+        entries.push(ListEntry::Object { key: key.to_owned(), summary: row.summary });
+        ScanStep::Next
     })?;
     if let Some(error) = failed {
         return Err(error);
@@ -58,6 +59,121 @@ pub(crate) fn list_objects(kv: &dyn Kv, query: &ListQuery) -> Result<ListPage, S
         ListEntry::Prefix(prefix) => ListFrom::PastPrefix(prefix.clone()),
     });
     Ok(ListPage { entries, next })
+}
+
+/// The key and the row of a pair of `cur`.
+fn current_of<'k>(row_key: &'k [u8], value: &[u8]) -> Result<(&'k str, CurrentRow), StateError> {
+    let key = keys::key_of_current(row_key);
+    let key = key.ok_or(StateError::Inconsistent { what: "a key of `cur` is not UTF-8" })?;
+    Ok((key, decode_row(keys::CUR, value)?))
+}
+
+/// A page of versions and delete markers, all of one moment.
+///
+/// Current ones come from `cur`; those of keys that have more, from `old`, whose rows follow in order.
+pub(crate) fn list_versions(kv: &dyn Kv, query: &VersionQuery) -> Result<VersionPage, StateError> {
+    let mut page = Ok(VersionPage::default());
+    kv.view(&mut |view| page = versions_of(view, query));
+    page
+}
+
+fn versions_of(view: &dyn KvView, query: &VersionQuery) -> Result<VersionPage, StateError> {
+    let whole = keys::current(query.bucket, &query.prefix);
+    let from = match &query.after {
+        None => whole.clone(),
+        Some(VersionFrom::AfterKey(key)) => after(keys::current(query.bucket, key)),
+        Some(VersionFrom::AfterVersion(key, _)) => keys::current(query.bucket, key),
+        Some(VersionFrom::PastPrefix(prefix)) => past(keys::current(query.bucket, prefix)),
+    };
+    let mut page = VersionsInProgress { limit: query.limit.min(PAGE_ENTRIES_MAX), entries: Vec::new(), full: false };
+    let mut failed = None;
+    let until = prefix_end(&whole);
+    view.scan(keys::CUR, from.max(whole).as_slice(), until.as_deref(), &mut |row_key, value| {
+        let taken = current_of(row_key, value).and_then(|(key, row)| {
+            if let Some(common) = common_prefix(key, &query.prefix, query.delimiter.as_deref()) {
+                page.push(VersionEntry::Prefix(common.to_owned()));
+                return Ok(ScanStep::Seek(past(keys::current(query.bucket, common))));
+            }
+            let older_than = match &query.after {
+                Some(VersionFrom::AfterVersion(at, version)) if at == key => match version.commit_index() {
+                    Some(commit_index) => Some(commit_index),
+                    None => null_commit(view, query, key)?,
+                },
+                _ => None,
+            };
+            page.take_key(view, query, key, row, older_than)?;
+            Ok(ScanStep::Next)
+        });
+        match taken {
+            Ok(_) if page.full => ScanStep::Stop,
+            Ok(step) => step,
+            Err(error) => {
+                failed = Some(error);
+                ScanStep::Stop
+            }
+        }
+    })?;
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(VersionPage::cut(page.entries, page.full && page.limit > 0)),
+    }
+}
+
+/// When the null version of a key was made, if it is there.
+fn null_commit(view: &dyn KvView, query: &VersionQuery, key: &str) -> Result<Option<u64>, StateError> {
+    let bytes = view.get(keys::VER, &keys::version(query.bucket, key, VersionId::NULL))?;
+    let row = bytes.map(|bytes| decode_row::<VersionRow>(keys::VER, &bytes)).transpose()?;
+    Ok(row.map(|row| row.commit_index))
+}
+
+struct VersionsInProgress {
+    limit: usize,
+    entries: Vec<VersionEntry>,
+    /// Something did not fit: the page is cut.
+    full: bool,
+}
+
+impl VersionsInProgress {
+    fn push(&mut self, entry: VersionEntry) {
+        if self.entries.len() == self.limit {
+            self.full = true;
+        } else {
+            self.entries.push(entry);
+        }
+    }
+
+    /// Takes the versions of a key that are older than a commit, newest first.
+    fn take_key(
+        &mut self,
+        view: &dyn KvView,
+        query: &VersionQuery,
+        key: &str,
+        current: CurrentRow,
+        older_than: Option<u64>,
+    ) -> Result<(), StateError> {
+        if older_than.is_none_or(|commit_index| current.commit_index < commit_index) {
+            let (key, summary) = (key.to_owned(), current.summary);
+            self.push(VersionEntry::Version { key, is_latest: true, summary });
+        }
+        if current.versions <= 1 || self.full {
+            return Ok(());
+        }
+        let newest = older_than.map_or(current.commit_index, |older_than| older_than.min(current.commit_index));
+        let from = after(keys::noncurrent(query.bucket, key, newest));
+        let until = prefix_end(&keys::object(query.bucket, key));
+        let mut failed = None;
+        view.scan(keys::OLD, &from, until.as_deref(), &mut |_, value| {
+            match decode_row::<CurrentRow>(keys::OLD, value) {
+                Ok(row) => {
+                    let (key, summary) = (key.to_owned(), row.summary);
+                    self.push(VersionEntry::Version { key, is_latest: false, summary });
+                }
+                Err(error) => failed = Some(error),
+            }
+            if self.full || failed.is_some() { ScanStep::Stop } else { ScanStep::Next }
+        })?;
+        failed.map_or(Ok(()), Err)
+    }
 }
 
 /// A page of uploads in progress.

@@ -70,6 +70,33 @@ impl<'a> Overlay<'a> {
         Ok(pairs)
     }
 
+    /// The first pair from `from` up to `until`, as the batch leaves it: one seek, and a step for each
+    /// key that the batch has changed there.
+    pub(crate) fn first(
+        &self,
+        family: Family,
+        from: &[u8],
+        until: Option<&[u8]>,
+    ) -> Result<Option<(Vec<u8>, Vec<u8>)>, StateError> {
+        let changes = self.changes(family);
+        let mut stored = None;
+        self.base.scan(family, from, until, &mut |key, value| {
+            if changes.contains_key(key) {
+                return ScanStep::Next;
+            }
+            stored = Some((key.to_vec(), value.to_vec()));
+            ScanStep::Stop
+        })?;
+        let end = until.map_or(Bound::Unbounded, Bound::Excluded);
+        let changed = if until.is_none_or(|until| from < until) {
+            let mut range = changes.range::<[u8], _>((Bound::Included(from), end));
+            range.find_map(|(key, change)| change.as_ref().map(|value| (key.clone(), value.clone())))
+        } else {
+            None
+        };
+        Ok([stored, changed].into_iter().flatten().min())
+    }
+
     pub(crate) fn put(&mut self, family: Family, key: Vec<u8>, value: Vec<u8>) {
         self.changes_mut(family).insert(key, Some(value));
     }
@@ -136,6 +163,11 @@ mod tests {
         assert_eq!(seen, [b"bb".to_vec(), b"c".to_vec()]);
         assert!(overlay.collect(CUR, b"c", Some(b"b")).unwrap().is_empty());
         assert_eq!(kv.get(CUR, b"b").unwrap(), Some(b"old".to_vec()));
+        let first = |from: &[u8], until: Option<&[u8]>| overlay.first(CUR, from, until).unwrap().map(|(key, _)| key);
+        assert_eq!(first(b"", None), Some(b"a".to_vec()));
+        assert_eq!(first(b"b", None), Some(b"bb".to_vec()));
+        assert_eq!(first(b"bc", None), Some(b"c".to_vec()));
+        assert_eq!((first(b"b", Some(b"bb")), first(b"d", None), first(b"c", Some(b"b"))), (None, None, None));
 
         kv.write_batch(overlay.into_batch()).unwrap();
         assert_eq!(kv.get(CUR, b"b").unwrap(), None);

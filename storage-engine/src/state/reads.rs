@@ -14,7 +14,7 @@ use crate::meta::MetaReads;
 use crate::namespace::bucket_config::{BucketConfigKind, BucketConfigRow};
 use crate::namespace::command::Layout;
 use crate::namespace::encoding::Stored;
-use crate::namespace::query::{BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery};
+use crate::namespace::query::{BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery, VersionPage, VersionQuery};
 use crate::namespace::rows::{AccessKeyRow, BucketRow, OwnedRun, PartRow, RunOwner, UploadRow, UserRow, VersionRow};
 
 impl StateMachine {
@@ -90,6 +90,10 @@ impl MetaReads for StateMachine {
 
     fn list_objects(&self, query: &ListQuery) -> Result<ListPage, StateError> {
         list::list_objects(self.kv(), query)
+    }
+
+    fn list_versions(&self, query: &VersionQuery) -> Result<VersionPage, StateError> {
+        list::list_versions(self.kv(), query)
     }
 
     fn upload(&self, bucket: BucketId, key: &str, upload: UploadId) -> Result<Option<UploadRow>, StateError> {

@@ -13,11 +13,11 @@ use std::sync::Arc;
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
-    ErrorKind, FlushOptions, LogLevel, LruCacheOptions, Options, ReadOptions, WriteBatch, WriteBufferManager,
+    ErrorKind, FlushOptions, LogLevel, LruCacheOptions, Options, ReadOptions, Snapshot, WriteBatch, WriteBufferManager,
     WriteOptions,
 };
 
-use super::kv::{Family, FamilySpec, Kv, KvBatch, KvError, KvOp, KvPair, ScanStep, ScanVisitor, ValueSize};
+use super::kv::{Family, FamilySpec, Kv, KvBatch, KvError, KvOp, KvPair, KvView, ScanStep, ScanVisitor, ValueSize};
 
 /// Memory that several stores share: a block cache and a bound on unflushed writes.
 #[derive(Clone)]
@@ -187,6 +187,63 @@ impl RocksKv {
     fn error(&self, operation: &'static str, error: &rocksdb::Error) -> KvError {
         typed(&self.path, operation, error)
     }
+
+    fn scan_with(
+        &self,
+        mut options: ReadOptions,
+        family: Family,
+        from: &[u8],
+        until: Option<&[u8]>,
+        visit: &mut ScanVisitor<'_>,
+    ) -> Result<(), KvError> {
+        if let Some(until) = until {
+            if from >= until {
+                return Ok(());
+            }
+            options.set_iterate_upper_bound(until);
+        }
+        let mut cursor = self.db.raw_iterator_cf_opt(self.handle(family), options);
+        cursor.seek(from);
+        while let Some((key, value)) = cursor.item() {
+            match visit(key, value) {
+                ScanStep::Next => cursor.next(),
+                ScanStep::Seek(target) => cursor.seek(target),
+                ScanStep::Stop => return Ok(()),
+            }
+        }
+        cursor.status().map_err(|error| self.error("scan", &error))
+    }
+}
+
+/// A snapshot, held for as long as somebody reads from it.
+struct RocksView<'a> {
+    kv: &'a RocksKv,
+    snapshot: Snapshot<'a>,
+}
+
+impl RocksView<'_> {
+    fn options(&self) -> ReadOptions {
+        let mut options = ReadOptions::default();
+        options.set_snapshot(&self.snapshot);
+        options
+    }
+}
+
+impl KvView for RocksView<'_> {
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, KvError> {
+        let found = self.kv.db.get_cf_opt(self.kv.handle(family), key, &self.options());
+        found.map_err(|error| self.kv.error("get", &error))
+    }
+
+    fn scan(
+        &self,
+        family: Family,
+        from: &[u8],
+        until: Option<&[u8]>,
+        visit: &mut ScanVisitor<'_>,
+    ) -> Result<(), KvError> {
+        self.kv.scan_with(self.options(), family, from, until, visit)
+    }
 }
 
 impl Kv for RocksKv {
@@ -224,23 +281,11 @@ impl Kv for RocksKv {
         until: Option<&[u8]>,
         visit: &mut ScanVisitor<'_>,
     ) -> Result<(), KvError> {
-        let mut options = ReadOptions::default();
-        if let Some(until) = until {
-            if from >= until {
-                return Ok(());
-            }
-            options.set_iterate_upper_bound(until);
-        }
-        let mut cursor = self.db.raw_iterator_cf_opt(self.handle(family), options);
-        cursor.seek(from);
-        while let Some((key, value)) = cursor.item() {
-            match visit(key, value) {
-                ScanStep::Next => cursor.next(),
-                ScanStep::Seek(target) => cursor.seek(target),
-                ScanStep::Stop => return Ok(()),
-            }
-        }
-        cursor.status().map_err(|error| self.error("scan", &error))
+        self.scan_with(ReadOptions::default(), family, from, until, visit)
+    }
+
+    fn view(&self, read: &mut dyn FnMut(&dyn KvView)) {
+        read(&RocksView { kv: self, snapshot: self.db.snapshot() });
     }
 
     fn flush(&self) -> Result<(), KvError> {

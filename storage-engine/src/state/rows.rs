@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::ids::VersionId;
 use crate::namespace::encoding::Stored;
 use crate::namespace::rows::{ObjectSummary, RunOwner, StripeRun, VersionRow};
 
@@ -33,20 +34,28 @@ pub(crate) struct BucketStats {
     pub(crate) uploads: u64,
 }
 
-/// The current version of an object, without its parts: what conditions and listings need.
+/// A version of an object without its parts: what conditions and listings need. In `cur` that of the
+/// current version, in `old` those of the others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct CurrentRow {
     /// As in the version row.
     pub(crate) commit_index: u64,
     /// As in the version row.
     pub(crate) key_commitment: [u8; 32],
-    /// Versions that the key has, this one included.
+    /// Versions and markers that the key has, this one included; 0 in `old`.
     pub(crate) versions: u32,
     /// What listings show.
     pub(crate) summary: ObjectSummary,
 }
 
+/// What a leaf on an existing version is aimed at: the commitment of its key, and its id.
+pub(crate) type Aim = ([u8; 32], VersionId);
+
 impl CurrentRow {
+    pub(crate) fn aim(&self) -> Aim {
+        (self.key_commitment, self.summary.version_id)
+    }
+
     pub(crate) fn of(row: &VersionRow, versions: u32) -> Self {
         Self { commit_index: row.commit_index, key_commitment: row.key_commitment, versions, summary: row.summary() }
     }

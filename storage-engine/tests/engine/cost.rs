@@ -54,6 +54,12 @@ fn put_op(n: u64, inline: usize) -> Op {
         sealed_metadata: vec![2; 150],
         manifest_mac: [3; 32],
         key_commitment: [4; 32],
+        wrap_version: VersionId::NULL,
+        delete_marker: false,
+        sealed_tags: Vec::new(),
+        retention: None,
+        legal_hold: None,
+        acl: Vec::new(),
     });
     let key = format!("dir{:04}/file-{n:09}.dat", n % 1000);
     Op::PutVersion { bucket: BUCKET, key, row, condition: WriteCondition::None, missing: Vec::new() }

@@ -105,6 +105,8 @@ pub(crate) fn create_bucket(id: BucketId, name: &str) -> Op {
         owner: "owner".to_owned(),
         created_us: 1,
         region: "fr".to_owned(),
+        versioning: Default::default(),
+        object_lock: None,
     })
 }
 
@@ -181,6 +183,12 @@ pub(crate) fn put_op(key: &str, len: usize, written: WrittenBlob) -> Op {
         sealed_metadata: vec![2; 80],
         manifest_mac: [3; 32],
         key_commitment: [4; 32],
+        wrap_version: VersionId::NULL,
+        delete_marker: false,
+        sealed_tags: Vec::new(),
+        retention: None,
+        legal_hold: None,
+        acl: Vec::new(),
     });
     let condition = WriteCondition::None;
     let missing = written.missing;
@@ -188,8 +196,7 @@ pub(crate) fn put_op(key: &str, len: usize, written: WrittenBlob) -> Op {
 }
 
 pub(crate) async fn delete(engine: &Engine, key: &str) -> Applied {
-    let op =
-        Op::DeleteVersion { bucket: BUCKET, key: key.to_owned(), version_id: None, condition: WriteCondition::None };
+    let op = Op::DeleteObject { bucket: BUCKET, key: key.to_owned(), marker: None, condition: WriteCondition::None };
     propose(engine, op).await
 }
 

@@ -5,7 +5,7 @@ use http::HeaderMap;
 use percent_encoding::percent_decode_str;
 
 use super::OpenedObject;
-use super::read::{no_such, parse_version};
+use super::read::{find, parse_version};
 use crate::app::{App, expect_owner};
 use crate::s3::conditions::{Conditions, ReadOutcome, Validators};
 use crate::s3::error::{S3Error, S3ErrorCode};
@@ -59,10 +59,13 @@ impl CopySource {
         let bucket = app.authorise_bucket_named(&request.caller, self.bucket.as_str())?;
         expect_owner(&bucket, request.headers.get("x-amz-source-expected-bucket-owner"))?;
         let key = self.key.as_str();
-        let row = match app.engine.current(bucket.id, key)? {
-            Some(row) if self.version_id.is_none_or(|version| version == row.version_id) => row,
-            _ => return Err(no_such(key, self.version_id, None)),
-        };
+        let row = find(app, &bucket, key, self.version_id).map_err(|error| match error.code {
+            S3ErrorCode::MethodNotAllowed => S3Error::new(
+                S3ErrorCode::InvalidRequest,
+                "The source of a copy request may not specifically refer to a delete marker by version id.",
+            ),
+            _ => error,
+        })?;
         let trio = std::mem::take(&mut request.sse_c.copy_source);
         let encryption = sse::for_read(trio, request.transport, row.mode)?;
         let object = OpenedObject::open(&app.operator_key, bucket.id, key, row, &encryption)?;

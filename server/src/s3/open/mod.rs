@@ -57,7 +57,7 @@ impl OpenedObject {
             mode,
             bucket: bucket.as_bytes(),
             key_name: key_name.as_bytes(),
-            version_id: row.version_id.as_bytes(),
+            version_id: row.wrap_version.as_bytes(),
             object_uuid: row.object_uuid.as_bytes(),
         };
         let object_key = match unwrap(encryption.root(operator), &row.wrap, &context) {

@@ -83,21 +83,66 @@ pub fn prepare(app: &Arc<App>, request: &mut S3Request) -> Result<PreparedRead, 
 /// # Errors
 /// `NoSuchKey`, `NoSuchVersion`, `InvalidArgument` for an id that is none.
 pub fn current(app: &App, bucket: &BucketRow, request: &S3Request) -> Result<VersionRow, S3Error> {
-    let key = request.object_key()?.as_str();
     let wanted = requested_version(&request.query)?;
-    match app.engine.current(bucket.id, key)? {
-        Some(row) if wanted.is_none_or(|version| version == row.version_id) => Ok(row),
-        _ => Err(no_such(key, wanted, request.query.get("versionId"))),
+    find(app, bucket, request.object_key()?.as_str(), wanted)
+}
+
+/// The version of a key that is asked for: by id, or the current one.
+///
+/// # Errors
+/// `NoSuchKey`, with the marker's id if a delete marker hides the object; `NoSuchVersion`;
+/// `MethodNotAllowed` if the version asked for is a delete marker.
+pub fn find(app: &App, bucket: &BucketRow, key: &str, wanted: Option<VersionId>) -> Result<VersionRow, S3Error> {
+    let row = match wanted {
+        None => app.engine.current(bucket.id, key)?,
+        Some(version) => app.engine.version(bucket.id, key, version)?,
+    };
+    match row {
+        None => Err(no_such(key, wanted)),
+        Some(row) if row.delete_marker => Err(hidden(key, wanted, &row)),
+        Some(row) => Ok(row),
     }
 }
 
+fn hidden(key: &str, wanted: Option<VersionId>, marker: &VersionRow) -> S3Error {
+    let error = match wanted {
+        None => no_such(key, None),
+        Some(_) => S3Error::of(S3ErrorCode::MethodNotAllowed)
+            .with_detail("ResourceType", "DeleteMarker")
+            .with_header(header::ALLOW, HeaderValue::from_static("DELETE"))
+            .with_header(header::LAST_MODIFIED, last_modified(marker)),
+    };
+    error
+        .with_header(DELETE_MARKER, HeaderValue::from_static("true"))
+        .with_header(VERSION_ID, version_value(marker.version_id))
+}
+
+/// `x-amz-version-id`.
+pub const VERSION_ID: HeaderName = HeaderName::from_static("x-amz-version-id");
+/// `x-amz-delete-marker`.
+pub const DELETE_MARKER: HeaderName = HeaderName::from_static("x-amz-delete-marker");
+
+/// A version id as clients see it: `null`, or 32 hexadecimal digits.
+pub fn version_text(version: VersionId) -> String {
+    if version == VersionId::NULL { "null".to_owned() } else { version.to_string() }
+}
+
+/// A version id as a header value.
+pub fn version_value(version: VersionId) -> HeaderValue {
+    HeaderValue::from_str(&version_text(version)).expect("hexadecimal digits, or `null`")
+}
+
+fn last_modified(row: &VersionRow) -> HeaderValue {
+    HeaderValue::from_str(&http_date(row.modified_us)).expect("a date is visible ASCII")
+}
+
 /// The error of an object or version that is not there.
-pub fn no_such(key: &str, wanted: Option<VersionId>, text: Option<&str>) -> S3Error {
+pub fn no_such(key: &str, wanted: Option<VersionId>) -> S3Error {
     match wanted {
-        Some(version) if version != VersionId::NULL => S3Error::of(S3ErrorCode::NoSuchVersion)
+        Some(version) => S3Error::of(S3ErrorCode::NoSuchVersion)
             .with_detail("Key", key)
-            .with_detail("VersionId", text.unwrap_or_default()),
-        _ => S3Error::of(S3ErrorCode::NoSuchKey).with_detail("Key", key),
+            .with_detail("VersionId", version_text(version)),
+        None => S3Error::of(S3ErrorCode::NoSuchKey).with_detail("Key", key),
     }
 }
 
@@ -219,8 +264,7 @@ fn head(object: &OpenedObject, encryption: &Encryption) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(16);
     object.metadata.write_to(&mut headers);
     write_etag(&mut headers, &object.row.etag);
-    let modified = HeaderValue::from_str(&http_date(object.row.modified_us)).expect("a date is visible ASCII");
-    headers.insert(header::LAST_MODIFIED, modified);
+    headers.insert(header::LAST_MODIFIED, last_modified(&object.row));
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     encryption.write_to(&mut headers);
     headers
@@ -260,10 +304,8 @@ mod tests {
         for bad in ["versionId=", "versionId=x", "versionId=00000000000000000000000000000000"] {
             assert_eq!(version(bad).unwrap_err().code, S3ErrorCode::InvalidArgument, "{bad}");
         }
-        assert_eq!(no_such("k", None, None).code, S3ErrorCode::NoSuchKey);
-        assert_eq!(no_such("k", Some(VersionId::NULL), Some("null")).code, S3ErrorCode::NoSuchKey);
-        let other = VersionId::from_bytes([1; 16]);
-        assert_eq!(no_such("k", Some(other), Some("01")).code, S3ErrorCode::NoSuchVersion);
+        assert_eq!(no_such("k", None).code, S3ErrorCode::NoSuchKey);
+        assert_eq!(no_such("k", Some(VersionId::NULL)).code, S3ErrorCode::NoSuchVersion);
     }
 
     #[test]

@@ -154,13 +154,13 @@ impl Copy {
             mode: self.source.mode,
             bucket: self.bucket.id.as_bytes(),
             key_name: self.key.as_str().as_bytes(),
-            version_id: row.version_id.as_bytes(),
+            version_id: row.wrap_version.as_bytes(),
             object_uuid: row.object_uuid.as_bytes(),
         };
         let root = self.encryption.root(&app.operator_key);
         let committed = Committed { etag: row.etag.clone(), checksum, modified_us: app.now_us() };
         let draft = VersionDraft {
-            version_id: row.version_id,
+            wrap_version: row.wrap_version,
             object_uuid: row.object_uuid,
             mode: self.source.mode,
             key_name: self.key.as_str(),
@@ -179,6 +179,7 @@ impl Copy {
             expected_commit_index: row.commit_index,
             row: Box::new(draft.seal(&manifest_key, self.source.metadata_key(), &*app.random)),
             condition: self.condition,
+            keep_tags: true,
         };
         match app.propose(&self.caller, self.request_id, op).await?.outcome {
             Outcome::Refused(refusal) => Err(object_refusal(refusal, self.key.as_str())),

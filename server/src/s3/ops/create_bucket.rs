@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use chartrier_storage::ids::BucketId;
 use chartrier_storage::namespace::command::{Op, Outcome, Refusal};
+use chartrier_storage::namespace::lock::Versioning;
 use chartrier_storage::namespace::rows::BucketRow;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
@@ -44,6 +45,8 @@ pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response
         owner: caller.user_id.to_string(),
         created_us: app.clock.now_us(),
         region,
+        versioning: Versioning::Unversioned,
+        object_lock: None,
     };
     let op = Op::CreateBucket(row);
     match app.propose(caller, request.request_id, op).await?.outcome {

@@ -44,12 +44,12 @@ pub async fn handle(app: &Arc<App>, request: S3Request) -> Result<S3Response, S3
     let id = new_upload_id(now_us, random);
     let mut lineage = Lineage::draw(random, encryption.mode());
     lineage.uuid = ObjectUuid::from_bytes(*id.as_bytes());
-    let version_id = VersionId::NULL;
-    let context = wrap_context(lineage.mode, &bucket.id, key.as_str(), &version_id, &lineage.uuid);
+    let wrap_version = VersionId::from_bytes(random_bytes(random));
+    let context = wrap_context(lineage.mode, &bucket.id, key.as_str(), &wrap_version, &lineage.uuid);
     let (manifest_key, metadata_key) = (lineage.key.manifest_key(), lineage.key.metadata_key());
     let row = UploadRow {
         id,
-        version_id,
+        wrap_version,
         object_uuid: lineage.uuid,
         mode: lineage.mode.as_byte(),
         initiated_us: now_us,
@@ -65,6 +65,10 @@ pub async fn handle(app: &Arc<App>, request: S3Request) -> Result<S3Response, S3
             &metadata_key,
         ),
         key_commitment: metadata.key_commitment(key.as_str()),
+        sealed_tags: Vec::new(),
+        retention: None,
+        legal_hold: None,
+        acl: Vec::new(),
     };
     let op = Op::CreateUpload { bucket: bucket.id, key: key.as_str().to_owned(), row: Box::new(row) };
     if let Outcome::Refused(refusal) = app.propose(&request.caller, request.request_id, op).await?.outcome {

@@ -43,11 +43,12 @@ impl Deletion {
     /// Removes it. An object that is not there is gone already, whatever the condition says.
     pub(super) async fn apply(self, app: &Arc<App>, caller: &Caller, request_id: RequestId) -> Result<(), S3Error> {
         let key = self.key.clone();
-        let op = Op::DeleteVersion {
-            bucket: self.bucket,
-            key: self.key,
-            version_id: self.version_id,
-            condition: self.condition,
+        let Self { bucket, key: name, version_id, condition } = self;
+        let op = match version_id {
+            Some(version_id) => {
+                Op::DeleteVersion { bucket, key: name, version_id, condition, bypass_governance: false }
+            }
+            None => Op::DeleteObject { bucket, key: name, marker: None, condition },
         };
         match app.propose(caller, request_id, op).await?.outcome {
             Outcome::Done | Outcome::Deleted { .. } | Outcome::Refused(Refusal::NoSuchKey) => Ok(()),

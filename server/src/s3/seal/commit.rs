@@ -80,16 +80,17 @@ impl SingleWrite {
         let modified_us = app.now_us();
         let (part, missing) = part.into_row(etag.clone(), modified_us, Vec::new());
 
+        let wrap_version = VersionId::from_bytes(random_bytes(random));
         let context = WrapContext {
             mode,
             bucket: self.bucket.id.as_bytes(),
             key_name: self.key.as_str().as_bytes(),
-            version_id: VersionId::NULL.as_bytes(),
+            version_id: wrap_version.as_bytes(),
             object_uuid: self.lineage.uuid.as_bytes(),
         };
         let root = self.encryption.root(&app.operator_key);
         let draft = VersionDraft {
-            version_id: VersionId::NULL,
+            wrap_version,
             object_uuid: self.lineage.uuid,
             mode,
             key_name: self.key.as_str(),

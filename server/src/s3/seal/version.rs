@@ -67,8 +67,8 @@ pub fn seal_part_checksums(
 
 /// A version about to be sealed; every field but the metadata goes into the row as it is.
 pub struct VersionDraft<'a> {
-    /// The version.
-    pub version_id: VersionId,
+    /// What the wrap is bound to. The version's id is set when it becomes visible.
+    pub wrap_version: VersionId,
     /// The lineage that its parts are bound to.
     pub object_uuid: ObjectUuid,
     /// Who holds the root key.
@@ -102,7 +102,7 @@ impl VersionDraft<'_> {
             metadata_hash: sha256(&sealed_metadata),
         });
         VersionRow {
-            version_id: self.version_id,
+            version_id: VersionId::NULL,
             commit_index: 0,
             leaf_index: 0,
             object_uuid: self.object_uuid,
@@ -118,6 +118,12 @@ impl VersionDraft<'_> {
             sealed_metadata,
             manifest_mac,
             key_commitment: self.metadata.key_commitment(self.key_name),
+            wrap_version: self.wrap_version,
+            delete_marker: false,
+            sealed_tags: Vec::new(),
+            retention: None,
+            legal_hold: None,
+            acl: Vec::new(),
         }
     }
 }

@@ -4,27 +4,30 @@ use std::collections::BTreeMap;
 
 use chartrier_journal::{Actor, EventType, Json, Leaf, Outcome as LeafOutcome, Target};
 
+use super::versions::lock_facts;
 use super::{State, Upload};
 use crate::ids::{BucketId, VersionId};
 use crate::namespace::bucket_config::BucketConfigRow;
 use crate::namespace::command::{Applied, Attempt, Command, Layout, Op, Outcome, Refusal, WriteCondition};
+use crate::namespace::lock::Versioning;
 use crate::namespace::rows::{BlobRef, PartRow, StripeRun, VersionRow};
 
-type Data = Vec<(&'static str, Json)>;
+pub(super) type Data = Vec<(&'static str, Json)>;
 
 /// What a command comes to: how it ended, its leaf, the runs it leaves without an owner.
 pub(super) struct Verdict {
     pub(super) outcome: Outcome,
+    pub(super) version_id: Option<VersionId>,
     pub(super) leaf: Option<u64>,
     pub(super) freed: Vec<StripeRun>,
 }
 
 pub(super) fn done(leaf: Option<u64>) -> Verdict {
-    Verdict { outcome: Outcome::Done, leaf, freed: Vec::new() }
+    Verdict { outcome: Outcome::Done, version_id: None, leaf, freed: Vec::new() }
 }
 
 pub(super) fn refused(refusal: Refusal) -> Verdict {
-    Verdict { outcome: Outcome::Refused(refusal), leaf: None, freed: Vec::new() }
+    Verdict { outcome: Outcome::Refused(refusal), version_id: None, leaf: None, freed: Vec::new() }
 }
 
 impl State {
@@ -34,7 +37,8 @@ impl State {
             (_, None) => refused(Refusal::JournalRefused),
         };
         self.follow_heal(&command.op, &verdict.outcome);
-        Applied { commit_index: index, leaf_index: verdict.leaf, outcome: verdict.outcome, freed: verdict.freed }
+        let Verdict { outcome, version_id, leaf: leaf_index, freed } = verdict;
+        Applied { commit_index: index, leaf_index, outcome, version_id, freed }
     }
 
     fn decide(&mut self, index: u64, command: &Command) -> Verdict {
@@ -46,9 +50,14 @@ impl State {
                 if self.bucket_is(row.id) {
                     return refused(Refusal::BucketExists { owner: row.owner.clone() });
                 }
+                if row.object_lock.is_some() && row.versioning != Versioning::Enabled {
+                    return refused(Refusal::InvalidBucketState);
+                }
                 self.buckets.insert(row.name.clone(), row.clone());
                 let target = Target { bucket: Some(row.id.to_string()), ..Target::default() };
-                done(self.leaf(command, EventType::BucketCreate, target, None, vec![("class", "standard".into())]))
+                let mut data = vec![("class", "standard".into())];
+                data.extend(row.object_lock.iter().flat_map(|lock| lock_facts(lock.default_retention)));
+                done(self.leaf(command, EventType::BucketCreate, target, None, data))
             }
             Op::DeleteBucket { name } => {
                 let Some(id) = self.buckets.get(name).map(|row| row.id) else {
@@ -68,11 +77,18 @@ impl State {
                     Err(verdict) => Verdict { freed: self.unowned(&row.parts), ..verdict },
                 }
             }
-            Op::Rewrap { bucket, key, expected_commit_index, row, condition } => {
-                self.rewrap(index, command, *bucket, key, *expected_commit_index, row, condition)
+            Op::Rewrap { bucket, key, expected_commit_index, row, condition, keep_tags } => {
+                self.rewrap(index, command, *bucket, key, *expected_commit_index, row, condition, *keep_tags)
             }
-            Op::DeleteVersion { bucket, key, version_id, condition } => {
-                self.delete(command, *bucket, key, *version_id, condition)
+            Op::DeleteVersion { bucket, key, version_id, condition, bypass_governance } => {
+                self.delete_version(command, *bucket, key, *version_id, condition, *bypass_governance)
+            }
+            Op::DeleteObject { bucket, key, marker, condition } => {
+                self.delete_object(index, command, *bucket, key, marker.as_deref(), condition)
+            }
+            Op::SetVersioning { .. } | Op::SetObjectLock { .. } => self.decide_bucket(command),
+            Op::ChangeVersion { bucket, key, version_id, wrap_version, change } => {
+                self.change_version(command, *bucket, key, (*version_id, *wrap_version), change)
             }
             Op::CreateUpload { bucket, key, row } => {
                 let place = (*bucket, key.clone(), row.id);
@@ -109,7 +125,10 @@ impl State {
                     return refused(Refusal::PartsChanged);
                 }
                 let stored: Vec<PartRow> = stored.parts.values().cloned().collect();
-                match self.put(index, command, *bucket, key, row, condition) {
+                self.completing = true;
+                let put = self.put(index, command, *bucket, key, row, condition);
+                self.completing = false;
+                match put {
                     Ok(mut verdict) => {
                         self.uploads.remove(&place);
                         verdict.freed.extend(dropped(&stored, &row.parts));
@@ -287,27 +306,12 @@ impl State {
         if !(1..=1024).contains(&key.len()) || row.parts.is_empty() || !ascending {
             return Err(refused(Refusal::TooLarge));
         }
-        self.check(command, bucket, key, condition, EventType::ObjectModifyRefused)?;
-
-        let old = self
-            .objects
-            .get(&(bucket, key.to_owned()))
-            .and_then(|rows| rows.iter().find(|old| old.version_id == row.version_id).cloned());
-        let mut data = facts(row);
-        data.push(("ciphertext_blake3", text(&digest_of_parts(&row.parts))));
-        data.push(("parts", (row.parts.len() as u64).into()));
-        if let Some(old) = &old {
-            data.push(("replaces_leaf", old.leaf_index.into()));
+        let locks = self.bucket_mut(bucket).is_some_and(|bucket| bucket.object_lock.is_some());
+        if !locks && (row.retention.is_some() || row.legal_hold.is_some()) {
+            return Err(refused(Refusal::NoObjectLock));
         }
-        let leaf = self.leaf(command, EventType::ObjectDeposit, object(bucket, row), None, data);
-        let mut stored = row.clone();
-        stored.commit_index = index;
-        stored.leaf_index = leaf.unwrap_or_default();
-        let rows = self.objects.entry((bucket, key.to_owned())).or_default();
-        rows.retain(|old| old.version_id != row.version_id);
-        rows.push(stored);
-        let old_parts = old.map(|old| old.parts).unwrap_or_default();
-        Ok(Verdict { freed: dropped(&old_parts, &row.parts), ..done(leaf) })
+        self.check(command, bucket, self.existing(bucket, key), condition, EventType::ObjectModifyRefused)?;
+        self.store(index, command, bucket, key, row.clone(), EventType::ObjectModifyRefused)
     }
 
     #[expect(clippy::too_many_arguments, reason = "the fields of one command")]
@@ -320,23 +324,27 @@ impl State {
         expected: u64,
         row: &VersionRow,
         condition: &WriteCondition,
+        keep_tags: bool,
     ) -> Verdict {
-        if !self.bucket_is(bucket) {
+        let Some(versioning) = self.bucket_mut(bucket).map(|bucket| bucket.versioning) else {
             return refused(Refusal::NoSuchBucket);
-        }
-        if let Err(verdict) = self.check(command, bucket, key, condition, EventType::ObjectModifyRefused) {
+        };
+        let existing = self.existing(bucket, key);
+        if let Err(verdict) = self.check(command, bucket, existing.clone(), condition, EventType::ObjectModifyRefused) {
             return verdict;
         }
-        let Some(old) = self.existing(bucket, key) else {
+        let Some(old) = existing else {
             return refused(Refusal::NoSuchKey);
         };
-        if old.commit_index != expected || old.version_id != row.version_id {
+        let is_null = old.version_id == VersionId::NULL && versioning != Versioning::Enabled;
+        if old.commit_index != expected || !is_null {
             return refused(Refusal::Superseded);
         }
         let bytes = |row: &VersionRow| -> Vec<_> {
             row.parts.iter().map(|p| (p.number, p.plain_bytes, p.salt, p.commitment, p.blob.clone())).collect()
         };
-        if bytes(&old) != bytes(row) || old.object_uuid != row.object_uuid || old.size_bytes != row.size_bytes {
+        let names = |row: &VersionRow| (row.object_uuid, row.wrap_version, row.size_bytes);
+        if bytes(&old) != bytes(row) || names(&old) != names(row) {
             return refused(Refusal::PartsChanged);
         }
         let digest = |bytes: &[u8]| text(blake3::hash(bytes).as_bytes());
@@ -346,63 +354,43 @@ impl State {
         data.push(("metadata_after", digest(&row.sealed_metadata)));
         data.push(("wrap_before", digest(&old.wrap)));
         data.push(("wrap_after", digest(&row.wrap)));
-        let leaf = self.leaf(command, EventType::MetadataChange, object(bucket, row), None, data);
         let mut stored = row.clone();
+        stored.version_id = VersionId::NULL;
+        let leaf = self.leaf(command, EventType::MetadataChange, object(bucket, &stored), None, data);
+        (stored.retention, stored.legal_hold) = (old.retention, old.legal_hold);
+        if keep_tags {
+            stored.sealed_tags = old.sealed_tags;
+        }
         stored.commit_index = index;
         stored.leaf_index = leaf.unwrap_or_default();
         if let Some(last) = self.objects.get_mut(&(bucket, key.to_owned())).and_then(|rows| rows.last_mut()) {
             *last = stored;
         }
-        done(leaf)
+        Verdict { version_id: Some(VersionId::NULL), ..done(leaf) }
     }
 
-    fn delete(
+    /// The condition on a version; a refusal on an existing object leaves its leaf.
+    pub(super) fn check(
         &mut self,
         command: &Command,
         bucket: BucketId,
-        key: &str,
-        version_id: Option<VersionId>,
-        condition: &WriteCondition,
-    ) -> Verdict {
-        if !self.bucket_is(bucket) {
-            return refused(Refusal::NoSuchBucket);
-        }
-        if let Err(verdict) = self.check(command, bucket, key, condition, EventType::DeleteRefused) {
-            return verdict;
-        }
-        let place = (bucket, key.to_owned());
-        let nothing = Verdict { outcome: Outcome::Deleted { existed: false }, ..done(None) };
-        let Some(rows) = self.objects.get_mut(&place) else {
-            return nothing;
-        };
-        let at = match version_id {
-            None => rows.len() - 1,
-            Some(id) => match rows.iter().position(|row| row.version_id == id) {
-                Some(at) => at,
-                None => return nothing,
-            },
-        };
-        let row = rows.remove(at);
-        if rows.is_empty() {
-            self.objects.remove(&place);
-        }
-        let mut data = facts(&row);
-        data.push(("deposit_leaf", row.leaf_index.into()));
-        let leaf = self.leaf(command, EventType::ObjectDelete, object(bucket, &row), None, data);
-        Verdict { outcome: Outcome::Deleted { existed: true }, leaf, freed: dropped(&row.parts, &[]) }
-    }
-
-    /// The condition on the current version; a refusal on an existing object leaves its leaf.
-    fn check(
-        &mut self,
-        command: &Command,
-        bucket: BucketId,
-        key: &str,
+        existing: Option<VersionRow>,
         condition: &WriteCondition,
         event: EventType,
     ) -> Result<(), Verdict> {
-        let existing = self.existing(bucket, key);
         let refusal = match (condition, &existing) {
+            (WriteCondition::IfIs { .. }, None) => Refusal::NoSuchKey,
+            (WriteCondition::IfIs { etag, modified_s, size_bytes }, Some(row)) => {
+                let is = [
+                    etag.as_ref().map(|etag| *etag == row.etag),
+                    modified_s.map(|modified_s| modified_s == row.modified_us / 1_000_000),
+                    size_bytes.map(|size_bytes| size_bytes == row.size_bytes),
+                ];
+                if !is.contains(&Some(false)) {
+                    return Ok(());
+                }
+                Refusal::PreconditionFailed
+            }
             (WriteCondition::IfAbsent, Some(_)) => Refusal::PreconditionFailed,
             (WriteCondition::IfMatch(etag), Some(row)) if *etag != row.etag => Refusal::PreconditionFailed,
             (WriteCondition::IfMatch(_) | WriteCondition::IfPresent, None) => Refusal::NoSuchKey,
@@ -414,8 +402,14 @@ impl State {
         Err(Verdict { leaf, ..refused(refusal) })
     }
 
-    fn existing(&self, bucket: BucketId, key: &str) -> Option<VersionRow> {
-        self.objects.get(&(bucket, key.to_owned()))?.last().cloned()
+    /// The current version, if it is not a delete marker.
+    pub(super) fn existing(&self, bucket: BucketId, key: &str) -> Option<VersionRow> {
+        self.objects.get(&(bucket, key.to_owned()))?.last().filter(|row| !row.delete_marker).cloned()
+    }
+
+    pub(super) fn owns_any(&self, runs: &[StripeRun]) -> bool {
+        let owned = self.owned_runs();
+        runs.iter().any(|run| owned.iter().any(|owned| owned.first == run.first))
     }
 
     fn unowned(&self, parts: &[PartRow]) -> Vec<StripeRun> {
@@ -462,12 +456,12 @@ impl State {
 }
 
 /// Runs of `old` that are not also in `new`.
-fn dropped(old: &[PartRow], new: &[PartRow]) -> Vec<StripeRun> {
+pub(super) fn dropped(old: &[PartRow], new: &[PartRow]) -> Vec<StripeRun> {
     let kept: Vec<_> = new.iter().filter_map(|part| part.blob.stripes()).map(|run| run.first).collect();
     old.iter().filter_map(|part| part.blob.stripes()).filter(|run| !kept.contains(&run.first)).cloned().collect()
 }
 
-fn object(bucket: BucketId, row: &VersionRow) -> Target {
+pub(super) fn object(bucket: BucketId, row: &VersionRow) -> Target {
     let version = if row.version_id == VersionId::NULL { "null".to_owned() } else { row.version_id.to_string() };
     Target {
         bucket: Some(bucket.to_string()),
@@ -477,7 +471,7 @@ fn object(bucket: BucketId, row: &VersionRow) -> Target {
     }
 }
 
-fn facts(row: &VersionRow) -> Data {
+pub(super) fn facts(row: &VersionRow) -> Data {
     vec![
         ("object_uuid", row.object_uuid.to_string().into()),
         ("size", row.size_bytes.into()),
@@ -485,7 +479,7 @@ fn facts(row: &VersionRow) -> Data {
     ]
 }
 
-fn digest_of_parts(parts: &[PartRow]) -> [u8; 32] {
+pub(super) fn digest_of_parts(parts: &[PartRow]) -> [u8; 32] {
     let digests: Vec<[u8; 32]> = parts
         .iter()
         .map(|part| match &part.blob {
@@ -496,7 +490,7 @@ fn digest_of_parts(parts: &[PartRow]) -> [u8; 32] {
     if let [only] = digests[..] { only } else { blake3::hash(&digests.concat()).into() }
 }
 
-fn text(digest: &[u8; 32]) -> Json {
+pub(super) fn text(digest: &[u8; 32]) -> Json {
     hex(digest).into()
 }
 

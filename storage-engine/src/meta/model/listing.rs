@@ -2,7 +2,8 @@
 
 use super::State;
 use crate::namespace::query::{
-    ListEntry, ListFrom, ListPage, ListQuery, UploadEntry, UploadFrom, UploadPage, UploadQuery, common_prefix,
+    ListEntry, ListFrom, ListPage, ListQuery, UploadEntry, UploadFrom, UploadPage, UploadQuery, VersionEntry,
+    VersionFrom, VersionPage, VersionQuery, common_prefix,
 };
 
 impl State {
@@ -14,7 +15,8 @@ impl State {
                 Some(ListFrom::AfterKey(after)) => key > after,
                 Some(ListFrom::PastPrefix(past)) => key > past && !key.starts_with(past),
             };
-            if *bucket != query.bucket || !key.starts_with(&query.prefix) || !begun {
+            let deleted = rows.last().is_none_or(|row| row.delete_marker);
+            if *bucket != query.bucket || !key.starts_with(&query.prefix) || !begun || deleted {
                 continue;
             }
             let entry = match common_prefix(key, &query.prefix, query.delimiter.as_deref()) {
@@ -35,6 +37,45 @@ impl State {
             ListEntry::Prefix(prefix) => ListFrom::PastPrefix(prefix.clone()),
         });
         ListPage { entries, next }
+    }
+
+    pub(super) fn list_versions(&self, query: &VersionQuery) -> VersionPage {
+        let mut entries: Vec<VersionEntry> = Vec::new();
+        for ((bucket, key), rows) in &self.objects {
+            if *bucket != query.bucket || !key.starts_with(&query.prefix) {
+                continue;
+            }
+            let common = common_prefix(key, &query.prefix, query.delimiter.as_deref());
+            // Where the key is the marker's, versions older than the marker; an unknown null is no marker.
+            let older_than = match &query.after {
+                Some(VersionFrom::AfterKey(after)) if key <= after => continue,
+                Some(VersionFrom::PastPrefix(past)) if key <= past || key.starts_with(past) => continue,
+                Some(VersionFrom::AfterVersion(after, _)) if key < after => continue,
+                Some(VersionFrom::AfterVersion(after, id)) if key == after => id
+                    .commit_index()
+                    .or_else(|| rows.iter().find(|row| row.version_id == *id).map(|row| row.commit_index)),
+                _ => None,
+            };
+            if let Some(common) = common {
+                let entry = VersionEntry::Prefix(common.to_owned());
+                if entries.last() != Some(&entry) {
+                    entries.push(entry);
+                }
+                continue;
+            }
+            for (age, row) in rows.iter().rev().enumerate() {
+                if older_than.is_none_or(|older_than| row.commit_index < older_than) {
+                    entries.push(VersionEntry::Version {
+                        key: key.clone(),
+                        is_latest: age == 0,
+                        summary: row.summary(),
+                    });
+                }
+            }
+        }
+        let truncated = query.limit > 0 && entries.len() > query.limit;
+        entries.truncate(query.limit);
+        VersionPage::cut(entries, truncated)
     }
 
     pub(super) fn list_uploads(&self, query: &UploadQuery) -> UploadPage {

@@ -2,13 +2,17 @@
 
 use crate::ids::{BucketId, DriveId, ObjectUuid, StripeId, UploadId, VersionId};
 use crate::namespace::bucket_config::BucketConfigKind;
-use crate::namespace::command::MissingShard;
-use crate::namespace::command::{Command, CommandContext, JournalIdentity, Layout, Op, WriteCondition};
+use crate::namespace::command::{
+    Command, CommandContext, JournalIdentity, Layout, MissingShard, Op, VersionChange, WriteCondition,
+};
 use crate::namespace::integrity::{
     Corruption, CorruptionKind, FileRepair, FoundBy, Repair, RepairedShard, ScrubCounts, ScrubPass, ShardFault,
     StripeRepair,
 };
-use crate::namespace::rows::{AccessKeyRow, BlobRef, BucketRow, PartRow, StripeRun, UploadRow, UserRow, VersionRow};
+use crate::namespace::lock::{DefaultRetention, ObjectLock, Versioning};
+use crate::namespace::rows::{
+    AccessKeyRow, BlobRef, BucketRow, MarkerRow, PartRow, StripeRun, UploadRow, UserRow, VersionRow,
+};
 
 pub(crate) const ORIGIN: &str = "chartrier.test/default/cycle";
 
@@ -42,7 +46,16 @@ pub(crate) fn create_bucket(n: u8, name: &str) -> Op {
         owner: "owner".to_owned(),
         created_us: 1,
         region: "fr".to_owned(),
+        versioning: Versioning::Unversioned,
+        object_lock: None,
     })
+}
+
+pub(crate) fn create_locked_bucket(n: u8, name: &str, default_retention: Option<DefaultRetention>) -> Op {
+    let Op::CreateBucket(mut row) = create_bucket(n, name) else { unreachable!() };
+    row.versioning = Versioning::Enabled;
+    row.object_lock = Some(ObjectLock { default_retention });
+    Op::CreateBucket(row)
 }
 
 pub(crate) fn configure(bucket: u8, kind: BucketConfigKind, document: Option<&str>) -> Op {
@@ -105,7 +118,26 @@ pub(crate) fn version(etag: &str, parts: Vec<PartRow>) -> Box<VersionRow> {
         sealed_metadata: vec![2; 80],
         manifest_mac: [3; 32],
         key_commitment: [6; 32],
+        wrap_version: DRAWN,
+        delete_marker: false,
+        sealed_tags: Vec::new(),
+        retention: None,
+        legal_hold: None,
+        acl: Vec::new(),
     })
+}
+
+/// What every version and marker of the suite draws: ids differ by their commit.
+pub(crate) const DRAWN: VersionId = VersionId::from_bytes([7; 16]);
+
+pub(crate) fn marker() -> Option<Box<MarkerRow>> {
+    Some(Box::new(MarkerRow {
+        wrap_version: DRAWN,
+        owner: "owner".to_owned(),
+        modified_us: 11,
+        key_commitment: [8; 32],
+        sealed_salt: vec![9; 60],
+    }))
 }
 
 pub(crate) fn put(bucket: u8, key: &str, row: Box<VersionRow>, condition: WriteCondition) -> Op {
@@ -113,7 +145,16 @@ pub(crate) fn put(bucket: u8, key: &str, row: Box<VersionRow>, condition: WriteC
 }
 
 pub(crate) fn delete(bucket: u8, key: &str, condition: WriteCondition) -> Op {
-    Op::DeleteVersion { bucket: bucket_id(bucket), key: key.to_owned(), version_id: None, condition }
+    Op::DeleteObject { bucket: bucket_id(bucket), key: key.to_owned(), marker: marker(), condition }
+}
+
+pub(crate) fn destroy(bucket: u8, key: &str, version_id: VersionId, bypass_governance: bool) -> Op {
+    let (bucket, key) = (bucket_id(bucket), key.to_owned());
+    Op::DeleteVersion { bucket, key, version_id, condition: WriteCondition::None, bypass_governance }
+}
+
+pub(crate) fn change(bucket: u8, key: &str, version_id: VersionId, change: VersionChange) -> Op {
+    Op::ChangeVersion { bucket: bucket_id(bucket), key: key.to_owned(), version_id, wrap_version: DRAWN, change }
 }
 
 pub(crate) fn upload_id(n: u8) -> UploadId {
@@ -123,7 +164,7 @@ pub(crate) fn upload_id(n: u8) -> UploadId {
 pub(crate) fn create_upload(bucket: u8, key: &str, n: u8) -> Op {
     let row = UploadRow {
         id: upload_id(n),
-        version_id: VersionId::NULL,
+        wrap_version: DRAWN,
         object_uuid: ObjectUuid::from_bytes([4; 16]),
         mode: b'O',
         initiated_us: 4,
@@ -133,6 +174,10 @@ pub(crate) fn create_upload(bucket: u8, key: &str, n: u8) -> Op {
         sealed_metadata: vec![2; 80],
         pending_keys: vec![3; 80],
         key_commitment: [6; 32],
+        sealed_tags: Vec::new(),
+        retention: None,
+        legal_hold: None,
+        acl: Vec::new(),
     };
     Op::CreateUpload { bucket: bucket_id(bucket), key: key.to_owned(), row: Box::new(row) }
 }

@@ -10,7 +10,7 @@ use crate::meta::MetaReads;
 use crate::namespace::command::{Command, Outcome, WriteCondition};
 use crate::namespace::encoding::{COMMAND_BYTES_MAX, decode, encode};
 use crate::namespace::rows::PartRow;
-use crate::state::kv::{Family, Kv, KvBatch, KvError, KvPair, MemoryKv, ScanVisitor};
+use crate::state::kv::{Family, Kv, KvBatch, KvError, KvPair, KvView, MemoryKv, ScanVisitor};
 use crate::state::{PART_NUMBER_MAX, StateMachine};
 
 fn long_part(number: u16) -> PartRow {
@@ -80,6 +80,10 @@ impl Kv for Failing {
         visit: &mut ScanVisitor<'_>,
     ) -> Result<(), KvError> {
         self.inner.scan(family, from, until, visit)
+    }
+
+    fn view(&self, read: &mut dyn FnMut(&dyn KvView)) {
+        self.inner.view(read);
     }
 
     fn flush(&self) -> Result<(), KvError> {

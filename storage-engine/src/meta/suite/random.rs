@@ -11,8 +11,9 @@ use super::commands::*;
 use crate::ids::VersionId;
 use crate::meta::MetaReads;
 use crate::namespace::bucket_config::BucketConfigKind;
-use crate::namespace::command::{Attempt, Command, MissingShard, Op, WriteCondition};
-use crate::namespace::query::{ListFrom, ListQuery, UploadFrom, UploadQuery};
+use crate::namespace::command::{Attempt, Command, MissingShard, Op, VersionChange, WriteCondition};
+use crate::namespace::lock::{DefaultRetention, Retention, RetentionMode, RetentionPeriod, Versioning};
+use crate::namespace::query::{ListFrom, ListQuery, UploadFrom, UploadQuery, VersionFrom, VersionQuery};
 use crate::state::StateMachine;
 use crate::state::kv::MemoryKv;
 
@@ -43,49 +44,101 @@ fn condition() -> impl Strategy<Value = WriteCondition> {
         1 => Just(WriteCondition::IfAbsent),
         1 => Just(WriteCondition::IfPresent),
         2 => etag().prop_map(WriteCondition::IfMatch),
+        1 => (proptest::option::of(etag()), proptest::option::of(0..2_u64), proptest::option::of(100..102_u64)).prop_map(
+            |(etag, modified_s, size_bytes)| WriteCondition::IfIs { etag, modified_s, size_bytes }
+        ),
     ]
 }
 
-/// Mostly the null version, as in buckets without versioning.
+/// The null version, or one that an entry may have made.
 fn version_id() -> impl Strategy<Value = VersionId> {
-    prop_oneof![3 => Just(VersionId::NULL), 1 => (1..4_u8).prop_map(|n| VersionId::from_bytes([n; 16]))]
+    prop_oneof![1 => Just(VersionId::NULL), 2 => (1..120_u64).prop_map(|index| VersionId::of_commit(index, DRAWN))]
+}
+
+fn retention() -> impl Strategy<Value = Option<Retention>> {
+    let mode = proptest::sample::select(vec![RetentionMode::Governance, RetentionMode::Compliance]);
+    proptest::option::of((mode, 0..1_500_u64).prop_map(|(mode, until_us)| Retention { mode, until_us }))
+}
+
+fn change() -> impl Strategy<Value = VersionChange> {
+    prop_oneof![
+        any::<u8>().prop_map(|byte| VersionChange::Tags(vec![byte; 9])),
+        any::<u8>().prop_map(|byte| VersionChange::Acl(vec![byte; 9])),
+        any::<bool>().prop_map(VersionChange::LegalHold),
+        (retention(), any::<bool>())
+            .prop_map(|(retention, bypass_governance)| VersionChange::Retention { retention, bypass_governance }),
+    ]
+}
+
+fn default_retention() -> impl Strategy<Value = Option<DefaultRetention>> {
+    let mode = RetentionMode::Governance;
+    proptest::sample::select(vec![
+        None,
+        Some(DefaultRetention { mode, period: RetentionPeriod::Days(1) }),
+        Some(DefaultRetention { mode, period: RetentionPeriod::Years(1) }),
+    ])
 }
 
 pub(super) fn op() -> impl Strategy<Value = Op> {
     // Inline, or a run drawn from so large a set that no two writes share one. A write of run 1 is
-    // one that may be proposed again, as by a retry: it has one run for each version.
+    // one that may be proposed again, as by a retry: it has one run for each key.
     let run = prop_oneof![3 => Just(0_u32), 6 => 1_000_u32..u32::MAX];
     let retried = prop_oneof![8 => run.clone(), 2 => Just(1_u32)];
     let bucket = 1..4_u8;
     let shard = (0..4_u32, 0..6_u8);
     prop_oneof![
         1 => (bucket.clone(), 1..4_u8).prop_map(|(id, name)| create_bucket(id, &format!("bucket-{name}"))),
+        1 => (bucket.clone(), 1..4_u8, default_retention()).prop_map(|(id, name, default)| {
+            create_locked_bucket(id, &format!("bucket-{name}"), default)
+        }),
+        3 => (bucket.clone(), any::<bool>()).prop_map(|(bucket, enabled)| Op::SetVersioning {
+            bucket: bucket_id(bucket),
+            versioning: if enabled { Versioning::Enabled } else { Versioning::Suspended },
+        }),
+        1 => (bucket.clone(), default_retention()).prop_map(|(bucket, default_retention)| Op::SetObjectLock {
+            bucket: bucket_id(bucket),
+            default_retention,
+        }),
+        4 => (bucket.clone(), key(), version_id(), change())
+            .prop_map(|(bucket, key, version_id, to)| super::commands::change(bucket, key, version_id, to)),
+        3 => (bucket.clone(), key(), any::<bool>(), condition()).prop_map(
+            |(bucket, key, with_marker, condition)| Op::DeleteObject {
+                bucket: bucket_id(bucket),
+                key: key.to_owned(),
+                marker: marker().filter(|_| with_marker),
+                condition,
+            }
+        ),
         1 => (1..4_u8).prop_map(|name| Op::DeleteBucket { name: format!("bucket-{name}") }),
-        6 => (bucket.clone(), key(), etag(), retried, condition(), version_id(), shard).prop_map(
-            |(bucket, key, etag, run, condition, version_id, (stripe, shard_index))| {
-                let run = if run == 1 { run_of_place(bucket, key, version_id) } else { run };
+        8 => (bucket.clone(), key(), etag(), retried, condition(), retention(), shard).prop_map(
+            |(bucket, key, etag, run, condition, retention, (stripe, shard_index))| {
+                let run = if run == 1 { run_of_place(bucket, key) } else { run };
                 let mut row = version(&etag, vec![part(0, run)]);
-                row.version_id = version_id;
+                // One in four asks for a lock, which most buckets do not have.
+                row.retention = retention.filter(|_| run % 4 == 3);
+                row.legal_hold = (run % 16 == 3).then_some(true);
                 let missing = blob(run).stripes().map(|run| run.first.nth(stripe));
                 let missing = missing.map(|stripe| MissingShard { stripe, shard_index }).into_iter().collect();
                 Op::PutVersion { bucket: bucket_id(bucket), key: key.to_owned(), row, condition, missing }
             }
         ),
-        2 => (bucket.clone(), key(), etag(), 1..60_u64, condition()).prop_map(
-            |(bucket, key, etag, expected_commit_index, condition)| Op::Rewrap {
+        2 => (bucket.clone(), key(), etag(), 1..60_u64, condition(), any::<bool>()).prop_map(
+            |(bucket, key, etag, expected_commit_index, condition, keep_tags)| Op::Rewrap {
                 bucket: bucket_id(bucket),
                 key: key.to_owned(),
                 expected_commit_index,
                 row: version(&etag, vec![part(0, 0)]),
                 condition,
+                keep_tags,
             }
         ),
-        3 => (bucket.clone(), key(), proptest::option::of(version_id()), condition()).prop_map(
-            |(bucket, key, version_id, condition)| Op::DeleteVersion {
+        5 => (bucket.clone(), key(), version_id(), condition(), any::<bool>()).prop_map(
+            |(bucket, key, version_id, condition, bypass_governance)| Op::DeleteVersion {
                 bucket: bucket_id(bucket),
                 key: key.to_owned(),
                 version_id,
                 condition,
+                bypass_governance,
             }
         ),
         2 => (bucket.clone(), key(), 1..4_u8).prop_map(|(bucket, key, id)| create_upload(bucket, key, id)),
@@ -120,9 +173,8 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
         1 => (1..4_u32, 2..5_u8).prop_map(|(version, drives)| Op::SetLayout(layout(version, drives))),
         2 => (1..4_u8, config_kind(), proptest::option::of(proptest::sample::select(vec!["", "<a/>", "<b/>"])))
             .prop_map(|(bucket, kind, document)| configure(bucket, kind, document)),
-        3 => (1..4_u8, key(), version_id(), proptest::collection::vec((0..4_u32, 0..6_u8), 0..3)).prop_map(
-            |(bucket, key, version_id, shards)| repair(&run_of(run_of_place(bucket, key, version_id)), &shards)
-        ),
+        3 => (1..4_u8, key(), proptest::collection::vec((0..4_u32, 0..6_u8), 0..3))
+            .prop_map(|(bucket, key, shards)| repair(&run_of(run_of_place(bucket, key)), &shards)),
         1 => (0..300_usize, any::<bool>()).prop_map(|(place, drive)| corruption(place, drive)),
         1 => (0..4_u8, 0..3_u64).prop_map(|(drive, time)| scrub_pass(drive, time)),
     ]
@@ -132,9 +184,9 @@ fn config_kind() -> impl Strategy<Value = BucketConfigKind> {
     proptest::sample::select(vec![BucketConfigKind::Cors, BucketConfigKind::Policy])
 }
 
-fn run_of_place(bucket: u8, key: &str, version: VersionId) -> u32 {
+fn run_of_place(bucket: u8, key: &str) -> u32 {
     let key = KEYS.iter().position(|other| *other == key).unwrap() as u32;
-    (u32::from(bucket) * 7 + key) * 4 + u32::from(version.as_bytes()[0]) + 1
+    u32::from(bucket) * 7 + key + 1
 }
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
@@ -209,6 +261,9 @@ pub(super) fn same_rows(machine: &StateMachine, model: &Model) -> Result<(), Tes
         }
         for key in KEYS {
             prop_assert_eq!(machine.current(bucket, key).unwrap(), model.current(bucket, key).unwrap());
+            for id in (1..120).map(|index| VersionId::of_commit(index, DRAWN)).chain([VersionId::NULL]) {
+                prop_assert_eq!(machine.version(bucket, key, id).unwrap(), model.version(bucket, key, id).unwrap());
+            }
             for upload in (1..4).map(upload_id) {
                 let (ours, theirs) = (machine.upload(bucket, key, upload), model.upload(bucket, key, upload));
                 prop_assert_eq!(ours.unwrap(), theirs.unwrap());
@@ -268,6 +323,19 @@ fn same_listings(
             let (prefix, delimiter) = (prefix.to_owned(), delimiter.map(str::to_owned));
             let query = ListQuery { bucket, prefix, delimiter, after, limit };
             prop_assert_eq!(machine.list_objects(&query).unwrap(), model.list_objects(&query).unwrap(), "{:?}", query);
+        }
+        let marks = [
+            None,
+            Some(VersionFrom::AfterKey(mark.clone())),
+            Some(VersionFrom::AfterVersion(mark.clone(), VersionId::NULL)),
+            Some(VersionFrom::AfterVersion(mark.clone(), VersionId::of_commit(20, DRAWN))),
+            Some(VersionFrom::PastPrefix(mark.clone())),
+        ];
+        for after in marks {
+            let (prefix, delimiter) = (prefix.to_owned(), delimiter.map(str::to_owned));
+            let query = VersionQuery { bucket, prefix, delimiter, after, limit };
+            let (ours, theirs) = (machine.list_versions(&query).unwrap(), model.list_versions(&query).unwrap());
+            prop_assert_eq!(ours, theirs, "{:?}", query);
         }
         let marks = [
             None,

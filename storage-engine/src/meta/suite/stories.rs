@@ -27,26 +27,27 @@ pub(super) async fn run<E: MetaEngine>(make: impl Fn() -> E) {
     leaves_say_what_happened_and_time_never_goes_back(&ready(&make).await).await;
     layouts_follow_one_another(&ready(&make).await).await;
     documents_of_a_bucket_are_kept_and_go_with_it(&ready(&make).await).await;
+    super::versions::run(&make).await;
 }
 
-async fn ready<E: MetaEngine>(make: &impl Fn() -> E) -> E {
+pub(super) async fn ready<E: MetaEngine>(make: &impl Fn() -> E) -> E {
     let engine = make();
     assert_eq!(propose(&engine, journal()).await.outcome, Outcome::Done);
     assert_eq!(propose(&engine, create_bucket(1, "b")).await.outcome, Outcome::Done);
     engine
 }
 
-async fn propose(engine: &impl MetaEngine, op: Op) -> Applied {
+pub(super) async fn propose(engine: &impl MetaEngine, op: Op) -> Applied {
     engine.propose(command(op)).await.unwrap()
 }
 
-async fn done(engine: &impl MetaEngine, op: Op) -> Applied {
+pub(super) async fn done(engine: &impl MetaEngine, op: Op) -> Applied {
     let applied = propose(engine, op.clone()).await;
     assert!(!matches!(applied.outcome, Outcome::Refused(_)), "{op:?} was refused: {:?}", applied.outcome);
     applied
 }
 
-async fn refused(engine: &impl MetaEngine, op: Op) -> (Refusal, Applied) {
+pub(super) async fn refused(engine: &impl MetaEngine, op: Op) -> (Refusal, Applied) {
     let applied = propose(engine, op.clone()).await;
     match applied.outcome.clone() {
         Outcome::Refused(refusal) => (refusal, applied),
@@ -54,7 +55,7 @@ async fn refused(engine: &impl MetaEngine, op: Op) -> (Refusal, Applied) {
     }
 }
 
-fn leaf(engine: &impl MetaEngine, applied: &Applied) -> Leaf {
+pub(super) fn leaf(engine: &impl MetaEngine, applied: &Applied) -> Leaf {
     let index = applied.leaf_index.expect("the command left a leaf");
     let leaf = Leaf::parse(&engine.reads().leaf(index).unwrap().unwrap()).unwrap();
     assert_eq!(leaf.seq, index);
@@ -104,10 +105,10 @@ async fn a_put_replaces_and_frees_what_it_replaced(engine: &impl MetaEngine) {
     let retry = done(engine, put(1, "k", version("e2", vec![part(0, 2)]), WriteCondition::None)).await;
     assert!(retry.freed.is_empty());
     let gone = done(engine, delete(1, "k", WriteCondition::None)).await;
-    assert_eq!((gone.outcome, gone.freed), (Outcome::Deleted { existed: true }, vec![run_of(2)]));
+    assert_eq!((gone.outcome, gone.freed), (Outcome::Deleted { existed: true, marker: None }, vec![run_of(2)]));
     assert_eq!(engine.reads().current(bucket_id(1), "k").unwrap(), None);
     let again = done(engine, delete(1, "k", WriteCondition::None)).await;
-    assert_eq!((again.outcome, again.leaf_index), (Outcome::Deleted { existed: false }, None));
+    assert_eq!((again.outcome, again.leaf_index), (Outcome::Deleted { existed: false, marker: None }, None));
 }
 
 async fn of_two_racing_creations_one_holds(engine: &impl MetaEngine) {
@@ -170,6 +171,7 @@ async fn a_rewrap_keeps_the_data_and_wants_the_version_that_was_read(engine: &im
             expected_commit_index: expected,
             row,
             condition: WriteCondition::None,
+            keep_tags: false,
         }
     };
     assert_eq!(refused(engine, rewrap(stored.commit_index + 7, 1)).await.0, Refusal::Superseded);

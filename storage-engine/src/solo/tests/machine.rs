@@ -59,8 +59,13 @@ impl Machine for History {
             assert_eq!(*index, entries.last().map_or(0, |(index, _)| *index) + 1, "no entry skipped or repeated");
             entries.push((*index, command.context.request_id.clone()));
         }
-        let applied =
-            |index: u64| Applied { commit_index: index, leaf_index: None, outcome: Outcome::Done, freed: vec![] };
+        let applied = |index: u64| Applied {
+            commit_index: index,
+            leaf_index: None,
+            outcome: Outcome::Done,
+            version_id: None,
+            freed: vec![],
+        };
         Ok(batch.iter().map(|(index, _)| applied(*index)).collect())
     }
 

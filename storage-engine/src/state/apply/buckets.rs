@@ -1,9 +1,15 @@
-//! Buckets: made, and removed when empty.
+//! Buckets: made, set to keep versions or to lock them, and removed when empty.
 
-use super::super::journal::{Event, EventType, bucket_target};
+use std::collections::BTreeMap;
+
+use chartrier_journal::Json;
+
+use super::super::journal::{Event, EventType, bucket_target, default_retention_data};
 use super::super::keys;
 use super::super::rows::BucketStats;
 use super::{Effects, Entry, Refusal, SMALL_ROW_BYTES_MAX, StateError, Transition};
+use crate::ids::BucketId;
+use crate::namespace::lock::{DefaultRetention, ObjectLock, Versioning};
 use crate::namespace::rows::BucketRow;
 
 impl Transition<'_> {
@@ -18,12 +24,73 @@ impl Transition<'_> {
         if row.name.is_empty() || row.name.len() + row.owner.len() + row.region.len() > BUCKET_TEXT_BYTES_MAX {
             return Ok(Effects::refused(Refusal::TooLarge));
         }
-        let data = [("class".to_owned(), "standard".into())].into();
+        if row.object_lock.is_some() && row.versioning != Versioning::Enabled {
+            return Ok(Effects::refused(Refusal::InvalidBucketState));
+        }
+        let mut data = [("class".to_owned(), "standard".into())].into();
+        if let Some(lock) = &row.object_lock {
+            default_retention_data(&mut data, lock.default_retention);
+        }
         let event = Event { kind: EventType::BucketCreate, target: bucket_target(row.id), refused: None, data };
         let leaf = self.leaf(entry, event)?;
         self.rows.put_row(keys::BKT, name_key, row);
         self.put_stats(row.id, &BucketStats { name: row.name.clone(), versions: 0, bytes: 0, uploads: 0 });
         self.touched_buckets.push(row.name.clone());
+        Ok(Effects::done(leaf))
+    }
+
+    pub(super) fn set_versioning(
+        &mut self,
+        entry: Entry<'_>,
+        bucket: BucketId,
+        versioning: Versioning,
+    ) -> Result<Effects, StateError> {
+        let Some((mut row, _)) = self.bucket(bucket)? else {
+            return Ok(Effects::refused(Refusal::NoSuchBucket));
+        };
+        let status = match versioning {
+            Versioning::Enabled => "enabled",
+            Versioning::Suspended if row.object_lock.is_none() => "suspended",
+            Versioning::Suspended | Versioning::Unversioned => {
+                return Ok(Effects::refused(Refusal::InvalidBucketState));
+            }
+        };
+        if row.versioning == versioning {
+            return Ok(Effects::done(None));
+        }
+        row.versioning = versioning;
+        let data = [("versioning".to_owned(), status.into())].into();
+        self.put_bucket(entry, row, EventType::BucketVersioning, data)
+    }
+
+    pub(super) fn set_object_lock(
+        &mut self,
+        entry: Entry<'_>,
+        bucket: BucketId,
+        default_retention: Option<DefaultRetention>,
+    ) -> Result<Effects, StateError> {
+        let Some((mut row, _)) = self.bucket(bucket)? else {
+            return Ok(Effects::refused(Refusal::NoSuchBucket));
+        };
+        if row.versioning != Versioning::Enabled {
+            return Ok(Effects::refused(Refusal::InvalidBucketState));
+        }
+        row.object_lock = Some(ObjectLock { default_retention });
+        let mut data = BTreeMap::new();
+        default_retention_data(&mut data, default_retention);
+        self.put_bucket(entry, row, EventType::BucketLock, data)
+    }
+
+    fn put_bucket(
+        &mut self,
+        entry: Entry<'_>,
+        row: BucketRow,
+        kind: EventType,
+        data: BTreeMap<String, Json>,
+    ) -> Result<Effects, StateError> {
+        let leaf = self.leaf(entry, Event { kind, target: bucket_target(row.id), refused: None, data })?;
+        self.rows.put_row(keys::BKT, keys::bucket_name(&row.name), &row);
+        self.touched_buckets.push(row.name);
         Ok(Effects::done(leaf))
     }
 

@@ -5,8 +5,10 @@
 
 mod bucket_config;
 mod buckets;
+mod change;
 mod integrity;
 mod objects;
+mod removal;
 mod system;
 mod uploads;
 mod users;
@@ -17,14 +19,15 @@ use super::journal::{Event, EventType, append_leaf, build_leaf, object_target};
 use super::keys;
 use super::kv::prefix_end;
 use super::overlay::Overlay;
-use super::rows::{BucketStats, CurrentRow, HealRow, StateHead};
+use super::rows::{Aim, BucketStats, CurrentRow, HealRow, StateHead};
 use crate::error::StateError;
-use crate::ids::{BucketId, ObjectUuid};
+use crate::ids::{BucketId, ObjectUuid, VersionId};
 use crate::namespace::command::{
     Applied, Command, CommandContext, JournalIdentity, MissingShard, Op, Outcome, Refusal, WriteCondition,
 };
 use crate::namespace::encoding::VERSION_ROW_BYTES_MAX;
-use crate::namespace::rows::{BlobRef, OwnerPlace, PartRow, RunOwner, StripeRun, VersionRow};
+use crate::namespace::lock::UNTIL_US_MAX;
+use crate::namespace::rows::{BlobRef, BucketRow, ObjectSummary, OwnerPlace, PartRow, RunOwner, StripeRun, VersionRow};
 
 /// Longest object key in bytes.
 pub const KEY_BYTES_MAX: usize = 1024;
@@ -36,6 +39,8 @@ pub const CONTEXT_TEXT_BYTES_MAX: usize = 256;
 pub const ACCESS_KEYS_MAX: usize = 64;
 /// Longest row of a bucket, user, part or upload, encoded.
 pub(super) const SMALL_ROW_BYTES_MAX: usize = 512 << 10;
+/// Most bytes of a delete marker's owner and salt.
+const MARKER_BYTES_MAX: usize = 4 << 10;
 
 /// A run of commands over one overlay, and what is kept in memory beside the rows.
 pub(crate) struct Transition<'a> {
@@ -60,17 +65,18 @@ pub(crate) struct Memory {
 /// What one command has done so far.
 struct Effects {
     outcome: Outcome,
+    version_id: Option<VersionId>,
     leaf_index: Option<u64>,
     freed: Vec<StripeRun>,
 }
 
 impl Effects {
     fn done(leaf_index: Option<u64>) -> Self {
-        Self { outcome: Outcome::Done, leaf_index, freed: Vec::new() }
+        Self { outcome: Outcome::Done, version_id: None, leaf_index, freed: Vec::new() }
     }
 
     fn refused(refusal: Refusal) -> Self {
-        Self { outcome: Outcome::Refused(refusal), leaf_index: None, freed: Vec::new() }
+        Self { outcome: Outcome::Refused(refusal), version_id: None, leaf_index: None, freed: Vec::new() }
     }
 
     fn with_leaf(self, leaf_index: Option<u64>) -> Self {
@@ -112,6 +118,7 @@ impl<'a> Transition<'a> {
             commit_index: index,
             leaf_index: effects.leaf_index,
             outcome: effects.outcome,
+            version_id: effects.version_id,
             freed: effects.freed,
         })
     }
@@ -131,11 +138,11 @@ impl<'a> Transition<'a> {
             Op::PutVersion { bucket, key, row, condition, missing } => {
                 self.put_version(entry, Name { bucket: *bucket, key }, row, condition, missing)
             }
-            Op::Rewrap { bucket, key, expected_commit_index, row, condition } => {
-                self.rewrap(entry, Name { bucket: *bucket, key }, *expected_commit_index, row, condition)
+            Op::Rewrap { bucket, key, expected_commit_index, row, condition, keep_tags } => {
+                self.rewrap(entry, Name { bucket: *bucket, key }, *expected_commit_index, row, condition, *keep_tags)
             }
-            Op::DeleteVersion { bucket, key, version_id, condition } => {
-                self.delete_version(entry, Name { bucket: *bucket, key }, *version_id, condition)
+            Op::DeleteVersion { bucket, key, version_id, condition, bypass_governance } => {
+                self.delete_version(entry, Name { bucket: *bucket, key }, *version_id, condition, *bypass_governance)
             }
             Op::RecordRefusal { bucket, key, attempted, reason } => {
                 self.record_refusal(entry, Name { bucket: *bucket, key }, *attempted, reason)
@@ -161,6 +168,14 @@ impl<'a> Transition<'a> {
             Op::RecordRepair(repair) => self.record_repair(entry, repair),
             Op::RecordCorruption(corruption) => self.record_corruption(entry, corruption),
             Op::RecordScrub(pass) => self.record_scrub(entry, pass),
+            Op::DeleteObject { bucket, key, marker, condition } => {
+                self.delete_object(entry, Name { bucket: *bucket, key }, marker.as_deref(), condition)
+            }
+            Op::SetVersioning { bucket, versioning } => self.set_versioning(entry, *bucket, *versioning),
+            Op::SetObjectLock { bucket, default_retention } => self.set_object_lock(entry, *bucket, *default_retention),
+            Op::ChangeVersion { bucket, key, version_id, wrap_version, change } => {
+                self.change_version(entry, Name { bucket: *bucket, key }, *version_id, *wrap_version, change)
+            }
         }
     }
 
@@ -170,22 +185,54 @@ impl<'a> Transition<'a> {
         append_leaf(&mut self.rows, &mut self.memory.head, &mut self.memory.frontier, &leaf).map(Some)
     }
 
+    /// Refuses a modification; if it was aimed at an existing object, the journal says so.
+    fn refuse(
+        &mut self,
+        entry: Entry<'_>,
+        name: Name<'_>,
+        aim: Option<Aim>,
+        kind: EventType,
+        refusal: Refusal,
+    ) -> Result<Effects, StateError> {
+        let leaf = match aim {
+            Some(aim) => self.refusal_leaf(entry, name, aim, kind, reason(&refusal))?,
+            None => None,
+        };
+        Ok(Effects::refused(refusal).with_leaf(leaf))
+    }
+
     /// Leaf of a refused modification of an existing object.
     fn refusal_leaf(
         &mut self,
         entry: Entry<'_>,
         name: Name<'_>,
-        existing: &CurrentRow,
+        (key_commitment, version_id): Aim,
         kind: EventType,
         reason: &str,
     ) -> Result<Option<u64>, StateError> {
-        let target = object_target(name.bucket, &existing.key_commitment, existing.summary.version_id);
+        let target = object_target(name.bucket, &key_commitment, version_id);
         let event = Event { kind, target, refused: Some(reason.to_owned()), data: Default::default() };
         self.leaf(entry, event)
     }
 
     fn stats(&self, bucket: BucketId) -> Result<Option<BucketStats>, StateError> {
         self.rows.row(keys::BKT, &keys::bucket_id(bucket))
+    }
+
+    /// A bucket with its counters.
+    fn bucket(&self, id: BucketId) -> Result<Option<(BucketRow, BucketStats)>, StateError> {
+        let Some(stats) = self.stats(id)? else {
+            return Ok(None);
+        };
+        let row = self.rows.row(keys::BKT, &keys::bucket_name(&stats.name))?;
+        let row = row.ok_or(StateError::Inconsistent { what: "counters of a bucket that has no row" })?;
+        Ok(Some((row, stats)))
+    }
+
+    /// The time of a command, or that of the last leaf if the clock went back since: what begins now
+    /// never ends early.
+    fn later_time(&self, entry: Entry<'_>) -> u64 {
+        entry.context.time_us.max(self.memory.head.last_time_us)
     }
 
     fn put_stats(&mut self, bucket: BucketId, stats: &BucketStats) {
@@ -260,21 +307,36 @@ impl<'a> Transition<'a> {
     }
 }
 
-/// Whether a condition holds on the current version.
-fn check_condition(condition: &WriteCondition, current: Option<&CurrentRow>) -> Result<(), Refusal> {
-    match (condition, current) {
-        (WriteCondition::None, _) | (WriteCondition::IfAbsent, None) | (WriteCondition::IfPresent, Some(_)) => Ok(()),
-        (WriteCondition::IfAbsent, Some(_)) => Err(Refusal::PreconditionFailed),
-        (WriteCondition::IfMatch(_) | WriteCondition::IfPresent, None) => Err(Refusal::NoSuchKey),
-        (WriteCondition::IfMatch(etag), Some(current)) if *etag == current.summary.etag => Ok(()),
-        (WriteCondition::IfMatch(_), Some(_)) => Err(Refusal::PreconditionFailed),
-    }
+/// Whether a condition holds on a version, which is no delete marker.
+fn check_condition(condition: &WriteCondition, version: Option<&ObjectSummary>) -> Result<(), Refusal> {
+    let (etag, modified_s, size_bytes) = match condition {
+        WriteCondition::None => return Ok(()),
+        WriteCondition::IfAbsent if version.is_some() => return Err(Refusal::PreconditionFailed),
+        WriteCondition::IfAbsent => return Ok(()),
+        WriteCondition::IfPresent => (None, None, None),
+        WriteCondition::IfMatch(etag) => (Some(etag), None, None),
+        WriteCondition::IfIs { etag, modified_s, size_bytes } => (etag.as_ref(), *modified_s, *size_bytes),
+    };
+    let version = version.ok_or(Refusal::NoSuchKey)?;
+    let holds = etag.is_none_or(|etag| *etag == version.etag)
+        && modified_s.is_none_or(|modified_s| modified_s == version.modified_us / 1_000_000)
+        && size_bytes.is_none_or(|size_bytes| size_bytes == version.size_bytes);
+    if holds { Ok(()) } else { Err(Refusal::PreconditionFailed) }
+}
+
+/// Whether retention or a legal hold forbids to destroy a version.
+///
+/// Judged by the command's own time: a clock that went back holds what it had freed.
+fn is_locked(row: &VersionRow, entry: Entry<'_>, bypass_governance: bool) -> bool {
+    row.legal_hold == Some(true)
+        || row.retention.is_some_and(|held| held.forbids_removal(entry.context.time_us, bypass_governance))
 }
 
 /// S3's code for a refusal that a leaf records.
 fn reason(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::PreconditionFailed => "PreconditionFailed",
+        Refusal::Locked => "AccessDenied",
         _ => "OperationAborted",
     }
 }
@@ -296,8 +358,18 @@ fn version_fits(row: &VersionRow) -> bool {
     row.size_bytes <= chartrier_journal::JSON_NUMBER_MAX
         && (1..=usize::from(PART_NUMBER_MAX)).contains(&row.parts.len())
         && numbers_ascend
-        && row.sealed_metadata.len() + row.wrap.len() + row.etag.len() + row.owner.len() <= SMALL_ROW_BYTES_MAX
+        && opaque_bytes(row) <= SMALL_ROW_BYTES_MAX
+        && row.retention.is_none_or(|retention| retention.until_us <= UNTIL_US_MAX)
         && inline <= VERSION_ROW_BYTES_MAX - (1 << 20)
+}
+
+fn opaque_bytes(row: &VersionRow) -> usize {
+    row.sealed_metadata.len()
+        + row.wrap.len()
+        + row.etag.len()
+        + row.owner.len()
+        + row.sealed_tags.len()
+        + row.acl.len()
 }
 
 fn part_fits(part: &PartRow) -> bool {

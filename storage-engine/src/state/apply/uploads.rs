@@ -3,6 +3,7 @@
 use super::super::keys;
 use super::super::kv::prefix_end;
 use super::super::overlay::decode_row;
+use super::objects::Kind;
 use super::{Effects, Entry, Name, Refusal, SMALL_ROW_BYTES_MAX, StateError, Transition, key_fits, part_fits};
 use crate::ids::UploadId;
 use crate::namespace::command::{MissingShard, WriteCondition};
@@ -14,6 +15,7 @@ impl Transition<'_> {
             return Ok(Effects::refused(Refusal::NoSuchBucket));
         };
         let opaque = row.wrap.len() + row.sealed_metadata.len() + row.pending_keys.len() + row.owner.len();
+        let opaque = opaque + row.sealed_tags.len() + row.acl.len();
         if !key_fits(name.key) || opaque > SMALL_ROW_BYTES_MAX {
             return Ok(Effects::refused(Refusal::TooLarge));
         }
@@ -71,14 +73,15 @@ impl Transition<'_> {
         if !unchanged || row.parts.is_empty() {
             return Ok(Effects::refused(Refusal::PartsChanged));
         }
-        let admitted = match self.admit(entry, name, row, condition)? {
-            Ok(admitted) => admitted,
+        let place = match self.admit(entry, name, row, condition)? {
+            Ok(place) => place,
             Err(refused) => return Ok(refused),
         };
-        let (leaf, mut freed) = self.store_version(entry, name, row, admitted)?;
-        self.own_runs(name, (row.object_uuid, OwnerPlace::Version(row.version_id)), &row.parts, &[])?;
-        freed.extend(self.drop_upload(name, upload, &stored, &row.parts)?);
-        Ok(Effects::done(leaf).with_freed(freed))
+        let version_id = place.version_id;
+        let mut effects = self.store_version(entry, name, row.clone(), place, Kind::Object)?;
+        self.own_runs(name, (row.object_uuid, OwnerPlace::Version(version_id)), &row.parts, &[])?;
+        effects.freed.extend(self.drop_upload(name, upload, &stored, &row.parts)?);
+        Ok(effects)
     }
 
     pub(super) fn abort_upload(&mut self, name: Name<'_>, upload: UploadId) -> Result<Effects, StateError> {

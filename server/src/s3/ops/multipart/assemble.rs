@@ -93,7 +93,7 @@ async fn assemble(app: &Arc<App>, job: &Job, upload: &Upload) -> Result<(Version
     metadata.checksum = checksum.clone();
     let etag = multipart_etag(&parts).ok_or_else(|| S3Error::internal("a part's ETag is not hexadecimal"))?;
     let draft = VersionDraft {
-        version_id: upload.row.version_id,
+        wrap_version: upload.row.wrap_version,
         object_uuid: upload.row.object_uuid,
         mode: keys::mode(upload)?,
         key_name: job.key.as_str(),

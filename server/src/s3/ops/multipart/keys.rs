@@ -113,7 +113,7 @@ pub fn mode(upload: &Upload) -> Result<Mode, S3Error> {
 fn unwrap_key(upload: &Upload, encryption: &Encryption, operator: &OperatorKey) -> Result<ObjectKey, S3Error> {
     let row = &upload.row;
     let context =
-        wrap_context(encryption.mode(), &upload.bucket.id, upload.key.as_str(), &row.version_id, &row.object_uuid);
+        wrap_context(encryption.mode(), &upload.bucket.id, upload.key.as_str(), &row.wrap_version, &row.object_uuid);
     chartrier_crypto::unwrap(encryption.root(operator), &row.wrap, &context).map_err(|error| match error {
         UnwrapError::WrongKey if encryption.mode() == Mode::C => {
             invalid("The provided encryption parameters did not match the ones used originally.")
