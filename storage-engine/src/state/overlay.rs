@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use super::keys::{SCHEMA, family_name};
-use super::kv::{Family, Kv, KvBatch, ScanStep};
+use super::kv::{Family, Kv, KvBatch, KvPair, ScanStep};
 use crate::error::StateError;
 use crate::namespace::encoding::{Stored, decode, encode};
 
@@ -77,7 +77,7 @@ impl<'a> Overlay<'a> {
         family: Family,
         from: &[u8],
         until: Option<&[u8]>,
-    ) -> Result<Option<(Vec<u8>, Vec<u8>)>, StateError> {
+    ) -> Result<Option<KvPair>, StateError> {
         let changes = self.changes(family);
         let mut stored = None;
         self.base.scan(family, from, until, &mut |key, value| {

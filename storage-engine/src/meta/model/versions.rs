@@ -11,13 +11,16 @@ use crate::namespace::lock::{
 };
 use crate::namespace::rows::{BucketRow, MarkerRow, VersionRow};
 
+/// Changes a bucket and answers what its leaf says: nothing if nothing changed, `None` if it may not.
+type BucketChange = dyn Fn(&mut BucketRow) -> Option<Data>;
+
 impl State {
     pub(super) fn bucket_mut(&mut self, id: BucketId) -> Option<&mut BucketRow> {
         self.buckets.values_mut().find(|bucket| bucket.id == id)
     }
 
     pub(super) fn decide_bucket(&mut self, command: &Command) -> Verdict {
-        let (id, kind, change): (_, _, Box<dyn Fn(&mut BucketRow) -> Option<Data>>) = match &command.op {
+        let (id, kind, change): (_, _, Box<BucketChange>) = match &command.op {
             Op::SetVersioning { bucket, versioning } => {
                 let versioning = *versioning;
                 let change = move |row: &mut BucketRow| {
