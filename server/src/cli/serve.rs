@@ -31,6 +31,8 @@ use crate::process;
 use crate::random::SystemRandom;
 use crate::s3::bucket_config::BucketConfigs;
 
+/// How often certificates are looked at.
+const CERTIFICATES_EVERY: Duration = Duration::from_secs(60);
 /// How often a checkpoint is signed while there are new leaves.
 const CHECKPOINT_EVERY: Duration = Duration::from_millis(500);
 
@@ -191,7 +193,7 @@ pub struct Server {
     app: Arc<App>,
     s3: TcpListener,
     admin: TcpListener,
-    tls: tokio_rustls::TlsAcceptor,
+    certificates: tls::Certificates,
 }
 
 impl Server {
@@ -213,8 +215,8 @@ impl Server {
                 return Err(error);
             }
         };
-        let tls = tls::acceptor(&app.config.tls, &app.config.data, app.now_us())?;
-        Ok(Self { app, s3, admin, tls })
+        let certificates = tls::Certificates::open(&app.config.tls, &app.config.data, app.now_us())?;
+        Ok(Self { app, s3, admin, certificates })
     }
 
     /// The readiness line: `ready s3=http://… admin=http://…`.
@@ -239,10 +241,13 @@ impl Server {
     /// # Errors
     /// [`ServeError::Storage`] if the engine did not close cleanly; nothing acknowledged is lost.
     pub async fn run(self, stop: watch::Receiver<bool>) -> Result<(), ServeError> {
-        let Self { app, s3, admin, tls } = self;
+        let Self { app, s3, admin, certificates } = self;
+        let tls = certificates.acceptor()?;
+        let renewals = tokio::spawn(renew_certificates(Arc::clone(&app), certificates));
         let checkpoints = tokio::spawn(sign_checkpoints(Arc::clone(&app), stop.clone()));
         let admin = tokio::spawn(listener::serve_admin(Arc::clone(&app), admin, stop.clone()));
         listener::serve_s3(Arc::clone(&app), s3, tls, stop).await;
+        renewals.abort();
         let _ = admin.await;
         let _ = checkpoints.await;
         if let Err(error) = app.engine.sign_due_checkpoint(&app.journal_signer).await {
@@ -252,6 +257,21 @@ impl Server {
         app.engine.close().await?;
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+/// Takes new certificates as they come, until it is cut.
+async fn renew_certificates(app: Arc<App>, certificates: tls::Certificates) {
+    let certificates = Arc::new(certificates);
+    let mut tick = tokio::time::interval(CERTIFICATES_EVERY);
+    loop {
+        tick.tick().await;
+        let (certificates, now_us) = (Arc::clone(&certificates), app.now_us());
+        match tokio::task::spawn_blocking(move || certificates.renew(now_us)).await {
+            Ok(Ok(true)) => tracing::info!("new connections get a new certificate"),
+            Ok(Ok(false)) | Err(_) => {}
+            Ok(Err(error)) => tracing::warn!(error = chain(&error), "the certificate of before is served on"),
+        }
     }
 }
 
