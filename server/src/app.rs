@@ -11,6 +11,7 @@ use chartrier_storage::namespace::command::{Applied, Command, CommandContext, Op
 use chartrier_storage::namespace::rows::BucketRow;
 use http::HeaderValue;
 
+use crate::access::standing::account_number;
 use crate::admin::run_file::AdminToken;
 use crate::auth::{AuthRules, SigningKeys};
 use crate::config::Config;
@@ -62,23 +63,26 @@ pub enum ReloadError {
 }
 
 impl App {
-    /// The bucket that a request names, if the caller may use it: root, or the bucket's owner.
-    ///
-    /// Call it before the first poll of the body.
+    /// The bucket that a request names. Whether the caller may use it the edge has judged, by
+    /// [`App::authorise`](crate::app::App::authorise), before the handler ran.
     ///
     /// # Errors
-    /// `NoSuchBucket`, or `AccessDenied` to anyone else, and to everyone whose
-    /// `x-amz-expected-bucket-owner` is not the owner's canonical id.
+    /// `NoSuchBucket`; `AccessDenied` if `x-amz-expected-bucket-owner` is not the owner's canonical id or
+    /// account number.
     pub fn authorise_bucket(&self, request: &S3Request) -> Result<BucketRow, S3Error> {
-        let bucket = self.authorise_bucket_named(&request.caller, request.bucket_name()?.as_str())?;
+        let name = request.bucket_name()?.as_str();
+        let bucket = self
+            .engine
+            .bucket(name)?
+            .ok_or_else(|| S3Error::of(S3ErrorCode::NoSuchBucket).with_detail("BucketName", name))?;
         expect_owner(&bucket, request.headers.get("x-amz-expected-bucket-owner"))?;
         Ok(bucket)
     }
 
-    /// As [`App::authorise_bucket`], for a bucket that is not in the path: the source of a copy.
+    /// A bucket that is not in the path, if it is the caller's own or the caller is root.
     ///
     /// # Errors
-    /// The same.
+    /// `NoSuchBucket`, or `AccessDenied` to anyone else.
     pub fn authorise_bucket_named(&self, caller: &Caller, name: &str) -> Result<BucketRow, S3Error> {
         let bucket = self
             .engine
@@ -108,8 +112,8 @@ impl App {
         CommandContext {
             time_us,
             request_id: request_id.to_string(),
-            actor_pid: self.pseudonyms.of(&caller.user_id, time_us),
-            actor_role: if caller.root { "root" } else { "user" }.into(),
+            actor_pid: self.pseudonyms.of(&caller.standing.actor_id, time_us),
+            actor_role: actor_role(caller).into(),
             actor_auth: caller.auth_kind.as_str().into(),
         }
     }
@@ -157,7 +161,20 @@ impl App {
 /// `AccessDenied` if the bucket is another's.
 pub fn expect_owner(bucket: &BucketRow, expected: Option<&HeaderValue>) -> Result<(), S3Error> {
     match expected {
-        Some(owner) if owner.as_bytes() != bucket.owner.as_bytes() => Err(S3Error::of(S3ErrorCode::AccessDenied)),
+        Some(owner)
+            if owner.as_bytes() != bucket.owner.as_bytes()
+                && owner.as_bytes() != account_number(&bucket.owner).as_bytes() =>
+        {
+            Err(S3Error::of(S3ErrorCode::AccessDenied))
+        }
         _ => Ok(()),
+    }
+}
+
+fn actor_role(caller: &Caller) -> &'static str {
+    match caller {
+        _ if caller.is_anonymous() => "anonymous",
+        Caller { root: true, .. } => "root",
+        _ => "user",
     }
 }

@@ -33,6 +33,7 @@ pub use chunked::{CHUNK_LEN_BYTES_MIN, ChunkSigner, ChunkedDecoder};
 pub use form::authenticate_form;
 pub use payload::Payload;
 pub use signing_keys::{SigningKey, SigningKeys};
+pub use timestamp::unix_seconds;
 pub use trailers::TRAILERS_LEN_BYTES_MAX;
 pub use verify::{AuthRules, Authenticated, PRESIGNED_SECONDS_MAX, RequestHead, SKEW_SECONDS_MAX, authenticate};
 

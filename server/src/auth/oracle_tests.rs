@@ -158,6 +158,10 @@ fn receive(sent: &Sent) -> Result<(Vec<u8>, HeaderMap), S3ErrorCode> {
     };
     let head = RequestHead { method: &sent.method, path: uri.path(), query: &query, headers: &sent.headers };
     let authenticated = authenticate(head, rules).map_err(|error| error.code)?;
+    // What is changed so that no signature is left is a stranger's, and no policy lets strangers in here.
+    if authenticated.caller.is_anonymous() {
+        return Err(S3ErrorCode::AccessDenied);
+    }
     let content_length = Some(sent.body.len() as u64);
     let (decoding, declared) = authenticated.decoding(&sent.headers, content_length).map_err(|error| error.code)?;
     // In odd pieces, so that every state of the decoder meets the end of its input.

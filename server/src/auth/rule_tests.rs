@@ -80,7 +80,12 @@ impl Draft {
             now_seconds: self.now,
         };
         let head = RequestHead { method: &Method::PUT, path: self.path, query, headers };
-        authenticate(head, rules).map(|authenticated| assert_eq!(&*authenticated.caller.access_key_id, "AK"))
+        let caller = authenticate(head, rules)?.caller;
+        if caller.is_anonymous() {
+            return Err(S3Error::of(S3ErrorCode::AccessDenied));
+        }
+        assert_eq!(&*caller.access_key_id, "AK");
+        Ok(())
     }
 
     fn by_header(&self) -> Result<(), S3Error> {

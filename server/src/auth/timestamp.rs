@@ -4,6 +4,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time, UtcOffset};
 
+/// Unix time of `YYYYMMDDTHHMMSSZ`; `None` for anything else.
+pub fn unix_seconds(text: &str) -> Option<i64> {
+    Timestamp::parse(text).map(|timestamp| timestamp.unix_seconds)
+}
+
 /// A time of the form `20260101T000000Z`, kept as text too: strings to sign carry the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Timestamp {

@@ -49,24 +49,30 @@ pub struct AuthRules<'r> {
     pub now_seconds: i64,
 }
 
-/// The proof that a request's head was signed by `caller`; only [`authenticate`] makes one.
+/// The proof that a request's head was signed by `caller`, or by nobody; only [`authenticate`] makes one.
 pub struct Authenticated {
     /// Who signed.
     pub caller: Caller,
     /// What was signed of the body.
     pub payload: Payload,
+    /// What the chunks of a body are chained to; `None` if nobody signed.
+    signing: Option<Signing>,
+}
+
+struct Signing {
     key: Arc<SigningKey>,
     timestamp: Timestamp,
     scope: String,
     signature: String,
 }
 
-/// Checks who sent a request.
+/// Checks who sent a request. One that is not signed at all is anonymous: what it may do is for
+/// policies to say.
 ///
 /// # Errors
-/// What S3 answers to each failing; 403 `AccessDenied` for a request that is not signed at all.
+/// What S3 answers to each failing.
 pub fn authenticate(head: RequestHead<'_>, rules: AuthRules<'_>) -> Result<Authenticated, S3Error> {
-    let claim = Claim::parse(head.headers, head.query)?.ok_or_else(|| S3Error::of(S3ErrorCode::AccessDenied))?;
+    let Some(claim) = Claim::parse(head.headers, head.query)? else { return anonymous(head) };
     check_scope(&claim, rules)?;
     check_time(&claim, rules.now_seconds)?;
     if head.headers.contains_key("x-amz-security-token") || head.query.contains("X-Amz-Security-Token") {
@@ -91,11 +97,28 @@ pub fn authenticate(head: RequestHead<'_>, rules: AuthRules<'_>) -> Result<Authe
     Ok(Authenticated {
         caller: caller(&identity, claim.kind),
         payload,
-        key,
-        timestamp: claim.timestamp,
-        scope,
-        signature: claim.signature.to_owned(),
+        signing: Some(Signing { key, timestamp: claim.timestamp, scope, signature: claim.signature.to_owned() }),
     })
+}
+
+/// A request that nobody signed. Its body may have a digest and trailers, but no signatures.
+fn anonymous(head: RequestHead<'_>) -> Result<Authenticated, S3Error> {
+    let chunked = head.headers.get(http::header::CONTENT_ENCODING).and_then(|value| value.to_str().ok());
+    let payload = match head.headers.get("x-amz-content-sha256") {
+        Some(value) => Payload::parse(value.to_str().unwrap_or_default())?,
+        // SDKs that are told not to sign still frame what they stream.
+        None if chunked.is_some_and(|list| list.split(',').any(|coding| coding.trim() == "aws-chunked")) => {
+            Payload::Chunked { signed: false, trailer: true }
+        }
+        None => Payload::Unsigned,
+    };
+    if matches!(payload, Payload::Chunked { signed: true, .. }) {
+        return Err(S3Error::new(
+            S3ErrorCode::InvalidRequest,
+            "The payload is said to be signed, but the request is not.",
+        ));
+    }
+    Ok(Authenticated { caller: Caller::anonymous(), payload, signing: None })
 }
 
 impl Authenticated {
@@ -134,8 +157,9 @@ impl Authenticated {
             .filter(|text| text.bytes().all(|b| b.is_ascii_digit()))
             .and_then(|text| text.parse().ok())
             .ok_or_else(|| S3Error::of(S3ErrorCode::MissingContentLength))?;
-        let signer = signed.then(|| {
-            ChunkSigner::new(Arc::clone(&self.key), self.timestamp.as_str(), &self.scope, self.signature.clone())
+        let signer = self.signing.as_ref().filter(|_| signed).map(|signing| {
+            let (key, timestamp) = (Arc::clone(&signing.key), signing.timestamp.as_str());
+            ChunkSigner::new(key, timestamp, &signing.scope, signing.signature.clone())
         });
         Ok((
             Decoding::Chunked(Box::new(ChunkedDecoder::new(signer, trailer.then_some(trailers), declared))),
@@ -152,13 +176,14 @@ pub(super) fn caller(identity: &Arc<Identity>, auth_kind: AuthKind) -> Caller {
         root: identity.root,
         access_key_id: Arc::clone(&identity.access_key_id),
         auth_kind,
+        standing: Arc::clone(&identity.standing),
     }
 }
 
 fn check_scope(claim: &Claim<'_>, rules: AuthRules<'_>) -> Result<(), S3Error> {
     let code = match claim.kind {
         AuthKind::SigV4 | AuthKind::PostPolicy => S3ErrorCode::AuthorizationHeaderMalformed,
-        AuthKind::SigV4Presigned => S3ErrorCode::AuthorizationQueryParametersError,
+        AuthKind::SigV4Presigned | AuthKind::Anonymous => S3ErrorCode::AuthorizationQueryParametersError,
     };
     if claim.scope_date != claim.timestamp.date() {
         return Err(S3Error::new(code, "The date of the credential scope is not that of X-Amz-Date."));
@@ -240,7 +265,7 @@ fn payload_hash<'r>(claim: &Claim<'_>, head: RequestHead<'r>) -> Result<&'r str,
             value.to_str().map_err(|_| S3Error::invalid_argument("Not a digest.", "x-amz-content-sha256", ""))
         }
         (None, AuthKind::SigV4Presigned) => Ok(head.query.get("X-Amz-Content-Sha256").unwrap_or("UNSIGNED-PAYLOAD")),
-        (None, AuthKind::SigV4 | AuthKind::PostPolicy) => Err(S3Error::new(
+        (None, AuthKind::SigV4 | AuthKind::PostPolicy | AuthKind::Anonymous) => Err(S3Error::new(
             S3ErrorCode::InvalidRequest,
             "Missing required header for this request: x-amz-content-sha256",
         )),

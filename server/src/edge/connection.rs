@@ -1,5 +1,6 @@
 //! One connection: TLS or plain, then HTTP/1.1 until it ends.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ProtocolVersion;
 
 use super::socket::Socket;
 use super::wiped::{ReadPace, Wiped};
@@ -32,6 +34,10 @@ pub(super) struct Carrier {
     pub(super) transport: Transport,
     /// False when the configuration does not serve plain HTTP at this address.
     pub(super) allowed: bool,
+    /// The version of TLS; `None` in the clear.
+    pub(super) tls_version: Option<&'static str>,
+    /// The other end of the socket.
+    pub(super) peer: IpAddr,
 }
 
 /// Serves S3 on a connection until the client ends it, a limit is reached, or `stop` turns true.
@@ -41,6 +47,8 @@ pub(super) async fn serve_s3(app: Arc<App>, tls: TlsAcceptor, tcp: TcpStream, st
     // An answer leaves in one write, and must not wait for the client's delayed acknowledgement.
     let _ = tcp.set_nodelay(true);
     let loopback = tcp.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback());
+    let Ok(peer) = tcp.peer_addr() else { return };
+    let peer = peer.ip();
     let mut first = [0];
     let idle = Duration::from_secs(limits.idle_timeout_s);
     match timeout(idle, tcp.peek(&mut first)).await {
@@ -51,7 +59,11 @@ pub(super) async fn serve_s3(app: Arc<App>, tls: TlsAcceptor, tcp: TcpStream, st
     if first[0] == TLS_HANDSHAKE {
         match timeout(handshake_timeout, tls.accept(Wiped::below_tls(socket))).await {
             Ok(Ok(stream)) => {
-                let carrier = Carrier { transport: Transport::Tls, allowed: true };
+                let tls_version = match stream.get_ref().1.protocol_version() {
+                    Some(ProtocolVersion::TLSv1_3) => Some("1.3"),
+                    _ => Some("1.2"),
+                };
+                let carrier = Carrier { transport: Transport::Tls, allowed: true, tls_version, peer };
                 serve_s3_http(app, stream, carrier, stop).await;
             }
             Ok(Err(error)) => {
@@ -66,7 +78,8 @@ pub(super) async fn serve_s3(app: Arc<App>, tls: TlsAcceptor, tcp: TcpStream, st
             PlainHttp::Loopback => loopback,
             PlainHttp::Never => false,
         };
-        serve_s3_http(app, socket, Carrier { transport: Transport::Plain, allowed }, stop).await;
+        let carrier = Carrier { transport: Transport::Plain, allowed, tls_version: None, peer };
+        serve_s3_http(app, socket, carrier, stop).await;
     }
 }
 

@@ -142,6 +142,8 @@ fn admit(
         headers,
         sse_c,
         transport: carrier.transport,
+        tls_version: carrier.tls_version,
+        peer: carrier.peer,
         request_id,
         body: RequestBody::new(incoming, decoding, decoded_length, limits),
     })
@@ -220,12 +222,27 @@ async fn run(app: &Arc<App>, request: S3Request, seen: &mut Seen) -> Result<S3Re
         app.metrics.received(request.operation, len);
     }
     seen.operation = Some(request.operation);
-    let answered = dispatch(app, request).await;
+    // Nothing reaches a handler that has not passed here, built or not.
+    let answered = match app.authorise(&request) {
+        Ok(()) => {
+            let conceals = app.conceals_absence(&request)?;
+            dispatch(app, request).await.map_err(|error| if conceals { concealed(error) } else { error })
+        }
+        Err(error) => Err(error),
+    };
     let denied = answered.as_ref().is_err_and(|error| error.code == S3ErrorCode::AccessDenied);
     if let Some(refusal) = refusal.filter(|_| denied) {
         refusal.record(app).await;
     }
     answered
+}
+
+/// To callers who may not list a bucket, what is not in it is refused as what is.
+fn concealed(error: S3Error) -> S3Error {
+    match error.code {
+        S3ErrorCode::NoSuchKey | S3ErrorCode::NoSuchVersion => S3Error::of(S3ErrorCode::AccessDenied),
+        _ => error,
+    }
 }
 
 /// A change of one object, whose refusal leaves a trace in the journal if the object exists.
@@ -247,8 +264,8 @@ impl Refusable {
             | Operation::CompleteMultipartUpload => Attempt::Modify,
             _ => return None,
         };
-        // Root and the owner are not refused for who they are: nothing is copied for them.
-        if request.caller.root {
+        // Strangers could fill the journal; what they are refused is in the log.
+        if request.caller.is_anonymous() {
             return None;
         }
         Some(Self {

@@ -5,13 +5,16 @@ pub mod keyring;
 pub mod pseudonym;
 pub mod root;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use chartrier_crypto::OperatorKey;
 use chartrier_storage::namespace::rows::UserRow;
 use zeroize::Zeroizing;
+
+use crate::access::standing::{Standing, account_number};
+use crate::policy::PrincipalPattern;
 
 /// One access key of one user, ready to verify with. It has no `Debug`.
 pub struct Identity {
@@ -25,6 +28,8 @@ pub struct Identity {
     pub root: bool,
     /// The public half.
     pub access_key_id: Arc<str>,
+    /// Who its owner is to policies.
+    pub standing: Arc<Standing>,
     secret: Zeroizing<String>,
 }
 
@@ -45,6 +50,12 @@ pub struct Identities {
 struct Table {
     by_access_key: HashMap<String, Arc<Identity>>,
     display_names: HashMap<String, Arc<str>>,
+    /// Accounts by lower-case e-mail address.
+    emails: HashMap<String, Vec<String>>,
+    /// Account numbers, names of users, and ARNs, that a policy may name.
+    numbers: HashSet<String>,
+    names: HashSet<String>,
+    arns: HashSet<String>,
 }
 
 /// A stored secret does not open under the operator key: the key file is not the one it was sealed with.
@@ -70,6 +81,13 @@ impl Identities {
         for user in users {
             let display_name: Arc<str> = user.display_name.as_str().into();
             table.display_names.insert(user.id.clone(), Arc::clone(&display_name));
+            if !user.email.is_empty() {
+                table.emails.entry(user.email.to_lowercase()).or_default().push(user.id.clone());
+            }
+            let standing = Arc::new(Standing::account(&user.id, &user.name));
+            table.numbers.insert(account_number(&user.id));
+            table.names.insert(user.name.clone());
+            table.arns.extend(standing.principal.alias_arn.clone());
             let (user_id, name): (Arc<str>, Arc<str>) = (user.id.as_str().into(), user.name.as_str().into());
             for key in &user.access_keys {
                 let secret = access_key::open_secret(operator_key, key)
@@ -80,6 +98,7 @@ impl Identities {
                     display_name: Arc::clone(&display_name),
                     root: user.root,
                     access_key_id: key.access_key_id.as_str().into(),
+                    standing: Arc::clone(&standing),
                     secret,
                 };
                 table.by_access_key.insert(key.access_key_id.clone(), Arc::new(identity));
@@ -99,6 +118,28 @@ impl Identities {
         self.table.load().display_names.get(user_id).map(|name| name.to_string())
     }
 
+    /// Accounts of an e-mail address, by canonical id.
+    pub fn accounts_of_email(&self, email: &str) -> Vec<String> {
+        self.table.load().emails.get(&email.to_lowercase()).cloned().unwrap_or_default()
+    }
+
+    /// Whether the account of this number exists.
+    pub fn has_account(&self, number: &str) -> bool {
+        self.table.load().numbers.contains(number)
+    }
+
+    /// Whether what a policy names exists, so that nobody is granted or refused by a slip of the pen.
+    pub fn knows(&self, named: &PrincipalPattern) -> bool {
+        let table = self.table.load();
+        match named {
+            PrincipalPattern::Anyone | PrincipalPattern::Service(_) | PrincipalPattern::Federated(_) => true,
+            PrincipalPattern::Account(number) => table.numbers.contains(number),
+            PrincipalPattern::CanonicalUser(id) => table.display_names.contains_key(id),
+            PrincipalPattern::UserNamed(name) => table.names.contains(name),
+            PrincipalPattern::Arn(arn) => table.arns.contains(arn),
+        }
+    }
+
     /// A table of users given in clear, for tests.
     #[cfg(test)]
     pub(crate) fn of_one(access_key_id: &str, secret: &str) -> Self {
@@ -108,9 +149,11 @@ impl Identities {
             display_name: "tester".into(),
             root: true,
             access_key_id: access_key_id.into(),
+            standing: Arc::new(Standing::account(&"0".repeat(64), "tester")),
             secret: Zeroizing::new(secret.to_owned()),
         };
+        let display_names = HashMap::from([("0".repeat(64), Arc::from("tester"))]);
         let by_access_key = HashMap::from([(access_key_id.to_owned(), Arc::new(identity))]);
-        Self { table: ArcSwap::from_pointee(Table { by_access_key, display_names: HashMap::new() }) }
+        Self { table: ArcSwap::from_pointee(Table { by_access_key, display_names, ..Table::default() }) }
     }
 }

@@ -50,7 +50,7 @@ fn principal(who: &str) -> Principal {
         "bob" => member(OTHER, "b", "bob"),
         "session" => Principal {
             arn: format!("arn:aws:sts::{ONE}:assumed-role/reader/s1"),
-            role_arn: Some(format!("arn:aws:iam::{ONE}:role/reader")),
+            alias_arn: Some(format!("arn:aws:iam::{ONE}:role/reader")),
             ..member(ONE, "a", "")
         },
         "anonymous" => Principal::anonymous(),

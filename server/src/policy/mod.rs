@@ -45,3 +45,4 @@ pub use document::{Effect, Policy, Statement};
 pub use evaluate::{Context, Request, Verdict};
 pub use parse::{POLICY_LEN_BYTES_MAX, PolicyError, PolicyKind};
 pub use principal::{Principal, PrincipalPattern, Principals};
+pub use values::date as date_ms;

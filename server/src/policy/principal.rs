@@ -9,8 +9,8 @@ pub struct Principal {
     pub canonical_id: String,
     /// `arn:aws:iam::ACCOUNT:user/NAME`, or of a session `arn:aws:sts::ACCOUNT:assumed-role/ROLE/NAME`.
     pub arn: String,
-    /// Another name of the same principal: of a session, the role's ARN.
-    pub role_arn: Option<String>,
+    /// Another name of the same principal: of a session, the role's ARN; of an account, the ARN of its user.
+    pub alias_arn: Option<String>,
     /// Name of the user, unique in the tenant; empty for a session or an anonymous request.
     pub user_name: String,
     /// The account itself rather than somebody in it.
@@ -111,7 +111,7 @@ impl PrincipalPattern {
             Self::Account(number) if *number == who.account => account(),
             Self::CanonicalUser(id) if *id == who.canonical_id => account(),
             Self::UserNamed(name) if *name == who.user_name => Some(Reach::Itself),
-            Self::Arn(arn) if *arn == who.arn || Some(arn) == who.role_arn.as_ref() => Some(Reach::Itself),
+            Self::Arn(arn) if *arn == who.arn || Some(arn) == who.alias_arn.as_ref() => Some(Reach::Itself),
             _ => None,
         }
     }

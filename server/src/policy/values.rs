@@ -64,7 +64,7 @@ pub(super) fn number(text: &str) -> Option<f64> {
 }
 
 /// Milliseconds since 1970 of an ISO 8601 date, or of a number of seconds.
-pub(super) fn date(text: &str) -> Option<i64> {
+pub fn date(text: &str) -> Option<i64> {
     if !text.is_empty() && text.len() <= 12 && text.bytes().all(|b| b.is_ascii_digit()) && text.len() != 8 {
         return text.parse::<i64>().ok()?.checked_mul(1000);
     }

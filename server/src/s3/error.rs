@@ -158,9 +158,11 @@ impl S3ErrorCode {
 }
 
 codes! {
+    AccessControlListNotSupported "AccessControlListNotSupported" 400 "The bucket does not allow ACLs";
     AccessDenied "AccessDenied" 403 "Access Denied";
     /// For CORS preflights.
     AccessForbidden "AccessForbidden" 403 "CORSResponse: This CORS request is not allowed.";
+    AmbiguousGrantByEmailAddress "AmbiguousGrantByEmailAddress" 400 "The email address you provided is associated with more than one account.";
     AuthorizationHeaderMalformed "AuthorizationHeaderMalformed" 400 "The authorization header that you provided is not valid.";
     AuthorizationQueryParametersError "AuthorizationQueryParametersError" 400 "The authorization query parameters that you provided are not valid.";
     BadDigest "BadDigest" 400 "The Content-MD5 or checksum value that you specified did not match what the server received.";
@@ -177,6 +179,8 @@ codes! {
     InternalError "InternalError" 500 "We encountered an internal error. Please try again.";
     InvalidAccessKeyId "InvalidAccessKeyId" 403 "The access key ID that you provided does not exist in our records.";
     InvalidArgument "InvalidArgument" 400 "Invalid Argument";
+    InvalidBucketAclWithBlockPublicAccess "InvalidBucketAclWithBlockPublicAccessError" 400 "Bucket cannot have public ACLs set with BlockPublicAccess enabled";
+    InvalidBucketAclWithObjectOwnership "InvalidBucketAclWithObjectOwnership" 400 "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting";
     InvalidBucketName "InvalidBucketName" 400 "The specified bucket is not valid.";
     InvalidBucketState "InvalidBucketState" 409 "The request is not valid for the current state of the bucket.";
     InvalidChunkSizeError "InvalidChunkSizeError" 403 "Only the last chunk is allowed to have a size less than 8192 bytes";
@@ -195,6 +199,7 @@ codes! {
     InvalidToken "InvalidToken" 400 "The provided token is malformed or otherwise not valid.";
     InvalidUri "InvalidURI" 400 "The specified URI couldn't be parsed.";
     KeyTooLongError "KeyTooLongError" 400 "Your key is too long.";
+    MalformedAclError "MalformedACLError" 400 "The XML you provided was not well-formed or did not validate against our published schema";
     MalformedPolicy "MalformedPolicy" 400 "The policy is not valid.";
     MalformedPostRequest "MalformedPOSTRequest" 400 "The body of your POST request is not well-formed multipart/form-data.";
     MalformedTrailerError "MalformedTrailerError" 400 "The request contained trailing data that was not well-formed or did not conform to our published schema.";
@@ -208,7 +213,9 @@ codes! {
     MissingSecurityHeader "MissingSecurityHeader" 400 "Your request is missing a required header.";
     NoSuchBucket "NoSuchBucket" 404 "The specified bucket does not exist";
     NoSuchCorsConfiguration "NoSuchCORSConfiguration" 404 "The CORS configuration does not exist";
+    NoSuchBucketPolicy "NoSuchBucketPolicy" 404 "The bucket policy does not exist";
     NoSuchKey "NoSuchKey" 404 "The specified key does not exist.";
+    NoSuchPublicAccessBlockConfiguration "NoSuchPublicAccessBlockConfiguration" 404 "The public access block configuration was not found";
     NoSuchUpload "NoSuchUpload" 404 "The specified multipart upload does not exist. The upload ID might not be valid, or the multipart upload might have been aborted or completed.";
     NoSuchVersion "NoSuchVersion" 404 "The specified version does not exist.";
     NoSuchWebsiteConfiguration "NoSuchWebsiteConfiguration" 404 "The specified bucket does not have a website configuration";
@@ -216,6 +223,7 @@ codes! {
     NotModified "NotModified" 304 "Not Modified";
     NotImplemented "NotImplemented" 501 "A header or operation that you provided implies functionality that is not implemented.";
     OperationAborted "OperationAborted" 409 "A conflicting conditional operation is currently in progress against this resource. Try again.";
+    OwnershipControlsNotFound "OwnershipControlsNotFoundError" 404 "The bucket ownership controls were not found";
     PreconditionFailed "PreconditionFailed" 412 "At least one of the preconditions that you specified did not hold.";
     ReplicationConfigurationNotFound "ReplicationConfigurationNotFoundError" 404 "The replication configuration was not found";
     RequestHeaderSectionTooLarge "RequestHeaderSectionTooLarge" 400 "Your request header section exceeds the maximum allowed size.";
@@ -228,6 +236,7 @@ codes! {
     StorageFull "XChartrierStorageFull" 507 "The server's drives are full. Nothing was stored; retry once space has been freed.";
     TooManyBuckets "TooManyBuckets" 400 "You have attempted to create more buckets than are allowed.";
     UnexpectedContent "UnexpectedContent" 400 "This request contains unsupported content.";
+    UnresolvableGrantByEmailAddress "UnresolvableGrantByEmailAddress" 400 "The email address you provided does not match any account on record.";
     UnsupportedSignature "UnsupportedSignature" 400 "The provided request is signed with an unsupported STS token version or the signature version is not supported.";
     XAmzContentChecksumMismatch "XAmzContentChecksumMismatch" 400 "The provided 'x-amz-checksum' header does not match what was computed.";
     XAmzContentSha256Mismatch "XAmzContentSHA256Mismatch" 400 "The provided 'x-amz-content-sha256' header does not match what was computed.";

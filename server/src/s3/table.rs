@@ -168,7 +168,7 @@ operations! {
     HEAD Bucket Otherwise => HeadBucket "s3:ListBucket" head_bucket;
     GET Bucket Has("abac") => GetBucketAbac "s3:GetBucketAbac" missing;
     GET Bucket Has("accelerate") => GetBucketAccelerateConfiguration "s3:GetAccelerateConfiguration" get_bucket_accelerate_configuration;
-    GET Bucket Has("acl") => GetBucketAcl "s3:GetBucketAcl" missing;
+    GET Bucket Has("acl") => GetBucketAcl "s3:GetBucketAcl" get_bucket_acl;
     GET Bucket HasBoth("analytics", "id") => GetBucketAnalyticsConfiguration "s3:GetAnalyticsConfiguration" missing;
     GET Bucket Has("analytics") => ListBucketAnalyticsConfigurations "s3:GetAnalyticsConfiguration" missing;
     GET Bucket Has("cors") => GetBucketCors "s3:GetBucketCORS" get_bucket_cors;
@@ -186,10 +186,10 @@ operations! {
     GET Bucket Has("metrics") => ListBucketMetricsConfigurations "s3:GetMetricsConfiguration" missing;
     GET Bucket Has("notification") => GetBucketNotificationConfiguration "s3:GetBucketNotification" missing;
     GET Bucket Has("object-lock") => GetObjectLockConfiguration "s3:GetBucketObjectLockConfiguration" missing;
-    GET Bucket Has("ownershipControls") => GetBucketOwnershipControls "s3:GetBucketOwnershipControls" missing;
-    GET Bucket Has("policy") => GetBucketPolicy "s3:GetBucketPolicy" missing;
-    GET Bucket Has("policyStatus") => GetBucketPolicyStatus "s3:GetBucketPolicyStatus" missing;
-    GET Bucket Has("publicAccessBlock") => GetPublicAccessBlock "s3:GetBucketPublicAccessBlock" missing;
+    GET Bucket Has("ownershipControls") => GetBucketOwnershipControls "s3:GetBucketOwnershipControls" get_bucket_ownership_controls;
+    GET Bucket Has("policy") => GetBucketPolicy "s3:GetBucketPolicy" get_bucket_policy;
+    GET Bucket Has("policyStatus") => GetBucketPolicyStatus "s3:GetBucketPolicyStatus" get_bucket_policy_status;
+    GET Bucket Has("publicAccessBlock") => GetPublicAccessBlock "s3:GetBucketPublicAccessBlock" get_public_access_block;
     GET Bucket Has("replication") => GetBucketReplication "s3:GetReplicationConfiguration" get_bucket_replication;
     GET Bucket Has("requestPayment") => GetBucketRequestPayment "s3:GetBucketRequestPayment" get_bucket_request_payment;
     GET Bucket Has("session") => CreateSession "s3express:CreateSession" missing;
@@ -204,7 +204,7 @@ operations! {
     // Bucket, changing.
     PUT Bucket Has("abac") => PutBucketAbac "s3:PutBucketAbac" missing;
     PUT Bucket Has("accelerate") => PutBucketAccelerateConfiguration "s3:PutAccelerateConfiguration" missing;
-    PUT Bucket Has("acl") => PutBucketAcl "s3:PutBucketAcl" missing;
+    PUT Bucket Has("acl") => PutBucketAcl "s3:PutBucketAcl" put_bucket_acl;
     PUT Bucket Has("analytics") => PutBucketAnalyticsConfiguration "s3:PutAnalyticsConfiguration" missing;
     PUT Bucket Has("cors") => PutBucketCors "s3:PutBucketCORS" put_bucket_cors;
     PUT Bucket Has("encryption") => PutBucketEncryption "s3:PutEncryptionConfiguration" put_bucket_encryption;
@@ -217,9 +217,9 @@ operations! {
     PUT Bucket Has("metrics") => PutBucketMetricsConfiguration "s3:PutMetricsConfiguration" missing;
     PUT Bucket Has("notification") => PutBucketNotificationConfiguration "s3:PutBucketNotification" missing;
     PUT Bucket Has("object-lock") => PutObjectLockConfiguration "s3:PutBucketObjectLockConfiguration" missing;
-    PUT Bucket Has("ownershipControls") => PutBucketOwnershipControls "s3:PutBucketOwnershipControls" missing;
-    PUT Bucket Has("policy") => PutBucketPolicy "s3:PutBucketPolicy" missing;
-    PUT Bucket Has("publicAccessBlock") => PutPublicAccessBlock "s3:PutBucketPublicAccessBlock" missing;
+    PUT Bucket Has("ownershipControls") => PutBucketOwnershipControls "s3:PutBucketOwnershipControls" put_bucket_ownership_controls;
+    PUT Bucket Has("policy") => PutBucketPolicy "s3:PutBucketPolicy" put_bucket_policy;
+    PUT Bucket Has("publicAccessBlock") => PutPublicAccessBlock "s3:PutBucketPublicAccessBlock" put_public_access_block;
     PUT Bucket Has("replication") => PutBucketReplication "s3:PutReplicationConfiguration" missing;
     PUT Bucket Has("requestPayment") => PutBucketRequestPayment "s3:PutBucketRequestPayment" put_bucket_request_payment;
     PUT Bucket Has("tagging") => PutBucketTagging "s3:PutBucketTagging" missing;
@@ -239,9 +239,9 @@ operations! {
     DELETE Bucket Has("metadataConfiguration") => DeleteBucketMetadataConfiguration "s3:DeleteBucketMetadataTableConfiguration" missing;
     DELETE Bucket Has("metadataTable") => DeleteBucketMetadataTableConfiguration "s3:DeleteBucketMetadataTableConfiguration" missing;
     DELETE Bucket Has("metrics") => DeleteBucketMetricsConfiguration "s3:PutMetricsConfiguration" missing;
-    DELETE Bucket Has("ownershipControls") => DeleteBucketOwnershipControls "s3:PutBucketOwnershipControls" missing;
-    DELETE Bucket Has("policy") => DeleteBucketPolicy "s3:DeleteBucketPolicy" missing;
-    DELETE Bucket Has("publicAccessBlock") => DeletePublicAccessBlock "s3:PutBucketPublicAccessBlock" missing;
+    DELETE Bucket Has("ownershipControls") => DeleteBucketOwnershipControls "s3:PutBucketOwnershipControls" delete_bucket_ownership_controls;
+    DELETE Bucket Has("policy") => DeleteBucketPolicy "s3:DeleteBucketPolicy" delete_bucket_policy;
+    DELETE Bucket Has("publicAccessBlock") => DeletePublicAccessBlock "s3:PutBucketPublicAccessBlock" delete_public_access_block;
     DELETE Bucket Has("replication") => DeleteBucketReplication "s3:PutReplicationConfiguration" delete_bucket_replication;
     DELETE Bucket Has("tagging") => DeleteBucketTagging "s3:PutBucketTagging" missing;
     DELETE Bucket Has("website") => DeleteBucketWebsite "s3:DeleteBucketWebsite" delete_bucket_website;

@@ -46,6 +46,15 @@ impl XmlWriter {
         self.text.push('>');
     }
 
+    /// Opens an element with attributes, written as they are.
+    pub fn open_with(&mut self, name: &str, attributes: &str) {
+        self.text.push('<');
+        self.text.push_str(name);
+        self.text.push(' ');
+        self.text.push_str(attributes);
+        self.text.push('>');
+    }
+
     /// Closes an element.
     pub fn close(&mut self, name: &str) {
         self.text.push_str("</");

@@ -47,7 +47,6 @@ async fn what_is_not_built_says_so_by_name() {
     let server = TestServer::start().await;
     let client = server.client();
     for (method, target, name) in [
-        ("GET", "/bucket?policyStatus", "GetBucketPolicyStatus"),
         ("PUT", "/bucket?replication", "PutBucketReplication"),
         ("POST", "/bucket/key?select&select-type=2", "SelectObjectContent"),
         ("GET", "/bucket/key?torrent", "GetObjectTorrent"),

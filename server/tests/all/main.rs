@@ -4,7 +4,9 @@
 
 mod support;
 
+mod acl;
 mod admin;
+mod anonymous;
 mod buckets;
 mod cors;
 mod edge_latency;
@@ -16,5 +18,6 @@ mod edge_tls;
 mod listing;
 mod multipart;
 mod objects;
+mod policy;
 mod post_object;
 mod settings;

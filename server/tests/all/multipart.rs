@@ -348,7 +348,6 @@ async fn what_create_cannot_honour() {
     let (server, client) = started().await;
     for (name, value) in [
         ("x-amz-tagging", "a=b"),
-        ("x-amz-acl", "public-read"),
         ("x-amz-object-lock-mode", "COMPLIANCE"),
         ("x-amz-server-side-encryption", "aws:kms"),
     ] {

@@ -147,8 +147,8 @@ async fn what_is_not_built_is_refused_by_name_before_anything_is_stored() {
     for (name, value, expected) in [
         ("x-amz-tagging", "a=b", is(501, "NotImplemented")),
         ("x-amz-object-lock-mode", "COMPLIANCE", is(501, "NotImplemented")),
-        ("x-amz-grant-read", "id=1", is(501, "NotImplemented")),
-        ("x-amz-acl", "public-read", is(501, "NotImplemented")),
+        ("x-amz-grant-read", "id=1", is(400, "InvalidArgument")),
+        ("x-amz-acl", "public-read", is(400, "AccessControlListNotSupported")),
         ("x-amz-server-side-encryption", "aws:kms", is(501, "NotImplemented")),
         ("x-amz-storage-class", "GLACIER", is(400, "InvalidStorageClass")),
         ("if-none-match", "\"etag\"", is(501, "NotImplemented")),

@@ -114,11 +114,11 @@ async fn server() -> (TestServer, Client, Author) {
 async fn a_signed_form_stores_its_file() {
     let (server, client, author) = server().await;
     let conditions = format!(
-        "{USUAL},{{\"acl\":\"private\"}},[\"starts-with\",\"$Content-Type\",\"text/\"],[\"eq\",\"$x-amz-meta-colour\",\"bleu\"]"
+        "{USUAL},{{\"acl\":\"bucket-owner-full-control\"}},[\"starts-with\",\"$Content-Type\",\"text/\"],[\"eq\",\"$x-amz-meta-colour\",\"bleu\"]"
     );
     let fields = [
         ("key", "user/${filename}"),
-        ("acl", "private"),
+        ("acl", "bucket-owner-full-control"),
         ("Content-Type", "text/html"),
         ("x-amz-meta-colour", "bleu"),
         ("x-ignore-me", "yes"),

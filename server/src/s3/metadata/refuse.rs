@@ -8,8 +8,7 @@ use crate::s3::error::{S3Error, S3ErrorCode};
 /// Checks the `x-amz-*` headers of PutObject, CreateMultipartUpload and CopyObject.
 ///
 /// # Errors
-/// `NotImplemented` for a feature that does not exist here, `InvalidStorageClass`, and
-/// `AccessControlListNotSupported` in AWS's words for an ACL that would open the object.
+/// `NotImplemented` for a feature that does not exist here, and `InvalidStorageClass`.
 pub fn refuse_unbuilt(headers: &HeaderMap) -> Result<(), S3Error> {
     for (name, value) in headers {
         let name = name.as_str();
@@ -18,9 +17,6 @@ pub fn refuse_unbuilt(headers: &HeaderMap) -> Result<(), S3Error> {
         match feature {
             "storage-class" if value == b"STANDARD" => {}
             "storage-class" => return Err(S3Error::of(S3ErrorCode::InvalidStorageClass)),
-            // Objects belong to the bucket's owner and to nobody else, which is what these say.
-            "acl" if PRIVATE_ACLS.iter().any(|acl| value == acl.as_bytes()) => {}
-            "acl" => return Err(S3Error::not_implemented(format!("An ACL other than {}", PRIVATE_ACLS.join(", ")))),
             "server-side-encryption-bucket-key-enabled" if value.eq_ignore_ascii_case(b"false") => {}
             "tagging-directive" if value == b"COPY" => {}
             _ if is_built(feature, name) => {}
@@ -30,15 +26,13 @@ pub fn refuse_unbuilt(headers: &HeaderMap) -> Result<(), S3Error> {
     Ok(())
 }
 
-/// ACLs that say what holds anyway.
-const PRIVATE_ACLS: [&str; 3] = ["private", "bucket-owner-full-control", "bucket-owner-read"];
-
 fn is_built(feature: &str, name: &str) -> bool {
     feature.starts_with("meta-") || BUILT.contains(&feature) || ChecksumAlgorithm::from_header(name).is_some()
 }
 
 /// What this server understands, or what changes nothing by its nature (who pays, which SDK sends).
-const BUILT: [&str; 23] = [
+const BUILT: [&str; 29] = [
+    "acl",
     "api-version",
     "checksum-algorithm",
     "checksum-type",
@@ -50,6 +44,11 @@ const BUILT: [&str; 23] = [
     "copy-source-if-unmodified-since",
     "copy-source-range",
     "date",
+    "grant-full-control",
+    "grant-read",
+    "grant-read-acp",
+    "grant-write",
+    "grant-write-acp",
     "decoded-content-length",
     "expected-bucket-owner",
     "metadata-directive",
@@ -91,7 +90,6 @@ mod tests {
             "x-amz-tagging",
             "x-amz-object-lock-mode",
             "x-amz-object-lock-legal-hold",
-            "x-amz-grant-read",
             "x-amz-server-side-encryption-aws-kms-key-id",
             "x-amz-server-side-encryption-context",
             "x-amz-write-offset-bytes",
@@ -99,7 +97,6 @@ mod tests {
         ] {
             assert_eq!(code(name, "x"), Some(S3ErrorCode::NotImplemented), "{name}");
         }
-        assert_eq!(code("x-amz-acl", "public-read"), Some(S3ErrorCode::NotImplemented));
         assert_eq!(code("x-amz-storage-class", "GLACIER"), Some(S3ErrorCode::InvalidStorageClass));
     }
 }

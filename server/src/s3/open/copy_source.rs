@@ -56,14 +56,18 @@ impl CopySource {
     /// `AccessDenied`, `NoSuchBucket`, `NoSuchKey`, `NoSuchVersion`, the SSE-C misuse table, and
     /// `PreconditionFailed` for every condition that does not hold.
     pub fn open(&self, app: &App, request: &mut S3Request) -> Result<OpenedObject, S3Error> {
-        let bucket = app.authorise_bucket_named(&request.caller, self.bucket.as_str())?;
-        expect_owner(&bucket, request.headers.get("x-amz-source-expected-bucket-owner"))?;
         let key = self.key.as_str();
+        let version = self.version_id.map(|version| version.to_string());
+        let bucket = app.authorise_source(request, self.bucket.as_str(), key, version.as_deref())?;
+        expect_owner(&bucket, request.headers.get("x-amz-source-expected-bucket-owner"))?;
+        let may_list = app.may_list(request, &bucket, self.version_id.is_some())?;
         let row = find(app, &bucket, key, self.version_id).map_err(|error| match error.code {
             S3ErrorCode::MethodNotAllowed => S3Error::new(
                 S3ErrorCode::InvalidRequest,
                 "The source of a copy request may not specifically refer to a delete marker by version id.",
             ),
+            // To callers who may not list the bucket, what is not in it is refused as what is.
+            S3ErrorCode::NoSuchKey | S3ErrorCode::NoSuchVersion if !may_list => S3Error::of(S3ErrorCode::AccessDenied),
             _ => error,
         })?;
         let trio = std::mem::take(&mut request.sse_c.copy_source);

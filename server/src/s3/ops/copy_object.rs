@@ -17,6 +17,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tokio::task::JoinHandle;
 
 use super::listing::iso_time;
+use crate::access::NewObjectAccess;
 use crate::app::App;
 use crate::s3::checksum::{Checksum, ChecksumAlgorithm, expect::parse_algorithm};
 use crate::s3::conditions::{unquote, write_condition};
@@ -84,6 +85,7 @@ struct Copy {
     algorithm: Option<ChecksumAlgorithm>,
     condition: WriteCondition,
     caller: Caller,
+    access: NewObjectAccess,
     request_id: RequestId,
 }
 
@@ -101,6 +103,7 @@ impl Copy {
         let directive = directive(&request.headers)?;
         let algorithm = request.header("x-amz-checksum-algorithm")?.map(parse_algorithm).transpose()?;
         let condition = write_condition(&request.headers)?;
+        let access = app.new_object_access(&bucket, &request.caller, &request.headers)?;
         let named = CopySource::from_headers(&request.headers)?;
         let key = request.object_key()?.clone();
         let onto_itself = named.bucket.as_str() == bucket.name && named.key == key;
@@ -133,7 +136,19 @@ impl Copy {
         }
         let metadata = metadata(app, request, &source, directive)?;
         let (caller, request_id) = (request.caller.clone(), request.request_id);
-        Ok(Self { source, bucket, key, onto_itself, encryption, metadata, algorithm, condition, caller, request_id })
+        Ok(Self {
+            source,
+            bucket,
+            key,
+            onto_itself,
+            encryption,
+            metadata,
+            algorithm,
+            condition,
+            caller,
+            access,
+            request_id,
+        })
     }
 
     /// True if the stripes can stay: same key, same mode (the bytes are bound to it), same checksum.
@@ -164,7 +179,7 @@ impl Copy {
             object_uuid: row.object_uuid,
             mode: self.source.mode,
             key_name: self.key.as_str(),
-            owner: self.caller.user_id.to_string(),
+            owner: self.access.owner.clone(),
             modified_us: committed.modified_us,
             etag: row.etag.clone(),
             metadata: &self.metadata,
@@ -195,6 +210,7 @@ impl Copy {
             bucket: self.bucket,
             key: self.key,
             caller: self.caller,
+            access: self.access,
             request_id: self.request_id,
             lineage: Lineage::draw(&*app.random, self.encryption.mode()),
             encryption: self.encryption,

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use chartrier_storage::ids::BucketId;
+use chartrier_storage::namespace::bucket_config::BucketConfigKind;
 use chartrier_storage::namespace::command::{Op, Outcome, Refusal};
 use chartrier_storage::namespace::lock::Versioning;
 use chartrier_storage::namespace::rows::BucketRow;
@@ -12,6 +13,8 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::body::read_checked;
 use super::refusal::refused;
+use crate::access::acl::{Acl, AclOn};
+use crate::access::documents::Ownership;
 use crate::app::App;
 use crate::s3::error::{S3Error, S3ErrorCode};
 use crate::s3::request::S3Request;
@@ -33,14 +36,16 @@ pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response
     refuse_unbuilt(&request.headers)?;
     let body = read_checked(&mut request, BODY_LEN_MAX).await?;
     let region = region(&body, &app.config.region, &app.config.region_aliases)?;
+    let sharing = Sharing::parse(app, &request)?;
     let caller = &request.caller;
     let owned = app.engine.buckets()?.iter().filter(|bucket| *bucket.owner == *caller.user_id).count();
     if owned >= BUCKETS_OF_USER_MAX {
         return Err(S3Error::of(S3ErrorCode::TooManyBuckets));
     }
 
+    let id = BucketId::from_bytes(app.random_bytes());
     let row = BucketRow {
-        id: BucketId::from_bytes(app.random_bytes()),
+        id,
         name: name.clone(),
         owner: caller.user_id.to_string(),
         created_us: app.clock.now_us(),
@@ -50,7 +55,10 @@ pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response
     };
     let op = Op::CreateBucket(row);
     match app.propose(caller, request.request_id, op).await?.outcome {
-        Outcome::Done | Outcome::Deleted { .. } => Ok(created(&name)),
+        Outcome::Done | Outcome::Deleted { .. } => {
+            sharing.store(app, &request, id).await?;
+            Ok(created(&name))
+        }
         Outcome::Refused(Refusal::BucketExists { owner }) if *owner == *caller.user_id => {
             if app.config.region == "us-east-1" {
                 return Ok(created(&name));
@@ -58,6 +66,47 @@ pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response
             Err(S3Error::of(S3ErrorCode::BucketAlreadyOwnedByYou).with_detail("BucketName", name))
         }
         Outcome::Refused(refusal) => Err(refused(refusal).with_detail("BucketName", name)),
+    }
+}
+
+/// What a new bucket has that others do not: who owns its objects, and its grants.
+struct Sharing {
+    ownership: Ownership,
+    acl: Option<Acl>,
+}
+
+impl Sharing {
+    fn parse(app: &App, request: &S3Request) -> Result<Self, S3Error> {
+        let ownership = match request.header("x-amz-object-ownership")? {
+            None => Ownership::BucketOwnerEnforced,
+            Some(text) => Ownership::parse(text).ok_or_else(|| {
+                S3Error::invalid_argument("Invalid x-amz-object-ownership header: ", "x-amz-object-ownership", text)
+            })?,
+        };
+        let owner = &request.caller.user_id;
+        let acl = Acl::from_headers(&request.headers, AclOn::Bucket { owner }, &app.identities)?;
+        if let Some(acl) = &acl {
+            if ownership == Ownership::BucketOwnerEnforced && acl.shares(owner) {
+                return Err(S3Error::of(S3ErrorCode::InvalidBucketAclWithObjectOwnership));
+            }
+            // A new bucket blocks public access: what it would ignore is not promised.
+            if acl.is_public() {
+                return Err(S3Error::of(S3ErrorCode::InvalidBucketAclWithBlockPublicAccess));
+            }
+        }
+        Ok(Self { ownership, acl })
+    }
+
+    /// Stores what differs from a plain bucket. Killed before it, the bucket is there and stricter.
+    async fn store(self, app: &App, request: &S3Request, id: BucketId) -> Result<(), S3Error> {
+        if let Some(acl) = self.acl.filter(|acl| acl.shares(&request.caller.user_id)) {
+            app.set_bucket_config(request, id, BucketConfigKind::Acl, Some(acl.to_stored())).await?;
+        }
+        if self.ownership != Ownership::BucketOwnerEnforced {
+            let stored = Some(self.ownership.to_stored());
+            app.set_bucket_config(request, id, BucketConfigKind::OwnershipControls, stored).await?;
+        }
+        Ok(())
     }
 }
 
@@ -74,12 +123,9 @@ fn refuse_unbuilt(headers: &HeaderMap) -> Result<(), S3Error> {
     for (name, value) in headers {
         let value = value.as_bytes();
         let holds = match name.as_str() {
-            "x-amz-acl" => value == b"private",
-            // With one owner and no ACL, both say what holds anyway.
-            "x-amz-object-ownership" => value == b"BucketOwnerEnforced" || value == b"BucketOwnerPreferred",
             "x-amz-bucket-object-lock-enabled" => value.eq_ignore_ascii_case(b"false"),
             "x-amz-bucket-namespace" => value == b"global",
-            other => !other.starts_with("x-amz-grant-"),
+            _ => true,
         };
         if !holds {
             return Err(S3Error::not_implemented(format!("The header {name} with this value")));
@@ -160,11 +206,7 @@ mod tests {
             headers.insert(name, HeaderValue::from_static(value));
             refuse_unbuilt(&headers).err().map(|error| error.code)
         };
-        assert_eq!(code("x-amz-acl", "private"), None);
-        assert_eq!(code("x-amz-object-ownership", "BucketOwnerEnforced"), None);
         assert_eq!(code("x-amz-bucket-object-lock-enabled", "false"), None);
-        assert_eq!(code("x-amz-acl", "public-read"), Some(S3ErrorCode::NotImplemented));
         assert_eq!(code("x-amz-bucket-object-lock-enabled", "true"), Some(S3ErrorCode::NotImplemented));
-        assert_eq!(code("x-amz-grant-read", "id=x"), Some(S3ErrorCode::NotImplemented));
     }
 }

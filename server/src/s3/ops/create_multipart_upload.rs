@@ -36,6 +36,7 @@ pub async fn handle(app: &Arc<App>, request: S3Request) -> Result<S3Response, S3
     refuse_unbuilt(&request.headers)?;
     let encryption = for_write(request.sse_c.target, request.transport, &request.headers)?;
     refuse_blocked(app, &bucket, &encryption)?;
+    let access = app.new_object_access(&bucket, &request.caller, &request.headers)?;
     let checksum = AgreedChecksum::from_create(&request.headers)?;
     let random = &*app.random;
     let metadata = ObjectMetadata::from_headers(&request.headers, random_bytes(random))?;
@@ -53,7 +54,7 @@ pub async fn handle(app: &Arc<App>, request: S3Request) -> Result<S3Response, S3
         object_uuid: lineage.uuid,
         mode: lineage.mode.as_byte(),
         initiated_us: now_us,
-        owner: request.caller.user_id.to_string(),
+        owner: access.owner,
         checksum: checksum.tag(),
         wrap: wrap(encryption.root(&app.operator_key), &lineage.key, &context, random_bytes(random)),
         sealed_metadata: metadata_key.seal(random_bytes(random), METADATA_LABEL, &metadata.encode()),

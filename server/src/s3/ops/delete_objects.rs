@@ -5,7 +5,8 @@
 use std::sync::Arc;
 
 use chartrier_storage::ids::BucketId;
-use chartrier_storage::namespace::command::WriteCondition;
+use chartrier_storage::namespace::command::{Attempt, Op, WriteCondition};
+use chartrier_storage::namespace::rows::BucketRow;
 use http::StatusCode;
 use tokio::task::JoinSet;
 
@@ -43,7 +44,7 @@ pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response
     expected.verify(&computed, request.body.trailers())?;
     let Delete { objects, quiet } = Delete::parse(&body)?;
 
-    let results = remove_all(app, &request, bucket.id, &objects).await?;
+    let results = remove_all(app, &request, &bucket, &objects).await?;
     let mut document = XmlWriter::new();
     document.open_root("DeleteResult");
     for (object, result) in objects.iter().zip(results) {
@@ -61,7 +62,7 @@ pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response
 async fn remove_all(
     app: &Arc<App>,
     request: &S3Request,
-    bucket: BucketId,
+    bucket: &BucketRow,
     objects: &[Object],
 ) -> Result<Vec<Result<(), S3Error>>, S3Error> {
     let mut results: Vec<Result<(), S3Error>> = Vec::with_capacity(objects.len());
@@ -71,7 +72,13 @@ async fn remove_all(
         if running.len() == CONCURRENT_MAX {
             settle(&mut running, &mut results).await?;
         }
-        match object.deletion(bucket) {
+        let (key, version) = (object.key.as_str(), object.version_id.as_deref());
+        if !app.may_delete(request, bucket, key, version)? {
+            record_refused_delete(app, request, bucket.id, key).await;
+            results[index] = Err(S3Error::of(S3ErrorCode::AccessDenied));
+            continue;
+        }
+        match object.deletion(bucket.id) {
             Ok(deletion) => {
                 let (app, caller, request_id) = (app.clone(), request.caller.clone(), request.request_id);
                 running.spawn(async move { (index, deletion.apply(&app, &caller, request_id).await) });
@@ -83,6 +90,18 @@ async fn remove_all(
         settle(&mut running, &mut results).await?;
     }
     Ok(results)
+}
+
+/// A refused removal leaves its leaf here as it does alone; the edge sees only the answer's 200.
+async fn record_refused_delete(app: &Arc<App>, request: &S3Request, bucket: BucketId, key: &str) {
+    if request.caller.is_anonymous() {
+        return;
+    }
+    let reason = S3ErrorCode::AccessDenied.as_str().to_owned();
+    let op = Op::RecordRefusal { bucket, key: key.to_owned(), attempted: Attempt::Delete, reason };
+    if let Err(error) = app.propose(&request.caller, request.request_id, op).await {
+        tracing::error!(request_id = %request.request_id, %error, "a refusal was not journalled");
+    }
 }
 
 async fn settle(

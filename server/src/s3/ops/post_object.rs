@@ -17,7 +17,7 @@ use crate::s3::checksum::ExpectedChecksums;
 use crate::s3::error::{S3Error, S3ErrorCode};
 use crate::s3::form::{FormFields, FormReader, LengthRange, Policy, boundary};
 use crate::s3::names::ObjectKey;
-use crate::s3::request::{RequestBody, S3Request, SseHeaders};
+use crate::s3::request::{Caller, RequestBody, S3Request, SseHeaders};
 use crate::s3::response::{S3Response, empty, xml};
 use crate::s3::seal::{Committed, SingleWrite, UPLOAD_BYTES_MAX, write_checksum, write_etag};
 use crate::s3::xml::XmlWriter;
@@ -39,15 +39,16 @@ pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response
     let body = std::mem::replace(&mut request.body, RequestBody::from_bytes(""));
     let mut form = FormReader::new(body, &boundary);
     let mut fields = form.fields().await?;
-    if let Some(caller) = authenticate_form(&fields, app.auth_rules(), app.config.form_signature_v2)? {
-        request.caller = caller;
-    }
+    let author = authenticate_form(&fields, app.auth_rules(), app.config.form_signature_v2)?;
+    request.caller = author.unwrap_or_else(Caller::anonymous);
     fields.expand_file_name();
     let range = check_policy(&fields, &bucket_name, app.now_us())?;
     request.key = Some(key(&fields)?);
     request.headers = put_headers(&fields, &request.headers)?;
     request.sse_c = SseHeaders::take_from(&mut request.headers);
 
+    // Only now is it known who asks, and for which key: the edge could not judge it.
+    app.authorise(&request)?;
     let bucket = app.authorise_bucket(&request)?;
     let expected = ExpectedChecksums::from_headers(&request.headers)?;
     let write = plan(app, bucket, &mut request, expected.algorithm())?;

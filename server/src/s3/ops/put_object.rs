@@ -53,12 +53,14 @@ pub(super) fn plan(
     refuse_blocked(app, &bucket, &encryption)?;
     refuse_unbuilt(&request.headers)?;
     let condition = write_condition(&request.headers)?;
+    let access = app.new_object_access(&bucket, &request.caller, &request.headers)?;
     let metadata = ObjectMetadata::from_headers(&request.headers, random_bytes(&*app.random))?;
     let lineage = Lineage::draw(&*app.random, encryption.mode());
     Ok(SingleWrite {
         bucket,
         key: request.object_key()?.clone(),
         caller: request.caller.clone(),
+        access,
         request_id: request.request_id,
         encryption,
         metadata,

@@ -4,6 +4,7 @@ mod body;
 mod query;
 mod sse_headers;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::HeaderMap;
@@ -12,6 +13,8 @@ pub use body::{BodyLimits, Decoding, RequestBody, XML_BODY_LEN_BYTES_MAX};
 pub use query::Query;
 pub use sse_headers::{SseHeaders, SseTrio, SuppliedKey, SuppliedMd5};
 
+use crate::access::Standing;
+use crate::access::standing::ANONYMOUS_ID;
 use crate::s3::error::{S3Error, S3ErrorCode};
 use crate::s3::names::{BucketName, ObjectKey, RequestId};
 use crate::s3::table::Operation;
@@ -34,6 +37,10 @@ pub struct S3Request {
     pub sse_c: SseHeaders,
     /// How the request travelled.
     pub transport: Transport,
+    /// The version of TLS, `1.3` say; `None` in the clear.
+    pub tls_version: Option<&'static str>,
+    /// Where the connection comes from. No header can change it.
+    pub peer: IpAddr,
     /// Names this request in its answer, the log and the journal.
     pub request_id: RequestId,
     /// The body: decoded and authenticated plaintext.
@@ -73,18 +80,40 @@ impl S3Request {
 /// Who asks, once the signature holds. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// Canonical id: 64 hexadecimal digits.
+    /// Canonical id of the account, which owns what the caller creates: 64 hexadecimal digits.
     pub user_id: Arc<str>,
     /// The user's name.
     pub name: Arc<str>,
     /// As S3 answers show it.
     pub display_name: Arc<str>,
-    /// May do anything.
+    /// Administers the tenant: at home in every bucket.
     pub root: bool,
     /// The key that signed.
     pub access_key_id: Arc<str>,
     /// How the request was signed.
     pub auth_kind: AuthKind,
+    /// Who it is to policies, and what is attached to it.
+    pub standing: Arc<Standing>,
+}
+
+impl Caller {
+    /// Nobody signed.
+    pub fn anonymous() -> Self {
+        Self {
+            user_id: ANONYMOUS_ID.into(),
+            name: "anonymous".into(),
+            display_name: "".into(),
+            root: false,
+            access_key_id: "".into(),
+            auth_kind: AuthKind::Anonymous,
+            standing: Arc::new(Standing::anonymous()),
+        }
+    }
+
+    /// Whether nobody signed.
+    pub fn is_anonymous(&self) -> bool {
+        self.auth_kind == AuthKind::Anonymous
+    }
 }
 
 impl Caller {
@@ -98,6 +127,7 @@ impl Caller {
             root: false,
             access_key_id: none,
             auth_kind: AuthKind::PostPolicy,
+            standing: Arc::new(Standing::anonymous()),
         }
     }
 }
@@ -111,6 +141,8 @@ pub enum AuthKind {
     SigV4Presigned,
     /// The signed policy of a form.
     PostPolicy,
+    /// Not at all.
+    Anonymous,
 }
 
 impl AuthKind {
@@ -120,6 +152,7 @@ impl AuthKind {
             Self::SigV4 => "sigv4",
             Self::SigV4Presigned => "sigv4-presigned",
             Self::PostPolicy => "post-policy",
+            Self::Anonymous => "anonymous",
         }
     }
 }

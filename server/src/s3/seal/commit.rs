@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderValue, header};
 
 use super::version::{Lineage, VersionDraft, random_bytes, single_etag};
 use super::{SealedPart, SealedUpload};
+use crate::access::NewObjectAccess;
 use crate::app::App;
 use crate::s3::checksum::{Checksum, ChecksumAlgorithm};
 use crate::s3::error::{S3Error, S3ErrorCode};
@@ -26,6 +27,8 @@ pub struct SingleWrite {
     pub key: ObjectKey,
     /// Who writes.
     pub caller: Caller,
+    /// Who owns what is written.
+    pub access: NewObjectAccess,
     /// For which request.
     pub request_id: RequestId,
     /// Under which root key.
@@ -94,7 +97,7 @@ impl SingleWrite {
             object_uuid: self.lineage.uuid,
             mode,
             key_name: self.key.as_str(),
-            owner: self.caller.user_id.to_string(),
+            owner: self.access.owner.clone(),
             modified_us,
             etag: etag.clone(),
             metadata: &self.metadata,

@@ -74,11 +74,12 @@ pub struct Client {
     tls: Option<TlsConnector>,
     region: String,
     time: Option<SystemTime>,
+    anonymous: bool,
 }
 
 impl Client {
     pub fn new(address: SocketAddr, (access_key_id, secret): (String, String)) -> Self {
-        Self { address, access_key_id, secret, tls: None, region: "fr".into(), time: None }
+        Self { address, access_key_id, secret, tls: None, region: "fr".into(), time: None, anonymous: false }
     }
 
     pub fn over_tls(mut self, ca: &Path) -> Self {
@@ -113,6 +114,12 @@ impl Client {
     /// The key and the secret that it signs with.
     pub fn credentials(&self) -> (String, String) {
         (self.access_key_id.clone(), self.secret.clone())
+    }
+
+    /// Signs nothing.
+    pub fn anonymous(mut self) -> Self {
+        self.anonymous = true;
+        self
     }
 
     pub async fn connect(&self) -> Connection {
@@ -159,6 +166,11 @@ impl Client {
             signed.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
         }
         let uri = format!("http://{host}{target}");
+        if self.anonymous {
+            let mut request = Request::builder().method(method).uri(&uri).body(()).unwrap();
+            *request.headers_mut() = signed;
+            return head_bytes(&request);
+        }
         let pairs: Vec<(&str, &str)> = signed.iter().map(|(n, v)| (n.as_str(), v.to_str().unwrap())).collect();
         let request = SignableRequest::new(method, &uri, pairs.into_iter(), signable_body).unwrap();
         let (instructions, _) = sign(request, &params).unwrap().into_parts();
