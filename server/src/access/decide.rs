@@ -13,6 +13,7 @@ use crate::app::App;
 use crate::policy::actions::{On, resource_kind};
 use crate::policy::{Request, Verdict};
 use crate::s3::error::{S3Error, S3ErrorCode};
+use crate::s3::open::read::parse_version;
 use crate::s3::request::S3Request;
 use crate::s3::table::Operation;
 
@@ -265,7 +266,8 @@ impl App {
         if !matches!(asked.action, "s3:GetObject" | "s3:GetObjectAcl") || asked.version.is_some() {
             return Ok(false);
         }
-        Ok(self.engine.current(bucket.id, key)?.is_none() && self.may_list(request, bucket, false)?)
+        let there = self.engine.current(bucket.id, key)?.is_some_and(|row| !row.delete_marker);
+        Ok(!there && self.may_list(request, bucket, false)?)
     }
 
     /// What blocks public access to a bucket; all of it on a new one.
@@ -290,6 +292,16 @@ impl App {
             Some(StoredOwnership(None)) => Ownership::ObjectWriter,
             Some(StoredOwnership(Some(ownership))) => *ownership,
         })
+    }
+
+    /// The account that answers show as owner of everything in a bucket; `None` where each object has
+    /// an owner of its own.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub fn sole_owner<'b>(&self, bucket: &'b BucketRow) -> Result<Option<&'b str>, S3Error> {
+        let enforced = self.ownership(bucket)? == Ownership::BucketOwnerEnforced;
+        Ok(enforced.then_some(bucket.owner.as_str()))
     }
 
     /// The ACL of a bucket.
@@ -342,7 +354,7 @@ impl App {
 /// # Errors
 /// Stored bytes that are none.
 pub(crate) fn object_acl(row: &VersionRow) -> Result<Acl, S3Error> {
-    Ok(Acl::private(&row.owner))
+    Ok(Acl::from_stored(&row.acl)?.unwrap_or_else(|| Acl::private(&row.owner)))
 }
 
 /// Actions on an object itself, over which its owner decides and not the bucket's.
@@ -395,10 +407,16 @@ impl<'a> ObjectOf<'a> {
         }
         let row = match (self.asked.bucket, self.asked.key) {
             (Some(bucket), Some(key)) if resource_kind(self.asked.action) == Some(On::Object) => {
-                self.app.engine.current(bucket.id, key)?
+                match self.asked.version.map(parse_version) {
+                    None => self.app.engine.current(bucket.id, key)?,
+                    Some(Ok(version)) => self.app.engine.version(bucket.id, key, version)?,
+                    // Refused as an argument, by the handler.
+                    Some(Err(_)) => None,
+                }
             }
             _ => None,
         };
+        let row = row.filter(|row| !row.delete_marker);
         Ok(self.row.get_or_init(|| row).as_ref())
     }
 

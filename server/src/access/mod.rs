@@ -31,6 +31,7 @@ pub mod standing;
 mod writing;
 
 pub use context::RequestContext;
+pub(crate) use decide::object_acl;
 pub use decide::{Asked, Decision};
 pub use standing::{IdentityPolicies, Standing};
 pub use writing::NewObjectAccess;

@@ -250,7 +250,7 @@ operations! {
 
     // Object, reading.
     HEAD Object Otherwise => HeadObject "s3:GetObject" head_object;
-    GET Object Has("acl") => GetObjectAcl "s3:GetObjectAcl" missing;
+    GET Object Has("acl") => GetObjectAcl "s3:GetObjectAcl" get_object_acl;
     GET Object Has("attributes") => GetObjectAttributes "s3:GetObjectAttributes" get_object_attributes;
     GET Object Has("legal-hold") => GetObjectLegalHold "s3:GetObjectLegalHold" missing;
     GET Object Has("retention") => GetObjectRetention "s3:GetObjectRetention" missing;
@@ -260,7 +260,7 @@ operations! {
     GET Object Otherwise => GetObject "s3:GetObject" get_object;
 
     // Object, changing.
-    PUT Object Has("acl") => PutObjectAcl "s3:PutObjectAcl" missing;
+    PUT Object Has("acl") => PutObjectAcl "s3:PutObjectAcl" put_object_acl;
     PUT Object Has("encryption") => UpdateObjectEncryption "s3:UpdateObjectEncryption" missing;
     PUT Object Has("legal-hold") => PutObjectLegalHold "s3:PutObjectLegalHold" missing;
     PUT Object Has("renameObject") => RenameObject "s3:RenameObject" missing;

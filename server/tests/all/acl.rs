@@ -142,3 +142,69 @@ async fn acls_as_xml() {
     assert_eq!(put(String::new()).await, is(400, "MissingSecurityHeader"));
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn object_acls_and_owners() {
+    let server = TestServer::start().await;
+    let (alice, bob) = (another_user(&server, "alice").await, another_user(&server, "bob").await);
+    let stranger = server.client().anonymous();
+    alice.put("/one", b"").await;
+    own(&alice, "one", "BucketOwnerPreferred").await;
+    unblock(&alice, "one").await;
+    let (a, b) = (canonical_id(&alice).await, canonical_id(&bob).await);
+    alice.send("PUT", "/one?acl", &[("x-amz-acl", "public-read-write")], b"").await;
+
+    // What another account writes is its own: the bucket's owner is refused until it is given.
+    assert_eq!(bob.put("/one/of-bob", b"B").await.status, 200);
+    assert_eq!(said(&alice.get("/one/of-bob").await), is(403, "AccessDenied"));
+    assert_eq!(bob.get("/one/of-bob").await.body, b"B");
+    let listed = alice.get("/one").await.text();
+    assert!(listed.contains(&b), "{listed}");
+    assert_eq!(bob.send("PUT", "/one/of-bob?acl", &[("x-amz-acl", "bucket-owner-read")], b"").await.status, 200);
+    assert_eq!(alice.get("/one/of-bob").await.body, b"B");
+    let acl = bob.get("/one/of-bob?acl").await.text();
+    assert!(acl.contains(&a) && acl.contains("<Permission>READ</Permission>"), "{acl}");
+    assert_eq!(said(&alice.get("/one/of-bob?acl").await), is(403, "AccessDenied"));
+    // Given with the write, it is the bucket owner's.
+    let given = [("x-amz-acl", "bucket-owner-full-control")];
+    assert_eq!(bob.send("PUT", "/one/given", &given, b"G").await.status, 200);
+    let acl = alice.get("/one/given?acl").await.text();
+    assert!(acl.contains(&a) && !acl.contains(&b), "{acl}");
+
+    // Public by its own ACL, on a single PUT, a multipart upload and a copy.
+    let public = [("x-amz-acl", "public-read")];
+    assert_eq!(alice.send("PUT", "/one/open", &public, b"O").await.status, 200);
+    let upload = alice.send("POST", "/one/parts?uploads", &public, b"").await.element("UploadId").unwrap();
+    let part = alice.put(&format!("/one/parts?partNumber=1&uploadId={upload}"), b"P").await;
+    let etag = part.headers["etag"].to_str().unwrap();
+    let complete = format!(
+        "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{etag}</ETag></Part></CompleteMultipartUpload>"
+    );
+    let target = format!("/one/parts?uploadId={upload}");
+    assert_eq!(alice.send("POST", &target, &[], complete.as_bytes()).await.status, 200);
+    let copied = [("x-amz-acl", "public-read"), ("x-amz-copy-source", "one/open")];
+    assert_eq!(alice.send("PUT", "/one/copy", &copied, b"").await.status, 200);
+    alice.put("/one/shut", b"S").await;
+    for (key, body) in [("open", b"O"), ("parts", b"P"), ("copy", b"O")] {
+        assert_eq!(stranger.get(&format!("/one/{key}")).await.body, body, "{key}");
+        assert_eq!(stranger.send("HEAD", &format!("/one/{key}"), &[], b"").await.status, 200, "{key}");
+    }
+    assert_eq!(said(&stranger.get("/one/shut").await), is(403, "AccessDenied"));
+    assert_eq!(said(&stranger.get("/one/none").await), is(404, "NoSuchKey"));
+    assert_eq!(alice.send("PUT", "/one/open?acl", &[("x-amz-acl", "private")], b"").await.status, 200);
+    assert_eq!(said(&stranger.get("/one/open").await), is(403, "AccessDenied"));
+    // A copy carries no ACL of its source.
+    assert_eq!(alice.send("PUT", "/one/again", &[("x-amz-copy-source", "one/parts")], b"").await.status, 200);
+    assert_eq!(said(&stranger.get("/one/again").await), is(403, "AccessDenied"));
+
+    // ACLs off: the bucket's owner owns everything, and grants of old do not count.
+    alice.send("PUT", "/one?acl", &[("x-amz-acl", "private")], b"").await;
+    assert_eq!(own(&alice, "one", "BucketOwnerEnforced").await, 200);
+    assert_eq!(said(&stranger.get("/one/parts").await), is(403, "AccessDenied"));
+    assert_eq!(alice.get("/one/of-bob").await.body, b"B");
+    assert_eq!(said(&bob.get("/one/of-bob").await), is(403, "AccessDenied"));
+    assert!(!alice.get("/one").await.text().contains(&b));
+    let not_supported = is(400, "AccessControlListNotSupported");
+    assert_eq!(said(&alice.send("PUT", "/one/open?acl", &public, b"").await), not_supported);
+    server.stop().await;
+}

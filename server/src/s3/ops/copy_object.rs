@@ -188,11 +188,13 @@ impl Copy {
             wrap: wrap(root, self.source.object_key(), &context, random_bytes(&*app.random)),
         };
         let manifest_key = self.source.object_key().manifest_key();
+        let mut rewrapped = draft.seal(&manifest_key, self.source.metadata_key(), &*app.random);
+        rewrapped.acl = self.access.acl;
         let op = Op::Rewrap {
             bucket: self.bucket.id,
             key: self.key.as_str().to_owned(),
             expected_commit_index: row.commit_index,
-            row: Box::new(draft.seal(&manifest_key, self.source.metadata_key(), &*app.random)),
+            row: Box::new(rewrapped),
             condition: self.condition,
             keep_tags: true,
         };

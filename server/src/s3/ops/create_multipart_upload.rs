@@ -69,7 +69,7 @@ pub async fn handle(app: &Arc<App>, request: S3Request) -> Result<S3Response, S3
         sealed_tags: Vec::new(),
         retention: None,
         legal_hold: None,
-        acl: Vec::new(),
+        acl: access.acl,
     };
     let op = Op::CreateUpload { bucket: bucket.id, key: key.as_str().to_owned(), row: Box::new(row) };
     if let Outcome::Refused(refusal) = app.propose(&request.caller, request.request_id, op).await?.outcome {

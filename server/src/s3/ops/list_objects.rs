@@ -42,12 +42,13 @@ pub async fn handle(app: &Arc<App>, request: S3Request) -> Result<S3Response, S3
     doc.element_if("EncodingType", params.encoding.element());
     doc.value("IsTruncated", next.is_some());
     let mut owners = Owners::new(app);
+    let sole_owner = app.sole_owner(&bucket)?;
     for entry in &entries {
         if let ListEntry::Object { key, summary } = entry {
             doc.open("Contents");
             doc.element("Key", &name(key));
             object_fields(&mut doc, summary);
-            owners.write(&mut doc, "Owner", &summary.owner)?;
+            owners.write(&mut doc, "Owner", sole_owner.unwrap_or(&summary.owner))?;
             doc.close("Contents");
         }
     }

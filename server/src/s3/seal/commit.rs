@@ -105,7 +105,8 @@ impl SingleWrite {
             multipart_parts: None,
             wrap: wrap(root, &self.lineage.key, &context, random_bytes(random)),
         };
-        let row = draft.seal(&self.lineage.key.manifest_key(), &self.lineage.key.metadata_key(), random);
+        let mut row = draft.seal(&self.lineage.key.manifest_key(), &self.lineage.key.metadata_key(), random);
+        row.acl = self.access.acl;
         let op = Op::PutVersion {
             bucket: self.bucket.id,
             key: self.key.as_str().to_owned(),

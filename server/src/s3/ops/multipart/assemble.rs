@@ -105,7 +105,9 @@ async fn assemble(app: &Arc<App>, job: &Job, upload: &Upload) -> Result<(Version
         parts: parts.into_iter().cloned().collect(),
         wrap: upload.row.wrap.clone(),
     };
-    Ok((draft.seal(&manifest_key, &metadata_key, &*app.random), checksum))
+    let mut row = draft.seal(&manifest_key, &metadata_key, &*app.random);
+    row.acl.clone_from(&upload.row.acl);
+    Ok((row, checksum))
 }
 
 /// The checksums of parts, with their lengths. Gives way to other tasks: there may be 10,000.
