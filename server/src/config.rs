@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use chartrier_storage::engine::EngineConfig;
+use chartrier_storage::mend::MendConfig;
 use serde::{Deserialize, Serialize};
 
 /// Everything that can be set. Keys of the file are the fields' names.
@@ -133,6 +134,10 @@ pub struct StorageConfig {
     pub checkpoint_log_bytes: u64,
     /// Bytes that all transfers together may hold in buffers.
     pub memory_budget_bytes: usize,
+    /// Bytes a second that repairs may read and write; 0 is no limit.
+    pub repair_bytes_per_second: u64,
+    /// Days within which scrub checks every drive whole; 0 is never.
+    pub scrub_period_days: u64,
 }
 
 impl Default for StorageConfig {
@@ -143,9 +148,15 @@ impl Default for StorageConfig {
             log_segment_bytes: EngineConfig::default().log_segment_bytes,
             checkpoint_log_bytes: EngineConfig::default().checkpoint_log_bytes,
             memory_budget_bytes: 128 << 20,
+            repair_bytes_per_second: MendConfig::default().repair_bytes_per_s,
+            scrub_period_days: MendConfig::default().scrub_period_s / DAY_S,
         }
     }
 }
+
+const DAY_S: u64 = 24 * 3600;
+/// Ten years.
+const SCRUB_PERIOD_DAYS_MAX: u64 = 3650;
 
 /// Certificate and key in PEM; both or neither.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -320,6 +331,9 @@ impl Config {
         if self.tls.certificate.is_some() != self.tls.key.is_some() {
             return invalid("tls.certificate and tls.key must be set together".into());
         }
+        if self.storage.scrub_period_days > SCRUB_PERIOD_DAYS_MAX {
+            return invalid(format!("storage.scrub_period_days must be at most {SCRUB_PERIOD_DAYS_MAX}"));
+        }
         let limits = &self.limits;
         if limits.connections == 0 || limits.headers == 0 || !(8 << 10..=128 << 10).contains(&limits.head_bytes) {
             return invalid(
@@ -327,6 +341,14 @@ impl Config {
             );
         }
         Ok(self)
+    }
+
+    /// How the mender may spend the drives' time.
+    pub fn mend(&self) -> MendConfig {
+        MendConfig {
+            repair_bytes_per_s: self.storage.repair_bytes_per_second,
+            scrub_period_s: self.storage.scrub_period_days * DAY_S,
+        }
     }
 
     /// The origin line of the tenant's `cycle` log.

@@ -17,6 +17,7 @@ mod journal_view;
 mod open;
 mod status;
 
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ use self::dead::DeadRuns;
 use crate::blob::BlobStore;
 use crate::env::Env;
 use crate::error::{OpenError, StateError, StorageError};
-use crate::ids::{BucketId, ClusterId, StripeId, UploadId, VersionId};
+use crate::ids::{BucketId, ClusterId, DriveId, StripeId, UploadId, VersionId};
 use crate::mend::Mender;
 use crate::meta::MetaReads;
 use crate::metrics::EngineMetricsSnapshot;
@@ -40,8 +41,9 @@ use crate::namespace::bucket_config::{BucketConfigKind, BucketConfigRow};
 use crate::namespace::command::{Applied, Command, CommandContext, Op, Outcome};
 use crate::namespace::query::{BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery, VersionPage, VersionQuery};
 use crate::namespace::rows::{AccessKeyRow, BucketRow, OwnedRun, PartRow, UploadRow, UserRow, VersionRow};
-use crate::solo::Solo;
+use crate::solo::{MendedFiles, MirrorCheck, MirrorDamage, Solo};
 use crate::state::StateMachine;
+use crate::state::kv::KvError;
 
 /// How often drives are looked at and stripes whose time has come are freed.
 const TICK: Duration = Duration::from_secs(1);
@@ -312,11 +314,20 @@ impl Engine {
         joined.map_err(|_| StorageError::Unavailable { why: "a listing was interrupted".to_owned() })?
     }
 
-    /// A damaged index stops writes at once: it is rebuilt at the next start.
+    /// An index whose files are damaged is mended from the checkpoint, or rebuilt at the next start; no checkpoint
+    /// is taken of it meanwhile. One that contradicts itself stops writes at once.
     fn note(&self, error: StateError) -> StorageError {
-        if error.is_corruption() {
-            tracing::error!(%error, "the index is damaged");
-            self.solo.index_is_damaged(&error.to_string());
+        match &error {
+            StateError::Kv(KvError::Corruption { detail, .. }) => {
+                tracing::error!(detail, "the index is damaged");
+                self.solo.rebuild_at_next_start(detail);
+                self.mender.index_is_damaged();
+            }
+            other if other.is_corruption() => {
+                tracing::error!(error = %other, "the index is damaged");
+                self.solo.index_is_damaged(&other.to_string());
+            }
+            _ => {}
         }
         error.into()
     }
@@ -329,6 +340,40 @@ impl Engine {
     /// Whether commands are still applied.
     pub(crate) fn takes_commands(&self) -> bool {
         self.solo.poisoned().is_none()
+    }
+
+    /// Checks the log and the checkpoints on their mirrors. Blocking.
+    pub(crate) fn check_mirrors(
+        &self,
+        only: Option<DriveId>,
+        pace: &mut dyn FnMut(u64) -> ControlFlow<()>,
+    ) -> MirrorCheck {
+        self.solo.check_mirrors(only, pace)
+    }
+
+    /// Mends one finding of [`Engine::check_mirrors`]. Blocking.
+    pub(crate) fn mend_mirror(&self, damage: MirrorDamage) -> Result<u64, StorageError> {
+        self.solo.mend_mirror(damage)
+    }
+
+    /// Mends files of the index from the newest checkpoint. Blocking.
+    pub(crate) fn mend_index(&self) -> Result<MendedFiles, StorageError> {
+        self.solo.mend_index()
+    }
+
+    /// Whether the index on the disk was found damaged and is not mended.
+    pub(crate) fn index_is_suspected(&self) -> bool {
+        self.solo.index_is_suspected()
+    }
+
+    /// The index on the disk was checked whole.
+    pub(crate) fn index_is_good_again(&self) {
+        self.solo.index_is_good_again();
+    }
+
+    /// Has the next start rebuild the index; until then no checkpoint is taken of it.
+    pub(crate) fn rebuild_index_at_next_start(&self, why: &str) {
+        self.solo.rebuild_at_next_start(why);
     }
 
     /// A command of the engine itself.

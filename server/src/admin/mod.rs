@@ -13,6 +13,7 @@ pub mod export_journal;
 pub mod journal;
 pub mod object_export;
 pub mod run_file;
+pub mod scrub;
 pub mod service;
 pub mod status;
 pub mod users;

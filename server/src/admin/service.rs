@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use super::answer::{AdminError, AdminResponse};
 use super::wire::API_PREFIX;
-use super::{journal, object_export, status, users};
+use super::{journal, object_export, scrub, status, users};
 use crate::app::App;
 use crate::s3::names::RequestId;
 use crate::s3::request::Query;
@@ -57,6 +57,8 @@ where
             journal::tile(app, &tile.join("/"))
         }
         (&Method::GET, ["objects", "export"]) => object_export::export(app, &query),
+        (&Method::POST, ["scrub"]) => scrub::begin(app, &read_json(body).await?),
+        (&Method::GET, ["scrub"]) => scrub::state(app),
         (&Method::GET, ["drives"]) => Ok(status::drives(app)),
         (&Method::GET, ["status"]) => status::status(app),
         _ => Err(no_such_path()),

@@ -4,7 +4,7 @@ use chartrier_storage::drive::DriveStatus;
 use chartrier_storage::engine::{LostDrive, Status};
 
 use super::answer::{AdminError, AdminResponse, json as answer};
-use super::wire;
+use super::{scrub, wire};
 use crate::app::App;
 
 /// `GET /drives`.
@@ -47,6 +47,8 @@ pub fn status(app: &App) -> Result<AdminResponse, AdminError> {
             live_bytes: engine.log.live_bytes,
         },
         shards_to_heal: engine.shards_to_heal,
+        repair: scrub::repair(&app.engine.mender().status()),
+        scrub: scrub::summary(&app.engine.mender().scrub_status()?),
         drives: drive_list(&engine),
     }))
 }

@@ -2,6 +2,8 @@
 //!
 //! Field names are a contract (docs/admin.md): fields may be added, none renamed or removed.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// The prefix of every admin path.
@@ -179,6 +181,10 @@ pub struct Status {
     pub log: LogStatus,
     /// Shards that degraded writes left to be healed.
     pub shards_to_heal: u64,
+    /// What is being repaired, and what was since the start.
+    pub repair: RepairStatus,
+    /// Where scrub stands.
+    pub scrub: ScrubSummary,
     /// As `GET /drives`.
     pub drives: Vec<Drive>,
 }
@@ -209,4 +215,92 @@ pub struct LogStatus {
     pub mirrors_wanted: usize,
     /// Bytes that a restart would read from each mirror.
     pub live_bytes: u64,
+}
+
+/// Repair's part of [`Status`]; all but what waits counts from the start of the server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepairStatus {
+    /// Stripes in the queue.
+    pub queued_stripes: u64,
+    /// Those by the shards that they could still lose when they were queued: 0, 1, 2, 3, and more.
+    pub queued_by_redundancy: [u64; 5],
+    /// Stripes whose repair failed and is tried again: a drive is full or takes no writes.
+    pub waiting_stripes: u64,
+    /// Shards rebuilt.
+    pub repaired_shards: u64,
+    /// Bytes of their cells.
+    pub repaired_bytes: u64,
+    /// Files, or parts of files, written again.
+    pub repaired_files: u64,
+    /// Stripes found with too few good shards: their objects are damaged beyond repair.
+    pub lost_stripes: u64,
+}
+
+/// Scrub's part of [`Status`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScrubSummary {
+    /// Findings since the start, by kind.
+    pub found: BTreeMap<String, u64>,
+    /// When each drive was last checked whole, RFC 3339; drives that never were are left out.
+    pub drives: BTreeMap<String, String>,
+    /// Stripes by the shards that they can still lose, by the last walk over all of them: unreadable, 0, 1, 2, 3, and
+    /// more. All zero before the first walk.
+    pub stripes_by_redundancy: [u64; 6],
+}
+
+/// `POST /scrub`: what to check; nothing given is everything.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewScrub {
+    /// One drive, by id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drive: Option<String>,
+    /// One bucket, by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bucket: Option<String>,
+    /// One key of that bucket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+}
+
+/// What `POST /scrub` answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScrubBegun {
+    /// Names the pass in `GET /scrub`.
+    pub id: u64,
+}
+
+/// What `GET /scrub` answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScrubState {
+    /// The pass that was asked for and runs.
+    pub running: Option<ScrubReport>,
+    /// The last pass that was asked for and ended.
+    pub last: Option<ScrubReport>,
+}
+
+/// One pass of scrub: of a running one, so far.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScrubReport {
+    /// Names the pass.
+    pub id: u64,
+    /// `all`, `drive`, `bucket`, `object`.
+    pub scope: String,
+    /// RFC 3339, UTC.
+    pub began: String,
+    /// RFC 3339, UTC; absent while it runs.
+    pub ended: Option<String>,
+    /// What was checked: `segments`, `records`, `bytes`, `unowned_records`, `stripes`, `parity_stripes`,
+    /// `log_segments`, `checkpoint_files`, `superblocks`, `index_rows`.
+    pub checked: BTreeMap<String, u64>,
+    /// Findings by kind; none when all is well.
+    pub found: BTreeMap<String, u64>,
+    /// Shards and files written again.
+    pub repaired: u64,
+    /// Their bytes.
+    pub repaired_bytes: u64,
+    /// Findings that are not mended.
+    pub unrepaired: u64,
+    /// What could not be checked or mended, and what to do about it.
+    pub notes: Vec<String>,
 }

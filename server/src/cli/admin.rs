@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -52,8 +53,26 @@ enum AdminCommand {
     /// The drives.
     #[command(subcommand)]
     Drive(DriveCommand),
+    /// Checks what is stored, and mends what is bad; without a drive or a bucket, everything.
+    Scrub(ScrubArgs),
     /// One page of health.
     Status,
+}
+
+#[derive(Debug, Args)]
+struct ScrubArgs {
+    /// Waits for the end of the pass and reports it; the exit code is 1 if something is not mended.
+    #[arg(long)]
+    wait: bool,
+    /// Only what one drive holds and should hold.
+    #[arg(long, value_name = "ID", conflicts_with = "bucket")]
+    drive: Option<String>,
+    /// Only the objects of one bucket.
+    #[arg(long)]
+    bucket: Option<String>,
+    /// Only one key of that bucket.
+    #[arg(long, requires = "bucket")]
+    key: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -209,6 +228,12 @@ pub enum AdminError {
     /// The journal's export failed.
     #[error(transparent)]
     Export(#[from] ExportError),
+    /// A scrub left something that is not mended: its report says what and what to do.
+    #[error("{0} findings are not mended")]
+    Unrepaired(u64),
+    /// The server stopped, or began another pass: ask again.
+    #[error("the scrub did not come to its end")]
+    ScrubStopped,
     /// A file or standard output cannot be written.
     #[error("cannot write {path}")]
     Write {
@@ -238,11 +263,54 @@ pub async fn run(args: AdminArgs) -> Result<(), AdminError> {
             let answer: wire::Drives = client.get("/drives").await?;
             print(json, &answer, |text| drive_table(text, &answer.drives))
         }
+        AdminCommand::Scrub(args) => scrub(&client, args, json).await,
         AdminCommand::Status => {
             let answer: wire::Status = client.get("/status").await?;
             print(json, &answer, |text| status_page(text, &answer))
         }
     }
+}
+
+/// How often a waiting command looks whether the pass has ended.
+const SCRUB_POLL: Duration = Duration::from_millis(200);
+
+async fn scrub(client: &AdminClient, args: ScrubArgs, json: bool) -> Result<(), AdminError> {
+    let body = wire::NewScrub { drive: args.drive, bucket: args.bucket, key: args.key };
+    let begun: wire::ScrubBegun = client.post("/scrub", &body).await?;
+    if !args.wait {
+        return print(json, &begun, |text| writeln!(text, "scrub {} has begun", begun.id));
+    }
+    loop {
+        let state: wire::ScrubState = client.get("/scrub").await?;
+        if let Some(report) = state.last.filter(|report| report.id == begun.id) {
+            print(json, &report, |text| scrub_page(text, &report))?;
+            return if report.unrepaired == 0 { Ok(()) } else { Err(AdminError::Unrepaired(report.unrepaired)) };
+        }
+        if state.running.is_none_or(|running| running.id != begun.id) {
+            return Err(AdminError::ScrubStopped);
+        }
+        tokio::time::sleep(SCRUB_POLL).await;
+    }
+}
+
+fn scrub_page(text: &mut String, report: &wire::ScrubReport) -> std::fmt::Result {
+    let found: u64 = report.found.values().sum();
+    writeln!(
+        text,
+        "scrub of {}: {found} findings, {} mended ({}), {} not mended",
+        report.scope,
+        report.repaired,
+        size(report.repaired_bytes),
+        report.unrepaired
+    )?;
+    let list = |counts: &std::collections::BTreeMap<String, u64>| {
+        counts.iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join("  ")
+    };
+    writeln!(text, "checked  {}", list(&report.checked))?;
+    if found > 0 {
+        writeln!(text, "found  {}", list(&report.found))?;
+    }
+    report.notes.iter().try_for_each(|note| writeln!(text, "note: {note}"))
 }
 
 fn connect(args: &AdminArgs) -> Result<AdminClient, AdminError> {
@@ -419,7 +487,25 @@ fn status_page(text: &mut String, status: &wire::Status) -> std::fmt::Result {
         log.epoch,
         size(log.live_bytes)
     )?;
-    writeln!(text, "shards to heal {}", status.shards_to_heal)?;
+    let wire::Status { repair, scrub, .. } = status;
+    writeln!(
+        text,
+        "repair  shards to heal {}  stripes queued {}  waiting {}  repaired {} shards ({}), {} files  lost stripes {}",
+        status.shards_to_heal,
+        repair.queued_stripes,
+        repair.waiting_stripes,
+        repair.repaired_shards,
+        size(repair.repaired_bytes),
+        repair.repaired_files,
+        repair.lost_stripes
+    )?;
+    let oldest = status.drives.iter().map(|drive| scrub.drives.get(&drive.id)).min().flatten();
+    writeln!(
+        text,
+        "scrub  findings {}  every drive checked since {}",
+        scrub.found.values().sum::<u64>(),
+        oldest.map_or("never", String::as_str)
+    )?;
     drive_table(text, &status.drives)
 }
 
@@ -459,6 +545,9 @@ mod tests {
             "x journal export --log cycle OUT --data D",
             "x object export --bucket b --key k OUT",
             "x drive list",
+            "x scrub --wait --json",
+            "x scrub --bucket b --key k",
+            "x scrub --drive 00112233445566778899aabbccddeeff",
             "x status --json",
             "x user key remove alice AK",
         ] {

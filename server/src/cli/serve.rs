@@ -303,6 +303,7 @@ fn engine_config(config: &Config) -> EngineConfig {
         node: config.node.clone(),
         site: config.site.clone(),
         checkpoint_log_bytes: config.storage.checkpoint_log_bytes,
+        mend: config.mend(),
         ..EngineConfig::default()
     }
 }

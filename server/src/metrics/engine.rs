@@ -6,6 +6,7 @@ use chartrier_storage::drive::{DriveState, DriveStatus};
 use chartrier_storage::engine::Engine;
 use chartrier_storage::log::{BATCH_ENTRY_BOUNDS, LogStatus};
 use chartrier_storage::metrics::EngineMetricsSnapshot;
+use chartrier_storage::namespace::integrity::CorruptionKind;
 
 /// The engine's part of `/metrics`.
 pub fn render_engine(engine: &Engine) -> String {
@@ -14,6 +15,7 @@ pub fn render_engine(engine: &Engine) -> String {
     data(&mut page, &snapshot);
     log(&mut page, &snapshot.log);
     drives(&mut page, &snapshot.drives);
+    mend(&mut page, engine);
     page.0
 }
 
@@ -97,6 +99,40 @@ fn log(page: &mut Page, log: &LogStatus) {
         let _ = writeln!(page.0, "{name}_bucket{{le=\"{bound}\"}} {cumulative}");
     }
     let _ = writeln!(page.0, "{name}_sum {}\n{name}_count {}", log.entries, log.batches);
+}
+
+fn mend(page: &mut Page, engine: &Engine) {
+    let status = engine.mender().status();
+    page.gauge("chartrier_repair_queue_stripes", "Stripes that wait for repair or are in hand.", status.queued);
+    let name = "chartrier_repair_queue_stripes_by_redundancy";
+    page.head(name, "gauge", "Queued stripes by the shards that they could still lose; 4 is four and more.");
+    for (redundancy, count) in status.queued_by_redundancy.iter().enumerate() {
+        let _ = writeln!(page.0, "{name}{{redundancy=\"{redundancy}\"}} {count}");
+    }
+    page.gauge("chartrier_repair_waiting_stripes", "Stripes whose repair waits for a drive.", status.waiting);
+    page.counter("chartrier_repaired_shards_total", "Shards rebuilt.", status.shards);
+    page.counter("chartrier_repaired_bytes_total", "Bytes of cells rebuilt.", status.bytes);
+    page.counter("chartrier_repaired_files_total", "Files, or parts of them, written again.", status.files);
+    page.counter("chartrier_lost_stripes_total", "Stripes with too few good shards.", status.lost_stripes);
+    // An index that cannot be read shows elsewhere.
+    let Ok(scrub) = engine.mender().scrub_status() else { return };
+    let name = "chartrier_scrub_findings_total";
+    page.head(name, "counter", "What scrub found, by kind.");
+    for kind in CorruptionKind::ALL {
+        let count = scrub.found.get(kind).copied().unwrap_or(0);
+        let _ = writeln!(page.0, "{name}{{kind=\"{}\"}} {count}", kind.word());
+    }
+    let name = "chartrier_scrub_age_seconds";
+    page.head(name, "gauge", "Since a drive was last checked whole; no line before the first time.");
+    let now_us = engine.env().clock.now_us();
+    for (drive, ended_us) in &scrub.drives {
+        let _ = writeln!(page.0, "{name}{{drive=\"{drive}\"}} {}", now_us.saturating_sub(*ended_us) / 1_000_000);
+    }
+    let name = "chartrier_stripes_by_redundancy";
+    page.head(name, "gauge", "Stripes by the shards that they can still lose, by the last walk over all of them.");
+    for (redundancy, count) in ["unreadable", "0", "1", "2", "3", "more"].iter().zip(scrub.stripes_by_redundancy) {
+        let _ = writeln!(page.0, "{name}{{redundancy=\"{redundancy}\"}} {count}");
+    }
 }
 
 fn drives(page: &mut Page, drives: &[DriveStatus]) {

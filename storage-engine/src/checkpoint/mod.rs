@@ -9,6 +9,7 @@
 mod manifest;
 mod pool;
 mod restore;
+pub(crate) mod scrub;
 mod take;
 
 #[cfg(test)]

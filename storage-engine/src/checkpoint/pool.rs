@@ -10,6 +10,7 @@ use std::io::{self, IoSlice, Read};
 use std::sync::Arc;
 
 use super::manifest::{FileDigest, MANIFEST_BYTES_MAX, Manifest, ManifestFile};
+use super::scrub::BadCheckpoint;
 use crate::ids::ClusterId;
 use crate::io::{DriveIo, Fill};
 
@@ -30,10 +31,15 @@ impl Pool {
 
     /// The manifests that are whole, newest first.
     pub(crate) fn manifests(&self) -> io::Result<Vec<Manifest>> {
+        Ok(self.manifest_indexes()?.into_iter().filter_map(|applied| self.manifest(applied)).collect())
+    }
+
+    /// The last entries of the checkpoints whose manifests are there, whole or not, newest first.
+    pub(super) fn manifest_indexes(&self) -> io::Result<Vec<u64>> {
         let mut indexes: Vec<u64> =
             self.io.list(MANIFEST_DIR)?.iter().filter_map(|file| manifest_index(&file.name)).collect();
         indexes.sort_unstable_by(|a, b| b.cmp(a));
-        Ok(indexes.into_iter().filter_map(|applied| self.manifest(applied)).collect())
+        Ok(indexes)
     }
 
     /// Stores a file unless the pool has it. Returns the bytes written.
@@ -45,6 +51,15 @@ impl Pool {
         if self.io.open(&name).and_then(|held| held.len()).is_ok_and(|len| len == file.len_bytes) {
             return Ok(0);
         }
+        self.replace(file, source)
+    }
+
+    /// Stores a file, whatever the pool has under its name. Returns the bytes written.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add).
+    pub(super) fn replace(&self, file: &ManifestFile, source: &mut dyn Read) -> io::Result<u64> {
+        let name = file_name(&file.digest);
         let partial = format!("{name}.partial");
         match self.io.remove(&partial) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -85,6 +100,7 @@ impl Pool {
     /// Copies a file out, and says whether it is what its name promises.
     pub(crate) fn read(&self, file: &ManifestFile, out: &mut dyn io::Write) -> io::Result<bool> {
         let held = self.io.open(&file_name(&file.digest))?;
+        held.forget_cached();
         if held.len()? != file.len_bytes {
             return Ok(false);
         }
@@ -101,7 +117,19 @@ impl Pool {
         Ok(*hasher.finalize().as_bytes() == file.digest.0)
     }
 
-    fn manifest(&self, applied: u64) -> Option<Manifest> {
+    /// Removes a manifest or a file.
+    pub(super) fn discard(&self, bad: &BadCheckpoint) -> io::Result<()> {
+        let name = match bad {
+            BadCheckpoint::Manifest(applied) => manifest_name(*applied),
+            BadCheckpoint::File(file) => file_name(&file.digest),
+        };
+        match self.io.remove(&name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn manifest(&self, applied: u64) -> Option<Manifest> {
         let bytes = self.io.read_all(&manifest_name(applied), MANIFEST_BYTES_MAX).ok()?;
         Manifest::decode(&bytes, self.cluster).filter(|manifest| manifest.applied == applied)
     }

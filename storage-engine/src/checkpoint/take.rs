@@ -16,6 +16,8 @@ use crate::ids::{ClusterId, DriveId};
 #[derive(Debug, Default)]
 pub(crate) struct DigestCache {
     known: HashMap<(String, u64, SourceStamp), FileDigest>,
+    /// Files that are written once and never change: (name, length, inode).
+    fixed: HashMap<(String, u64, u64), FileDigest>,
 }
 
 /// Where a checkpoint was published.
@@ -30,7 +32,9 @@ impl DigestCache {
     /// Starts from what a drive's newest manifest says of the local files.
     pub(crate) fn from_manifest(manifest: &Manifest) -> Self {
         let known = manifest.files.iter().map(|file| ((file.name.clone(), file.len_bytes, file.source), file.digest));
-        Self { known: known.collect() }
+        let fixed = manifest.files.iter().filter(|file| is_written_once(&file.name));
+        let fixed = fixed.map(|file| ((file.name.clone(), file.len_bytes, file.source.inode), file.digest));
+        Self { known: known.collect(), fixed: fixed.collect() }
     }
 
     /// Describes the files of `dir`, a checkpoint that the state machine just made.
@@ -62,8 +66,21 @@ impl DigestCache {
             Some(digest) => *digest,
             None => FileDigest(*blake3::Hasher::new().update_reader(File::open(path)?)?.finalize().as_bytes()),
         };
+        let before = self.fixed.get(&(name.clone(), len_bytes, source.inode));
+        if before.is_some_and(|before| *before != digest) {
+            // A checkpoint of it would take the place of the good one.
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("{name} changed on the disk: it is damaged"),
+            ));
+        }
         Ok(ManifestFile { name, len_bytes, digest, source })
     }
+}
+
+/// Tables and blobs of the index: another content is another name.
+fn is_written_once(name: &str) -> bool {
+    name.ends_with(".sst") || name.ends_with(".blob")
 }
 
 /// Copies the checkpoint in `dir` to each drive, all at once, and publishes it there.

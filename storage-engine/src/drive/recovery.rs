@@ -17,6 +17,7 @@ use super::segments::{SEGMENTS_DIR, parse_segment_name, segment_name};
 use crate::ids::SegmentId;
 use crate::io::DriveFile;
 use crate::segment::footer::{DirectoryEntry, encode_footer};
+use crate::segment::location::ShardLocation;
 use crate::segment::record::RecordPlace;
 use crate::segment::scan::{ScanError, ScannedSegment, read_header, scan_segment};
 use crate::segment::{BLOCK_BYTES, FormatError};
@@ -28,11 +29,17 @@ const INDEX_BATCH_MAX: usize = 1024;
 pub(super) fn recover(core: &DriveCore) -> Result<(), DriveOpenError> {
     let listed = core.io.list(SEGMENTS_DIR).map_err(|source| DriveOpenError::Io { op: "list segments", source })?;
     let mut rows: HashMap<SegmentId, SegmentRow> = core.index.segments()?.into_iter().collect();
+    let mut unsealed = Vec::new();
     for id in listed.iter().filter_map(|file| parse_segment_name(&file.name)) {
         match rows.remove(&id) {
             Some(row) if row.sealed => core.segments.set_row(id, row),
-            _ => recover_segment(core, id)?,
+            _ => unsealed.push((created_us(core, id), id)),
         }
+    }
+    // Of two records of one shard the one in the newer segment holds: it was written in the place of the other.
+    unsealed.sort();
+    for (created_us, id) in unsealed {
+        recover_segment(core, id, created_us)?;
     }
     // Rows whose file is gone: their shards are rebuilt from other drives when they are read.
     let mut gone = IndexBatch::default();
@@ -43,9 +50,9 @@ pub(super) fn recover(core: &DriveCore) -> Result<(), DriveOpenError> {
     Ok(core.index.write(gone)?)
 }
 
-fn recover_segment(core: &DriveCore, id: SegmentId) -> Result<(), DriveOpenError> {
+fn recover_segment(core: &DriveCore, id: SegmentId, created_us: u64) -> Result<(), DriveOpenError> {
     match read_segment(core, id) {
-        Ok(Some((file, scanned))) => adopt(core, id, &*file, scanned),
+        Ok(Some((file, scanned))) => adopt(core, (id, created_us), &*file, scanned),
         Ok(None) => {
             // Reserved and never written to.
             let removed = core.io.remove(&segment_name(id));
@@ -61,6 +68,12 @@ fn recover_segment(core: &DriveCore, id: SegmentId) -> Result<(), DriveOpenError
             Ok(())
         }
     }
+}
+
+/// When a segment was begun; 0 if it does not say, or is gone.
+fn created_us(core: &DriveCore, id: SegmentId) -> u64 {
+    let file = core.io.open(&segment_name(id)).ok();
+    file.and_then(|file| super::verify::read_header(core, &*file, id)).map_or(0, |header| header.created_us)
 }
 
 /// The file of a segment, and what is in it.
@@ -93,12 +106,21 @@ fn is_blank(file: &dyn DriveFile) -> io::Result<bool> {
 }
 
 /// Indexes the records of a segment, closes it, and marks it sealed: in this order.
-fn adopt(core: &DriveCore, id: SegmentId, file: &dyn DriveFile, scanned: ScannedSegment) -> Result<(), DriveOpenError> {
+fn adopt(
+    core: &DriveCore,
+    (id, created_us): (SegmentId, u64),
+    file: &dyn DriveFile,
+    scanned: ScannedSegment,
+) -> Result<(), DriveOpenError> {
     let mut stored_bytes = 0;
     for chunk in scanned.directory.chunks(INDEX_BATCH_MAX) {
         let mut batch = IndexBatch::default();
         for DirectoryEntry { key, location } in chunk {
-            batch.put_shard(key, location);
+            let newer =
+                |known: &ShardLocation| known.segment != id && self::created_us(core, known.segment) > created_us;
+            if !matches!(core.index.shard(key), Ok(Some(known)) if newer(&known)) {
+                batch.put_shard(key, location);
+            }
             stored_bytes += u64::from(location.record_bytes);
         }
         core.index.write(batch)?;

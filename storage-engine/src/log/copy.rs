@@ -130,7 +130,7 @@ enum CopyError {
 }
 
 /// The entries before index `end`, if they follow one another without a hole.
-fn checked_up_to(scan: &SegmentScan, end: u64) -> Option<(SegmentHeader, Vec<CheckedEntry>)> {
+pub(super) fn checked_up_to(scan: &SegmentScan, end: u64) -> Option<(SegmentHeader, Vec<CheckedEntry>)> {
     let header = scan.header?;
     let (mut offset, mut chain) = (SEGMENT_HEADER_BYTES, header.before);
     let mut entries = Vec::new();

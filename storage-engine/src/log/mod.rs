@@ -30,6 +30,7 @@ mod mirrored;
 mod recover;
 mod repair;
 mod scan;
+pub(crate) mod scrub;
 mod segment;
 pub(crate) mod shared;
 mod status;

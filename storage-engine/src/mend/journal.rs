@@ -63,7 +63,6 @@ impl Record {
 
 impl Mender {
     /// Records files that were written again.
-    #[expect(dead_code, reason = "scrub's, which comes next")]
     pub(crate) async fn record_files(&self, engine: &Engine, files: &[FileRepair]) -> Result<(), StorageError> {
         for files in files.chunks(REPAIR_FILES_MAX) {
             self.counts.files.fetch_add(files.len() as u64, Relaxed);

@@ -16,7 +16,9 @@ mod journal;
 mod pace;
 mod queue;
 mod rebuild;
+mod scrub;
 mod stripe;
+mod tally;
 mod walk;
 mod worker;
 
@@ -24,6 +26,7 @@ use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::blob::{BlobStore, DamagedShard};
@@ -34,6 +37,8 @@ use crate::state::StateMachine;
 use pace::Throttle;
 use queue::{Job, MendQueue};
 pub use rebuild::{Rebuild, RebuildProgress};
+use scrub::ScrubState;
+pub use scrub::{ScrubReport, ScrubScope, ScrubStatus};
 use worker::Heals;
 
 /// How the mender may spend the drives' time.
@@ -42,11 +47,13 @@ pub struct MendConfig {
     /// Bytes that repairs read and write in a second; 0 is no limit. Stripes that could not lose another shard
     /// do not wait for it.
     pub repair_bytes_per_s: u64,
+    /// Seconds within which scrub checks every drive whole; 0 is never.
+    pub scrub_period_s: u64,
 }
 
 impl Default for MendConfig {
     fn default() -> Self {
-        Self { repair_bytes_per_s: 64 << 20 }
+        Self { repair_bytes_per_s: 64 << 20, scrub_period_s: 14 * 24 * 3600 }
     }
 }
 
@@ -76,6 +83,12 @@ pub struct Mender {
     queue: Mutex<MendQueue>,
     throttle: Throttle,
     heals: Mutex<Heals>,
+    scrub: Mutex<ScrubState>,
+    scrub_period_s: AtomicU64,
+    /// Wakes the worker: something was queued.
+    wake: Notify,
+    /// Wakes the schedule of scrub: a read met a damaged index.
+    index_damaged: Notify,
     counts: Counts,
     stopped: AtomicBool,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -100,6 +113,10 @@ impl Mender {
             queue: Mutex::default(),
             throttle: Throttle::new(config.repair_bytes_per_s),
             heals: Mutex::default(),
+            scrub: Mutex::default(),
+            scrub_period_s: AtomicU64::new(config.scrub_period_s),
+            wake: Notify::new(),
+            index_damaged: Notify::new(),
             counts: Counts::default(),
             stopped: AtomicBool::new(false),
             tasks: Mutex::default(),
@@ -108,7 +125,8 @@ impl Mender {
 
     /// Begins to work. The engine is not kept alive by it.
     pub(crate) fn start(self: &Arc<Self>, engine: Weak<Engine>) {
-        self.spawn(worker::run(self.clone(), engine));
+        self.spawn(worker::run(self.clone(), engine.clone()));
+        self.spawn(scrub::run_schedule(self.clone(), engine));
     }
 
     /// Ends the work in hand. What waits is found again after the next start.
@@ -146,6 +164,11 @@ impl Mender {
         self.blobs.damage().add(DamagedShard { stripe, shard, found_by: FoundBy::Compaction });
     }
 
+    /// Tells it that the namespace's index was found damaged: it is checked and mended soon.
+    pub(crate) fn index_is_damaged(&self) {
+        self.index_damaged.notify_one();
+    }
+
     /// Changes the budget of repairs; 0 is no limit.
     pub fn set_repair_bytes_per_s(&self, bytes: u64) {
         self.throttle.set(bytes);
@@ -174,6 +197,10 @@ impl Mender {
 
     fn lock_queue(&self) -> MutexGuard<'_, MendQueue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_scrub(&self) -> MutexGuard<'_, ScrubState> {
+        self.scrub.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_tasks(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::rebuild::RebuildTicket;
 use super::stripe::{ShardSet, StripeTask};
-use crate::ids::{DriveId, StripeId};
+use super::tally::Ticket;
+use crate::ids::StripeId;
 use crate::namespace::integrity::FoundBy;
 
 /// Stripes that wait at most. Scrub, and the rows of degraded writes, bring back what finds no room.
@@ -20,8 +20,8 @@ pub(crate) struct Job {
     pub(crate) heal: ShardSet,
     /// Who found it, if the journal is to hear of the damage when it is confirmed.
     pub(crate) found_by: Option<FoundBy>,
-    /// The rebuilds of drives that wait for it.
-    pub(crate) tickets: Vec<(DriveId, RebuildTicket)>,
+    /// Those who wait for it.
+    pub(crate) tickets: Vec<Ticket>,
 }
 
 type Rank = (u8, u64, StripeId);

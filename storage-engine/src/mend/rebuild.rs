@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Mender;
 use super::queue::Job;
 use super::stripe::{ShardSet, StripeTask, survey_stripe};
+use super::tally::{Tally, Ticket};
 use super::walk::RunWalk;
 use crate::error::StorageError;
 use crate::ids::DriveId;
@@ -42,19 +43,8 @@ pub struct RebuildProgress {
 #[derive(Debug, Default)]
 struct Counts {
     stripes: AtomicU64,
-    missing: AtomicU64,
-    rebuilt: AtomicU64,
-    failed: AtomicU64,
-    bytes: AtomicU64,
     walked: AtomicBool,
-}
-
-/// What a job owes to the rebuild that queued it: settled once, also when the job is dropped.
-#[derive(Debug)]
-pub(crate) struct RebuildTicket {
-    counts: Arc<Counts>,
-    shards: u64,
-    settled: bool,
+    tally: Arc<Tally>,
 }
 
 impl Rebuild {
@@ -65,16 +55,14 @@ impl Rebuild {
 
     /// How far it is.
     pub fn progress(&self) -> RebuildProgress {
-        let counts = &self.counts;
-        let (rebuilt, failed, missing) =
-            (counts.rebuilt.load(Relaxed), counts.failed.load(Relaxed), counts.missing.load(Relaxed));
+        let tallied = self.counts.tally.now();
         RebuildProgress {
-            stripes: counts.stripes.load(Relaxed),
-            missing,
-            rebuilt,
-            failed,
-            bytes: counts.bytes.load(Relaxed),
-            done: counts.walked.load(Relaxed) && rebuilt + failed >= missing,
+            stripes: self.counts.stripes.load(Relaxed),
+            missing: tallied.expected,
+            rebuilt: tallied.good,
+            failed: tallied.failed,
+            bytes: tallied.bytes,
+            done: self.counts.walked.load(Relaxed) && self.counts.tally.is_settled(),
         }
     }
 
@@ -86,24 +74,6 @@ impl Rebuild {
                 return progress;
             }
             tokio::time::sleep(POLL).await;
-        }
-    }
-}
-
-impl RebuildTicket {
-    pub(crate) fn settle(mut self, rebuilt: u64, bytes: u64) {
-        let rebuilt = rebuilt.min(self.shards);
-        self.counts.rebuilt.fetch_add(rebuilt, Relaxed);
-        self.counts.bytes.fetch_add(bytes, Relaxed);
-        self.counts.failed.fetch_add(self.shards - rebuilt, Relaxed);
-        self.settled = true;
-    }
-}
-
-impl Drop for RebuildTicket {
-    fn drop(&mut self) {
-        if !self.settled {
-            self.counts.failed.fetch_add(self.shards, Relaxed);
         }
     }
 }
@@ -138,15 +108,15 @@ impl Mender {
             rebuild.counts.stripes.fetch_add(stripes, Relaxed);
             for (run, index, shards, spare) in jobs {
                 let count = shards.shards().count() as u64;
-                rebuild.counts.missing.fetch_add(count, Relaxed);
-                let ticket = RebuildTicket { counts: rebuild.counts.clone(), shards: count, settled: false };
+                let tickets = vec![Ticket::new(&rebuild.counts.tally, Some(rebuild.drive), count)];
                 self.push(Job {
                     task: StripeTask { run, index, check: ShardSet::NONE, rewrite: ShardSet::NONE },
                     redundancy: spare.clamp(0, u8::MAX.into()) as u8,
                     heal: ShardSet::NONE,
                     found_by: None,
-                    tickets: vec![(rebuild.drive, ticket)],
+                    tickets,
                 });
+                self.wake.notify_one();
             }
         }
         Ok(())

@@ -6,13 +6,12 @@ use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use super::Mender;
 use super::journal::Record;
 use super::queue::Job;
 use super::stripe::{ShardSet, StripeError, StripeOutcome, StripeTask, mend_stripe, stripe_cost_bytes, survey_stripe};
-use crate::blob::DamagedShard;
 use crate::engine::Engine;
 use crate::error::StateError;
 use crate::ids::{DriveId, StripeId};
@@ -65,7 +64,11 @@ pub(super) async fn run(mender: Arc<Mender>, engine: Weak<Engine>) {
     let mut later = Later::default();
     while !mender.is_stopped() {
         // A report wakes it; without one it looks for rows and for repairs whose time has come.
-        let _ = timeout(TICK, mender.blobs.damage().arrived()).await;
+        tokio::select! {
+            () = mender.blobs.damage().arrived() => {}
+            () = mender.wake.notified() => {}
+            () = sleep(TICK) => {}
+        }
         mender.take_reports();
         mender.take_heal_rows();
         mender.take_due(&mut later);
@@ -83,8 +86,9 @@ impl Mender {
     /// Turns reports into jobs. A stripe without an owner is left to garbage collection.
     fn take_reports(&self) {
         for report in self.blobs.damage().take() {
-            match self.task_of(&report) {
+            match self.task_for(report.stripe) {
                 Ok(Some(task)) => {
+                    let task = StripeTask { check: ShardSet::one(report.shard), ..task };
                     let redundancy = self.redundancy(&task.run, task.index, 1);
                     let found_by = Some(report.found_by);
                     self.push(Job { task, redundancy, heal: ShardSet::NONE, found_by, tickets: Vec::new() });
@@ -95,16 +99,17 @@ impl Mender {
         }
     }
 
-    fn task_of(&self, report: &DamagedShard) -> Result<Option<StripeTask>, StateError> {
-        let Some(owned) = self.machine.run_owner(report.stripe)? else { return Ok(None) };
+    /// What to do about a stripe, if something owns it: nothing yet.
+    pub(super) fn task_for(&self, stripe: StripeId) -> Result<Option<StripeTask>, StateError> {
+        let Some(owned) = self.machine.run_owner(stripe)? else { return Ok(None) };
         let Some(run) = self.machine.owned_run(&owned)? else { return Ok(None) };
-        let index = report.stripe.index_in_run(run.first).filter(|index| *index < run.count);
-        let task = |index| StripeTask { run, index, check: ShardSet::one(report.shard), rewrite: ShardSet::NONE };
+        let index = stripe.index_in_run(run.first).filter(|index| *index < run.count);
+        let task = |index| StripeTask { run, index, check: ShardSet::NONE, rewrite: ShardSet::NONE };
         Ok(index.map(task))
     }
 
     /// Shards that a stripe can still lose, if `suspects` of those at hand are bad.
-    fn redundancy(&self, run: &StripeRun, index: u32, suspects: i32) -> u8 {
+    pub(super) fn redundancy(&self, run: &StripeRun, index: u32, suspects: i32) -> u8 {
         let survey = survey_stripe(&self.blobs, run, index);
         survey.map_or(0, |survey| (survey.spare - suspects).clamp(0, 255) as u8)
     }
@@ -235,7 +240,8 @@ impl Mender {
         let mut retry = Vec::new();
         for (job, outcome) in settled {
             match outcome {
-                None => {}
+                // Nobody owns it any more: nothing is left to do.
+                None => job.tickets.into_iter().for_each(|ticket| ticket.settle(0, 0, 0)),
                 Some(Ok(outcome)) => {
                     self.note(&job, &outcome, &mut record, later);
                     stale.extend(outcome.stale.iter().copied());
@@ -299,11 +305,11 @@ impl Mender {
     }
 
     fn settle_tickets(&self, mut job: Job, outcome: &StripeOutcome, unmended: bool, retry: &mut Vec<Job>) {
-        for (drive, ticket) in std::mem::take(&mut job.tickets) {
-            let here = outcome.repaired.iter().filter(|shard| shard.drive == drive);
+        for ticket in std::mem::take(&mut job.tickets) {
+            let here = outcome.repaired.iter().filter(|shard| ticket.is_for(shard.drive));
+            let (repaired, bytes) = (here.clone().count() as u64, here.map(|shard| u64::from(shard.bytes)).sum());
             // A shard that is there without a repair was healed by somebody else meanwhile.
-            let rebuilt = if outcome.waiting.is_empty() { u64::MAX } else { here.clone().count() as u64 };
-            ticket.settle(rebuilt, here.map(|shard| u64::from(shard.bytes)).sum());
+            ticket.settle(outcome.waiting.len() as u64, repaired, bytes);
         }
         if unmended {
             retry.push(job);

@@ -1,8 +1,8 @@
 //! What the committer, the keeper and the proposers tell one another beside the queue.
 
 use std::path::PathBuf;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::log::MirroredLog;
 use crate::namespace::command::Applied;
@@ -16,6 +16,8 @@ pub(super) struct Health {
     /// Made when the index is damaged: the next start rebuilds it.
     damage_marker: PathBuf,
     freed_hook: OnceLock<FreedHook>,
+    /// Why the index on the disk is not trusted, if so: no checkpoint is taken of it.
+    suspected: Mutex<Option<String>>,
     few_mirrors: AtomicBool,
     checkpoint_due: AtomicBool,
     /// Bytes of log after which a checkpoint is due.
@@ -33,6 +35,7 @@ impl Health {
             poisoned: OnceLock::new(),
             damage_marker,
             freed_hook: OnceLock::new(),
+            suspected: Mutex::new(None),
             few_mirrors: AtomicBool::new(false),
             checkpoint_due: AtomicBool::new(due || behind >= checkpoint_log_bytes),
             checkpoint_log_bytes,
@@ -51,6 +54,33 @@ impl Health {
         if index_is_damaged && let Err(error) = std::fs::write(&self.damage_marker, why) {
             tracing::error!(%error, "cannot mark the index for a rebuild");
         }
+    }
+
+    /// Takes no checkpoint of the index any more, and has the next start rebuild it.
+    pub(super) fn suspect_index(&self, why: &str) {
+        *self.lock_suspected() = Some(why.to_owned());
+        if let Err(error) = std::fs::write(&self.damage_marker, why) {
+            tracing::error!(%error, "cannot mark the index for a rebuild");
+        }
+    }
+
+    /// The index was mended and checked.
+    pub(super) fn trust_index(&self) {
+        *self.lock_suspected() = None;
+        match std::fs::remove_file(&self.damage_marker) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(%error, "the index stays marked for a rebuild");
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn suspected(&self) -> Option<String> {
+        self.lock_suspected().clone()
+    }
+
+    fn lock_suspected(&self) -> MutexGuard<'_, Option<String>> {
+        self.suspected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn set_freed_hook(&self, hook: FreedHook) -> bool {

@@ -38,6 +38,8 @@ pub(super) struct Keeper<M> {
     pub(super) drives: Vec<Arc<Drive>>,
     /// Beside the index, so that files can be hard-linked into it.
     pub(super) work_dir: PathBuf,
+    /// The index itself.
+    pub(super) index_dir: PathBuf,
     pub(super) digests: DigestCache,
     pub(super) health: Arc<Health>,
     pub(super) committer: UnboundedSender<Message>,
@@ -60,6 +62,20 @@ pub(super) enum CheckpointError {
     Drive(DriveId, String),
     #[error("the state is poisoned")]
     Poisoned,
+    #[error("the index is damaged, and is mended or rebuilt first: {0}")]
+    Damaged(String),
+}
+
+impl CheckpointError {
+    /// Whether it says that the index on the disk is not what was written.
+    fn is_damage(&self) -> bool {
+        match self {
+            Self::State(error) => error.is_corruption(),
+            Self::Local(error) => error.kind() == io::ErrorKind::InvalidData,
+            Self::Damaged(_) => true,
+            Self::Drive(..) | Self::Poisoned => false,
+        }
+    }
 }
 
 impl<M: Machine> Keeper<M> {
@@ -72,6 +88,14 @@ impl<M: Machine> Keeper<M> {
                     let taken = self.checkpoint(None).map_err(|error| error.to_string());
                     // Who asked may be gone.
                     let _ = reply.send(taken);
+                    continue;
+                }
+                Ok(KeeperMessage::MendMirror(damage, reply)) => {
+                    let _ = reply.send(self.mend_mirror(&damage));
+                    continue;
+                }
+                Ok(KeeperMessage::MendIndex(reply)) => {
+                    let _ = reply.send(self.mend_index());
                     continue;
                 }
                 Ok(KeeperMessage::Wake) => {}
@@ -172,6 +196,9 @@ impl<M: Machine> Keeper<M> {
         if self.health.poisoned().is_some() {
             return Err(CheckpointError::Poisoned);
         }
+        if let Some(why) = self.health.suspected() {
+            return Err(CheckpointError::Damaged(why));
+        }
         let log_bytes = self.shared.counts.log_bytes();
         if extra.is_none() && self.checkpointed == Some(self.machine.applied_index()) {
             self.health.checkpoint_taken(log_bytes);
@@ -179,7 +206,21 @@ impl<M: Machine> Keeper<M> {
         }
         remove_dir(&self.work_dir)?;
         let applied = self.machine.checkpoint_to(&self.work_dir)?;
-        let manifest = self.digests.describe(&self.work_dir, self.config.cluster, applied)?;
+        let described = self
+            .machine
+            .check_copy(&self.work_dir)
+            .map_err(CheckpointError::from)
+            .and_then(|()| Ok(self.digests.describe(&self.work_dir, self.config.cluster, applied)?));
+        let manifest = match described {
+            Err(error) if error.is_damage() => {
+                // Published, it would take the place of a good one.
+                remove_dir(&self.work_dir)?;
+                tracing::error!(%error, "the index is damaged on the disk: no checkpoint is taken of it");
+                self.health.suspect_index(&error.to_string());
+                return Err(error);
+            }
+            other => other?,
+        };
         let mut targets: Vec<Arc<Drive>> = self.shared.view().mirrors.into_iter().map(|(drive, _)| drive).collect();
         targets.extend(extra.cloned());
         let published = checkpoint::publish(&self.work_dir, &manifest, &targets);

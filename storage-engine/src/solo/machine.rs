@@ -21,6 +21,15 @@ pub trait Machine: Send + Sync + 'static {
     /// `dir` does not exist and is beside the state's own directory, so that files can be hard-linked.
     /// May run while entries are applied.
     fn checkpoint_to(&self, dir: &Path) -> Result<u64, StateError>;
+
+    /// Whether a copy can be opened. Quick: it does not read all of it.
+    ///
+    /// # Errors
+    /// [`StateError::is_corruption`]: it was made from damaged files.
+    fn check_copy(&self, dir: &Path) -> Result<(), StateError> {
+        let _ = dir;
+        Ok(())
+    }
 }
 
 impl Machine for StateMachine {
@@ -34,5 +43,9 @@ impl Machine for StateMachine {
 
     fn checkpoint_to(&self, dir: &Path) -> Result<u64, StateError> {
         self.checkpoint_to(dir)
+    }
+
+    fn check_copy(&self, dir: &Path) -> Result<(), StateError> {
+        StateMachine::check_copy(dir)
     }
 }

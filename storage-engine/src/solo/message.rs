@@ -4,6 +4,7 @@ use std::sync::mpsc;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::scrub::{MendedFiles, MirrorDamage};
 use crate::error::StorageError;
 use crate::ids::DriveId;
 use crate::log::LogError;
@@ -50,6 +51,10 @@ pub(super) enum KeeperMessage {
     Wake,
     /// Take a checkpoint now and say how it went.
     Checkpoint(mpsc::Sender<Result<u64, String>>),
+    /// Mend what a check found on one mirror, and say how many bytes that took.
+    MendMirror(MirrorDamage, mpsc::Sender<Result<u64, String>>),
+    /// Mend the files of the index from the newest checkpoint.
+    MendIndex(mpsc::Sender<Result<MendedFiles, String>>),
     /// End.
     Stop,
 }

@@ -15,6 +15,7 @@ mod keeper;
 mod machine;
 mod message;
 mod open;
+mod scrub;
 
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ use self::keeper::Keeper;
 pub use self::machine::Machine;
 use self::message::{KeeperMessage, Message, Proposal};
 use self::open::{Places, forget_old_index, open_machine, replay};
+pub use self::scrub::{MendedFiles, MirrorCheck, MirrorDamage};
 use crate::checkpoint::{self, DigestCache};
 use crate::drive::Drive;
 use crate::error::{MetaError, OpenError, StateError, StorageError};
@@ -231,6 +233,7 @@ impl<M: Machine> Solo<M> {
             config: config.log.clone(),
             drives,
             work_dir: places.checkpoint_work(),
+            index_dir: places.index.clone(),
             digests,
             health: health.clone(),
             committer: queue.clone(),

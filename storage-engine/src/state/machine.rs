@@ -17,17 +17,19 @@ use super::apply::{Memory, Transition};
 use super::cache::RowCache;
 use super::journal::StoredHashes;
 use super::keys;
-use super::kv::{Kv, KvBatch, KvError, ScanStep, prefix_end};
+use super::kv::{Family, Kv, KvBatch, KvError, ScanStep, prefix_end};
 use super::overlay::{Overlay, decode_row};
 use super::rocks::{RocksConfig, RocksKv, RocksMemory};
 use super::rows::{HealRow, StateHead};
 use crate::error::StateError;
-use crate::ids::{DriveId, StripeId};
+use crate::ids::{BucketId, DriveId, StripeId};
 use crate::meta::MetaReads;
 use crate::namespace::command::{Applied, Command, JournalIdentity, Layout, MissingShard};
 use crate::namespace::encoding::Stored;
 use crate::namespace::integrity::ScrubMark;
-use crate::namespace::rows::{AccessKeyRow, BucketRow, OwnedRun, OwnerPlace, PartRow, RunOwner, StripeRun, UserRow};
+use crate::namespace::rows::{
+    AccessKeyRow, BucketRow, OwnedRun, OwnerPlace, PartRow, RunOwner, StripeRun, UserRow, VersionRow,
+};
 
 /// Format of the store; a store of a newer one is refused.
 pub const STATE_FORMAT: u32 = 1;
@@ -71,6 +73,13 @@ pub struct StateMachine {
     pub(super) config_changes: AtomicU64,
     waits_for_space: AtomicBool,
     is_waiting: AtomicBool,
+}
+
+/// Where a walk over the rows of a bucket goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowPlace {
+    family: Family,
+    from: Vec<u8>,
 }
 
 struct Core {
@@ -234,6 +243,14 @@ impl StateMachine {
         Ok(self.kv.verify(pace)?)
     }
 
+    /// Whether a copy that [`StateMachine::checkpoint_to`] made can be opened, without changing it.
+    ///
+    /// # Errors
+    /// [`StateError::is_corruption`]: its manifest, or what it names, is damaged.
+    pub fn check_copy(dir: &Path) -> Result<(), StateError> {
+        Ok(RocksKv::check_copy(dir, keys::SCHEMA)?)
+    }
+
     /// Bytes of memory that the store's caches and buffers hold.
     pub fn memory_bytes(&self) -> u64 {
         self.kv.memory_bytes()
@@ -276,6 +293,50 @@ impl StateMachine {
             }
         })?;
         Ok(queue)
+    }
+
+    /// Whether a degraded write left this shard to be healed.
+    pub fn is_to_be_healed(&self, shard: &MissingShard) -> Result<bool, StateError> {
+        Ok(self.kv.get(keys::HEAL, &keys::heal(&shard.stripe, shard.shard_index))?.is_some())
+    }
+
+    /// Runs of the versions and parts in a bucket, or of one key in it: those of up to `limit` rows after `after`,
+    /// and where to go on.
+    pub fn runs_in(
+        &self,
+        bucket: BucketId,
+        key: Option<&str>,
+        after: Option<RowPlace>,
+        limit: usize,
+    ) -> Result<(Vec<StripeRun>, Option<RowPlace>), StateError> {
+        let prefix = key.map_or_else(|| bucket.as_bytes().to_vec(), |key| keys::object(bucket, key));
+        // Parts first: one that becomes a version meanwhile is seen there.
+        let RowPlace { family, from } = after.unwrap_or(RowPlace { family: keys::PRT, from: prefix.clone() });
+        let (mut runs, mut left, mut next, mut failed) = (Vec::new(), limit, None, None);
+        self.kv.scan(family, &from, prefix_end(&prefix).as_deref(), &mut |row_key, value| {
+            if left == 0 {
+                next = Some(RowPlace { family, from: row_key.to_vec() });
+                return ScanStep::Stop;
+            }
+            left -= 1;
+            let parts = if family == keys::PRT {
+                decode_row(family, value).map(|part: PartRow| vec![part])
+            } else {
+                decode_row(family, value).map(|row: VersionRow| row.parts)
+            };
+            match parts {
+                Ok(parts) => runs.extend(parts.iter().filter_map(|part| part.blob.stripes()).cloned()),
+                Err(error) => {
+                    failed = Some(error);
+                    return ScanStep::Stop;
+                }
+            }
+            ScanStep::Next
+        })?;
+        if next.is_none() && family == keys::PRT {
+            next = Some(RowPlace { family: keys::VER, from: prefix });
+        }
+        failed.map_or(Ok((runs, next)), Err)
     }
 
     /// Shards that wait to be healed.
@@ -380,14 +441,14 @@ impl StateMachine {
         self.leaves.load(Ordering::Acquire)
     }
 
-    pub(super) fn row<T: Stored>(&self, family: super::kv::Family, key: &[u8]) -> Result<Option<T>, StateError> {
+    pub(super) fn row<T: Stored>(&self, family: Family, key: &[u8]) -> Result<Option<T>, StateError> {
         self.kv.get(family, key)?.map(|bytes| decode_row(family, &bytes)).transpose()
     }
 
     /// Decodes up to `limit` rows from `from` on.
     fn scan_rows<T: Stored>(
         &self,
-        family: super::kv::Family,
+        family: Family,
         from: &[u8],
         limit: usize,
         mut take: impl FnMut(&[u8], T),

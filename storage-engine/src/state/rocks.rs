@@ -133,6 +133,20 @@ impl RocksKv {
         }))
     }
 
+    /// Opens a copy of a store for reading only, and closes it again.
+    ///
+    /// # Errors
+    /// As [`RocksKv::open`].
+    pub fn check_copy(path: &Path, schema: &'static [FamilySpec]) -> Result<(), KvError> {
+        let config = RocksConfig::drive_index(RocksMemory::new(VERIFY_CACHE_BYTES, VERIFY_CACHE_BYTES));
+        let mut families = vec![ColumnFamilyDescriptor::new("default", family_options(&config, ValueSize::Small))];
+        families.extend(
+            schema.iter().map(|spec| ColumnFamilyDescriptor::new(spec.name, family_options(&config, spec.values))),
+        );
+        let opened = DB::open_cf_descriptors_read_only(&database_options(&config), path, families, false);
+        opened.map(drop).map_err(|error| typed(path, CHECK, &error))
+    }
+
     /// A second, read-only look at the files: it has no cache of this store, and reads manifest, tables and
     /// blobs as a start would.
     fn verify_once(&self, pace: &mut dyn FnMut(u64) -> ControlFlow<()>) -> Result<u64, KvError> {
@@ -151,7 +165,7 @@ impl RocksKv {
             self.schema.iter().map(|spec| ColumnFamilyDescriptor::new(spec.name, family_options(&config, spec.values))),
         );
         let copy = DB::open_cf_descriptors_read_only(&options, &self.path, families, false)
-            .map_err(|error| self.error("open for a check", &error))?;
+            .map_err(|error| self.error(CHECK, &error))?;
         let mut rows = 0;
         let mut unpaced = 0;
         for spec in self.schema {
@@ -173,7 +187,7 @@ impl RocksKv {
                 }
                 cursor.next();
             }
-            cursor.status().map_err(|error| self.error("check", &error))?;
+            cursor.status().map_err(|error| self.error(CHECK, &error))?;
         }
         let _ = pace(unpaced);
         Ok(rows)
@@ -393,6 +407,8 @@ fn family_options(config: &RocksConfig, values: ValueSize) -> Options {
     options
 }
 
+/// What errors call the second look that a check takes.
+const CHECK: &str = "check";
 /// Memory of the second look that a check takes.
 const VERIFY_CACHE_BYTES: usize = 1 << 20;
 /// Bytes of rows between two words with the pace of a check.
@@ -417,6 +433,10 @@ fn typed(path: &Path, operation: &'static str, error: &rocksdb::Error) -> KvErro
         ErrorKind::Incomplete if operation == "write" => KvError::Stalled { path },
         ErrorKind::IOError if detail.contains("No space left") => KvError::Full { path },
         ErrorKind::IOError if detail.contains("lock") && operation == "open" => KvError::Locked { path },
+        // A start would not open it either.
+        ErrorKind::InvalidArgument | ErrorKind::NotSupported | ErrorKind::NotFound if operation == CHECK => {
+            KvError::Corruption { path, detail: detail.to_owned() }
+        }
         // A table or blob file that the manifest names and the directory lacks is a damaged store.
         ErrorKind::IOError if detail.contains("No such file") => {
             KvError::Corruption { path, detail: detail.to_owned() }

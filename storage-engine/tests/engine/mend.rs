@@ -4,6 +4,9 @@
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::time::Duration;
 
+use chartrier_storage::mend::{ScrubReport, ScrubScope};
+use chartrier_storage::segment::location::ShardKey;
+
 use super::*;
 
 const KEYS: usize = 10;
@@ -189,4 +192,184 @@ async fn a_stripe_beyond_repair_is_recorded_once() {
     assert_eq!(engine.mender().status().lost_stripes, 1);
     let found = leaves(&engine, "storage.corruption");
     assert!(found.len() == 1 && found[0].contains("stripe-lost"), "{found:?}");
+}
+
+async fn scrub(engine: &Arc<Engine>, scope: ScrubScope) -> ScrubReport {
+    let id = engine.mender().begin_scrub(engine, scope).unwrap();
+    for _ in 0..1200 {
+        let status = engine.mender().scrub_status().unwrap();
+        if let Some(report) = status.last.filter(|report| report.id == id) {
+            return report;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("the scrub did not end: {:?}", engine.mender().scrub_status());
+}
+
+fn kinds(report: &ScrubReport) -> Vec<&'static str> {
+    report.found.keys().map(|kind| kind.word()).collect()
+}
+
+/// Changes one byte of a file.
+fn flip(path: &Path, offset: u64) {
+    let mut file = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
+    if file.metadata().unwrap().len() <= offset {
+        return;
+    }
+    let mut byte = [0];
+    file.seek(SeekFrom::Start(offset)).unwrap();
+    file.read_exact(&mut byte).unwrap();
+    file.seek(SeekFrom::Start(offset)).unwrap();
+    file.write_all(&[byte[0] ^ 0x11]).unwrap();
+}
+
+fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> = entries.filter(|path| path.to_string_lossy().ends_with(extension)).collect();
+    files.sort();
+    files
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scrub_finds_and_mends_every_kind_of_damage_while_it_serves() {
+    let rig = Rig::new();
+    let engine = rig.open_with_bucket().await;
+    fill(&engine).await;
+    engine.close().await.unwrap();
+    drop(engine);
+    // Sealed segments, a checkpoint, drive indexes in tables: all of it is on the disk.
+    let engine = reopen(&rig).await;
+    put(&engine, "k0", len_of(0)).await;
+    let clean = scrub(&engine, ScrubScope::All).await;
+    assert!(clean.found.is_empty() && clean.unrepaired == 0, "{clean:?}");
+    let checked = clean.checked;
+    assert!(checked.segments >= 6 && checked.records > 0 && checked.stripes > 0 && checked.parity_stripes > 0);
+    assert!(checked.log_segments >= 3 && checked.checkpoint_files > 3 && checked.superblocks == 12);
+    assert!(checked.index_rows > 0);
+
+    for n in [1, 4] {
+        let drive = rig.drive(n);
+        for segment in files(&drive.join("segments"), ".seg") {
+            let len = std::fs::metadata(&segment).unwrap().len();
+            // Header, the header and a cell of a record that is dead by now, a cell that is needed, the trailer.
+            [40, 4_096 + 30, 9_000, 500_000, len - 4_000].into_iter().for_each(|offset| flip(&segment, offset));
+        }
+        flip(&drive.join("superblock.b"), 50);
+        files(&drive.join("index"), ".sst").iter().for_each(|table| flip(table, 20));
+        if drive.join("checkpoints/files").is_dir() {
+            files(&drive.join("checkpoints/files"), "").iter().for_each(|file| flip(file, 0));
+            files(&drive.join("checkpoints"), ".manifest").iter().for_each(|file| flip(file, 45));
+        }
+        if drive.join("log").is_dir() {
+            files(&drive.join("log"), ".log").iter().for_each(|file| flip(file, 4_096 + 200));
+        }
+    }
+    check_all(&engine).await;
+    let found = scrub(&engine, ScrubScope::All).await;
+    check_all(&engine).await;
+    for kind in ["drive-index", "segment-footer", "segment-header", "shard", "superblock", "checkpoint", "log-segment"]
+    {
+        assert!(kinds(&found).contains(&kind), "{kind}: {found:?}");
+    }
+    assert_eq!(found.unrepaired, 0, "{found:?}");
+    let again = scrub(&engine, ScrubScope::All).await;
+    assert!(again.found.is_empty(), "{again:?}");
+    let corruption = leaves(&engine, "storage.corruption");
+    for kind in kinds(&found) {
+        assert!(corruption.iter().any(|leaf| leaf.contains(&format!("\"kind\":\"{kind}\""))), "{kind}");
+    }
+    assert_eq!(leaves(&engine, "storage.scrub").len(), 3);
+    assert!(!leaves(&engine, "storage.repair").is_empty());
+    engine.close().await.unwrap();
+    drop(engine);
+    check_without(&rig, [0, 2]).await;
+    check_without(&rig, [3, 5]).await;
+    // The drives' indexes can be thrown away: what was mended is in the segments.
+    for n in [1, 4] {
+        for folder in ["index", "index.b"] {
+            let _ = std::fs::remove_dir_all(rig.drive(n).join(folder));
+        }
+    }
+    check_without(&rig, [0, 2]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_index_is_mended_from_the_checkpoint_while_it_serves() {
+    let rig = Rig::new();
+    let engine = rig.open_with_bucket().await;
+    fill(&engine).await;
+    engine.close().await.unwrap();
+    drop(engine);
+    let engine = reopen(&rig).await;
+    let index = rig.config.data_dir.join("index");
+    let tables = files(&index, ".sst");
+    assert!(!tables.is_empty());
+    tables.iter().for_each(|table| flip(table, 30));
+    let found = scrub(&engine, ScrubScope::All).await;
+    assert_eq!((kinds(&found), found.unrepaired), (vec!["index"], 0), "{found:?}");
+    let again = scrub(&engine, ScrubScope::All).await;
+    assert!(again.found.is_empty(), "{again:?}");
+    put(&engine, "k0", len_of(0)).await;
+    check_all(&engine).await;
+    engine.close().await.unwrap();
+    drop(engine);
+    check_all(&*reopen(&rig).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_checkpoint_is_taken_of_a_damaged_index() {
+    let rig = Rig::new();
+    let engine = rig.open_with_bucket().await;
+    fill(&engine).await;
+    engine.close().await.unwrap();
+    drop(engine);
+    let engine = reopen(&rig).await;
+    put(&engine, "after", 50_000).await;
+    files(&rig.config.data_dir.join("index"), ".sst").iter().for_each(|table| flip(table, 30));
+    // A checkpoint of what is on the disk would take the place of the good one.
+    assert!(engine.close().await.is_err());
+    drop(engine);
+    let engine = reopen(&rig).await;
+    check_all(&engine).await;
+    check(&engine, "after", 50_000).await;
+    let clean = scrub(&engine, ScrubScope::All).await;
+    assert!(clean.found.is_empty(), "{clean:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_segment_that_is_gone_and_shards_that_were_forgotten_come_back() {
+    let rig = Rig::new();
+    let engine = rig.open_with_bucket().await;
+    fill(&engine).await;
+    engine.close().await.unwrap();
+    drop(engine);
+    let engine = reopen(&rig).await;
+    for segment in files(&rig.drive(3).join("segments"), ".seg") {
+        // Not one that is reserved and was never begun.
+        if std::fs::read(&segment).unwrap().starts_with(b"CHRTSEG1") {
+            std::fs::remove_file(segment).unwrap();
+            break;
+        }
+    }
+    let row = engine.current(BUCKET, "k9").unwrap().unwrap();
+    let run = row.parts[0].blob.stripes().unwrap();
+    let targets = engine.blobs().placement(run).unwrap().targets(0).to_vec();
+    let forgotten = ShardKey { stripe: run.first, shard: 2 };
+    let drive = engine.blobs().drive(targets[2]).unwrap();
+    drive.free(vec![forgotten]);
+    drive.sync().await.unwrap().unwrap();
+    let found = scrub(&engine, ScrubScope::All).await;
+    assert_eq!(found.unrepaired, 0, "{found:?}");
+    assert!(kinds(&found).contains(&"segment-missing"), "{found:?}");
+    assert!(drive.locate(run.first, 2).unwrap().is_some());
+    let one = scrub(&engine, ScrubScope::Object(BUCKET, "k9".to_owned())).await;
+    assert_eq!(one.checked.stripes, u64::from(run.count));
+    assert!(one.found.is_empty() && one.repaired == 0 && one.unrepaired == 0, "{one:?}");
+    let bucket = scrub(&engine, ScrubScope::Bucket(BUCKET)).await;
+    assert!(bucket.checked.stripes > one.checked.stripes);
+    drop(drive);
+    engine.close().await.unwrap();
+    drop(engine);
+    check_without(&rig, [0, 1]).await;
+    check_without(&rig, [2, 5]).await;
 }

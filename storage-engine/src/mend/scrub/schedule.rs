@@ -1,0 +1,92 @@
+//! Scrub in the background: every drive within the period, one after its own pace.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::super::Mender;
+use super::ScrubScope;
+use super::pass::{Pass, Speed};
+use crate::drive::Drive;
+use crate::engine::Engine;
+
+/// How often there is a look for what is due.
+const TICK: Duration = Duration::from_secs(30);
+/// After a start, clients come first.
+const FIRST_AFTER: Duration = Duration::from_secs(60);
+/// What is not data is checked this often, or once a period if that is less.
+const INDEX_EVERY_S: u64 = 24 * 3600;
+/// No pass is slower: a small store is not worth days.
+const BYTES_PER_S_MIN: u64 = 1 << 20;
+/// How fast the index, the log and the checkpoints are read.
+const INDEX_BYTES_PER_S: u64 = 64 << 20;
+/// Of a period, a drive rests this share after a pass and is read in three quarters of it: the rest is slack, for
+/// what a stop takes.
+const REST_SHARE: u64 = 8;
+
+/// Runs until the engine is gone.
+pub(in super::super) async fn run(mender: Arc<Mender>, engine: Weak<Engine>) {
+    let mut index_due = Instant::now() + FIRST_AFTER;
+    let drives_due = index_due;
+    let mut was_suspected = false;
+    while !mender.is_stopped() {
+        tokio::select! {
+            () = sleep(TICK) => {}
+            () = mender.index_damaged.notified() => {}
+        }
+        let period_s = mender.scrub_period_s.load(Relaxed);
+        let Some(strong) = engine.upgrade() else { return };
+        let now = Instant::now();
+        if period_s > 0 && now >= drives_due {
+            begin_due_drives(&mender, &strong, period_s);
+        }
+        // Once for each suspicion: what cannot be mended now waits for the next start.
+        let suspected = strong.index_is_suspected();
+        let newly = suspected && !std::mem::replace(&mut was_suspected, suspected);
+        if newly || (period_s > 0 && now >= index_due) {
+            index_due = now + Duration::from_secs(INDEX_EVERY_S.min(period_s.max(1)));
+            let pass = Pass::new(mender.clone(), &strong, ScrubScope::Index, Speed::Paced(INDEX_BYTES_PER_S));
+            drop(strong);
+            pass.run().await;
+            was_suspected = engine.upgrade().is_some_and(|engine| engine.index_is_suspected());
+        }
+    }
+}
+
+/// Begins a pass on each drive whose last one is long enough ago.
+fn begin_due_drives(mender: &Arc<Mender>, engine: &Arc<Engine>, period_s: u64) {
+    let marks = match mender.machine.scrub_marks() {
+        Ok(marks) => marks,
+        Err(error) => return tracing::warn!(%error, "when drives were scrubbed cannot be read"),
+    };
+    let now_us = engine.env().clock.now_us();
+    for drive in mender.blobs.drives() {
+        let ended_us = marks.get(&drive.id()).map_or(0, |mark| mark.ended_us);
+        let due = now_us.saturating_sub(ended_us) / 1_000_000 >= period_s / REST_SHARE;
+        let claimed = due && drive.state().reads() && {
+            let mut state = mender.lock_scrub();
+            let free = !state.on_drives.contains(&drive.id());
+            if free {
+                state.on_drives.push(drive.id());
+            }
+            free
+        };
+        if claimed {
+            begin(mender, engine, &drive, period_s);
+        }
+    }
+}
+
+fn begin(mender: &Arc<Mender>, engine: &Arc<Engine>, drive: &Arc<Drive>, period_s: u64) {
+    let used = drive.status().stored_bytes;
+    let speed = Speed::Paced((used / (period_s * 3 / 4).max(1)).max(BYTES_PER_S_MIN));
+    let pass = Pass::new(mender.clone(), engine, ScrubScope::Drive(drive.id()), speed);
+    let (mender, id) = (mender.clone(), drive.id());
+    mender.clone().spawn(async move {
+        let report = pass.run().await;
+        tracing::info!(drive = %id, records = report.checked.records, found = report.found.len(), "drive scrubbed");
+        mender.lock_scrub().on_drives.retain(|other| *other != id);
+    });
+}
