@@ -11,12 +11,15 @@ use crate::ids::{BucketId, DriveId};
 use crate::namespace::command::MissingShard;
 use crate::namespace::integrity::{CorruptionKind, FileRepair, FoundBy};
 use crate::namespace::rows::StripeRun;
+use crate::solo::MirrorDamage;
 use crate::state::StateMachine;
 
 /// One stripe in so many is coded again and compared.
 const PARITY_SHARE: u64 = 1000;
 /// A pass in the background rests so long after each page of runs.
 const PAGE_REST: Duration = Duration::from_millis(50);
+/// How often the mirrors are checked again after something on them was mended.
+const MIRROR_ROUNDS: usize = 3;
 /// Rows of a bucket looked at in one step.
 const ROWS_PAGE: usize = 256;
 
@@ -183,24 +186,41 @@ impl Pass {
 
     /// Checks the log and the checkpoints on their mirrors, or on one drive.
     pub(super) async fn mirrors(self: &Arc<Self>, only: Option<DriveId>) {
-        let Some(engine) = self.engine() else { return };
-        let mut pace = self.pacer(None);
-        let Ok(check) = blocking(move || engine.check_mirrors(only, &mut pace)).await else { return };
-        self.count(|counts| {
-            counts.log_segments += check.log_segments;
-            counts.checkpoint_files += check.checkpoint_files;
-            counts.bytes += check.bytes;
-        });
-        for damage in check.damaged {
-            let (kind, drive, place) = (damage.kind(), damage.drive(), damage.place());
-            self.found(kind, Some(drive), &place, (1, 0), &[]).await;
+        // What a damaged manifest names is known only once it is mended.
+        for round in 0..MIRROR_ROUNDS {
             let Some(engine) = self.engine() else { return };
-            match blocking(move || engine.mend_mirror(damage)).await {
-                Ok(Ok(bytes)) => self.mended(vec![FileRepair { kind, drive: Some(drive), place, bytes }]).await,
-                Ok(Err(error)) => self.unmended(format!("{place} on drive {drive} cannot be mended: {error}")),
-                Err(_) => return,
+            let mut pace = self.pacer(None);
+            let Ok(check) = blocking(move || engine.check_mirrors(only, &mut pace)).await else { return };
+            if round == 0 {
+                self.count(|counts| {
+                    counts.log_segments += check.log_segments;
+                    counts.checkpoint_files += check.checkpoint_files;
+                    counts.bytes += check.bytes;
+                });
+            }
+            if check.damaged.is_empty() || !self.mend_mirrors(check.damaged).await || self.is_stopped() {
+                return;
             }
         }
+    }
+
+    /// Whether all of it was mended.
+    async fn mend_mirrors(self: &Arc<Self>, damaged: Vec<MirrorDamage>) -> bool {
+        let mut all = true;
+        for damage in damaged {
+            let (kind, drive, place) = (damage.kind(), damage.drive(), damage.place());
+            self.found(kind, Some(drive), &place, (1, 0), &[]).await;
+            let Some(engine) = self.engine() else { return false };
+            match blocking(move || engine.mend_mirror(damage)).await {
+                Ok(Ok(bytes)) => self.mended(vec![FileRepair { kind, drive: Some(drive), place, bytes }]).await,
+                Ok(Err(error)) => {
+                    all = false;
+                    self.unmended(format!("{place} on drive {drive} cannot be mended: {error}"));
+                }
+                Err(_) => return false,
+            }
+        }
+        all
     }
 }
 
