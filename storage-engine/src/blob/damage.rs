@@ -3,7 +3,7 @@
 //! Bounded: what is dropped is found again by the next read, or by scrub.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
@@ -28,7 +28,7 @@ pub struct DamagedShard {
 #[derive(Default)]
 pub struct DamageReports {
     waiting: Mutex<Waiting>,
-    arrived: Notify,
+    arrived: Arc<Notify>,
 }
 
 #[derive(Default)]
@@ -55,9 +55,9 @@ impl DamageReports {
         waiting.reports.drain(..).collect()
     }
 
-    /// Waits until there is a report.
-    pub(crate) async fn arrived(&self) {
-        self.arrived.notified().await;
+    /// Notified when there is a report.
+    pub(crate) fn arrived(&self) -> Arc<Notify> {
+        self.arrived.clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {

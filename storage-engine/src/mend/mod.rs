@@ -86,9 +86,9 @@ pub struct Mender {
     scrub: Mutex<ScrubState>,
     scrub_period_s: AtomicU64,
     /// Wakes the worker: something was queued.
-    wake: Notify,
+    wake: Arc<Notify>,
     /// Wakes the schedule of scrub: a read met a damaged index.
-    index_damaged: Notify,
+    index_damaged: Arc<Notify>,
     counts: Counts,
     stopped: AtomicBool,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -115,8 +115,8 @@ impl Mender {
             heals: Mutex::default(),
             scrub: Mutex::default(),
             scrub_period_s: AtomicU64::new(config.scrub_period_s),
-            wake: Notify::new(),
-            index_damaged: Notify::new(),
+            wake: Arc::default(),
+            index_damaged: Arc::default(),
             counts: Counts::default(),
             stopped: AtomicBool::new(false),
             tasks: Mutex::default(),
@@ -125,8 +125,8 @@ impl Mender {
 
     /// Begins to work. The engine is not kept alive by it.
     pub(crate) fn start(self: &Arc<Self>, engine: Weak<Engine>) {
-        self.spawn(worker::run(self.clone(), engine.clone()));
-        self.spawn(scrub::run_schedule(self.clone(), engine));
+        self.spawn(worker::run(Arc::downgrade(self), engine.clone()));
+        self.spawn(scrub::run_schedule(Arc::downgrade(self), engine));
     }
 
     /// Ends the work in hand. What waits is found again after the next start.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -59,16 +59,21 @@ struct Later {
     lost: HashSet<StripeId>,
 }
 
-/// Works until the engine is gone.
-pub(super) async fn run(mender: Arc<Mender>, engine: Weak<Engine>) {
+/// Works until the engine is gone. While it waits it keeps neither engine nor drives open.
+pub(super) async fn run(mender: Weak<Mender>, engine: Weak<Engine>) {
     let mut later = Later::default();
-    while !mender.is_stopped() {
+    let Some((reports, wake)) = mender.upgrade().map(|mender| (mender.blobs.damage().arrived(), mender.wake.clone()))
+    else {
+        return;
+    };
+    loop {
         // A report wakes it; without one it looks for rows and for repairs whose time has come.
         tokio::select! {
-            () = mender.blobs.damage().arrived() => {}
-            () = mender.wake.notified() => {}
+            () = reports.notified() => {}
+            () = wake.notified() => {}
             () = sleep(TICK) => {}
         }
+        let Some(mender) = mender.upgrade().filter(|mender| !mender.is_stopped()) else { return };
         mender.take_reports();
         mender.take_heal_rows();
         mender.take_due(&mut later);

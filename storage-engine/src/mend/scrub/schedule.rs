@@ -26,16 +26,18 @@ const INDEX_BYTES_PER_S: u64 = 64 << 20;
 /// what a stop takes.
 const REST_SHARE: u64 = 8;
 
-/// Runs until the engine is gone.
-pub(in super::super) async fn run(mender: Arc<Mender>, engine: Weak<Engine>) {
+/// Runs until the engine is gone. While it waits it keeps neither engine nor drives open.
+pub(in super::super) async fn run(mender: Weak<Mender>, engine: Weak<Engine>) {
     let mut index_due = Instant::now() + FIRST_AFTER;
     let drives_due = index_due;
     let mut was_suspected = false;
-    while !mender.is_stopped() {
+    let Some(index_damaged) = mender.upgrade().map(|mender| mender.index_damaged.clone()) else { return };
+    loop {
         tokio::select! {
             () = sleep(TICK) => {}
-            () = mender.index_damaged.notified() => {}
+            () = index_damaged.notified() => {}
         }
+        let Some(mender) = mender.upgrade().filter(|mender| !mender.is_stopped()) else { return };
         let period_s = mender.scrub_period_s.load(Relaxed);
         let Some(strong) = engine.upgrade() else { return };
         let now = Instant::now();
