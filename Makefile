@@ -2,6 +2,7 @@
 #   make serve         build and serve with the embedded default
 #   make test          build and run every test, the real clients in their quick form included
 #   make check         formatting, lints and documentation, warnings denied
+#   make pages         writes docs/s3-operations.md and docs/s3-conformance.md
 #   make conformance   the real clients on real data, in full
 #   make bench         figures, beside whichever peers are installed
 #   make bench-parts   what sealing, coding, the log and the parsers cost by themselves
@@ -20,7 +21,7 @@ BIN := $(CARGO_TARGET_DIR)/release
 ROUNDS ?= 200
 POWER_ROUNDS ?= 50
 
-.PHONY: serve build setup test check conformance bench bench-parts torture clean-data
+.PHONY: serve build setup test check pages conformance bench bench-parts torture clean-data
 
 setup:
 	@scripts/setup build
@@ -43,6 +44,11 @@ check: setup
 	cargo fmt --all --check
 	cargo clippy --release --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --workspace --no-deps --document-private-items
+
+# The pages of docs/ that are made and not written: operations and conformance.
+pages: build
+	CHARTRIER_WRITE_DOCS=1 cargo test --release --locked -p chartrier --lib operations_page
+	$(BIN)/chartrier-conformance --server $(BIN)/chartrier --report docs/s3-conformance.md
 
 conformance:
 	@scripts/setup build clients

@@ -15,6 +15,7 @@ use crate::access::standing::account_number;
 use crate::admin::run_file::AdminToken;
 use crate::auth::{AuthRules, SigningKeys};
 use crate::config::Config;
+use crate::edge::rate::RateLimiter;
 use crate::identity::pseudonym::Pseudonyms;
 use crate::identity::{Identities, SecretDoesNotOpen};
 use crate::metrics::Metrics;
@@ -47,6 +48,8 @@ pub struct App {
     pub admin_token: AdminToken,
     /// Names accounts in leaves.
     pub pseudonyms: Pseudonyms,
+    /// Requests of a key and of a source.
+    pub rate: RateLimiter,
     /// Parsed documents of buckets.
     pub bucket_configs: BucketConfigs,
 }

@@ -51,6 +51,10 @@ pub struct Config {
     pub tls: TlsConfig,
     /// What a client may cost.
     pub limits: Limits,
+    /// How many requests a client may make.
+    pub rate_limits: RateLimits,
+    /// The lifecycle worker.
+    pub lifecycle: LifecycleConfig,
     /// The storage engine.
     pub storage: StorageConfig,
     /// Logs.
@@ -79,6 +83,8 @@ impl Default for Config {
             worker_threads: 0,
             tls: TlsConfig::default(),
             limits: Limits::default(),
+            rate_limits: RateLimits::default(),
+            lifecycle: LifecycleConfig::default(),
             storage: StorageConfig::default(),
             log: LogConfig::default(),
         }
@@ -117,6 +123,42 @@ impl Default for Limits {
             stall_timeout_s: 30,
             upload_bytes_per_second_min: 512,
         }
+    }
+}
+
+/// How many requests a client may make; what is over is answered 503 `SlowDown`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RateLimits {
+    /// Requests in a second that one access key signs; 0 is without limit.
+    pub requests_per_second_of_key: u64,
+    /// Requests in a second from one IPv4 address or one IPv6 network of 64 bits; 0 is without limit.
+    pub requests_per_second_of_source: u64,
+    /// Seconds of the rate that may come at once.
+    pub burst_seconds: u64,
+}
+
+impl Default for RateLimits {
+    fn default() -> Self {
+        Self { requests_per_second_of_key: 0, requests_per_second_of_source: 0, burst_seconds: 2 }
+    }
+}
+
+/// How the lifecycle worker goes about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LifecycleConfig {
+    /// Seconds in a day of a rule. 86,400 but for tests; days then end at midnight UTC.
+    pub day_s: u64,
+    /// Seconds from the end of one pass to the beginning of the next; never more than a day.
+    pub every_s: u64,
+    /// Most keys looked at in a second.
+    pub keys_per_second: u64,
+}
+
+impl Default for LifecycleConfig {
+    fn default() -> Self {
+        Self { day_s: 86_400, every_s: 3600, keys_per_second: 10_000 }
     }
 }
 
@@ -339,6 +381,9 @@ impl Config {
             return invalid(
                 "limits: connections and headers must not be 0, head_bytes must be 8 KiB to 128 KiB".into(),
             );
+        }
+        if self.lifecycle.day_s == 0 || self.lifecycle.every_s == 0 || self.lifecycle.keys_per_second == 0 {
+            return invalid("lifecycle: day_s, every_s and keys_per_second must not be 0".into());
         }
         Ok(self)
     }

@@ -20,6 +20,7 @@ pub mod clock;
 pub mod config;
 pub mod edge;
 pub mod identity;
+pub mod lifecycle;
 pub mod logging;
 pub mod metrics;
 pub mod policy;

@@ -31,6 +31,8 @@ pub struct Metrics {
     pub connections_accepted: IntCounter,
     /// TLS handshakes that failed.
     pub handshakes_failed: IntCounter,
+    /// Objects, versions, markers and uploads that lifecycle rules removed.
+    pub lifecycle_removed: IntCounter,
 }
 
 struct OperationMetrics {
@@ -93,6 +95,10 @@ impl Metrics {
                 "Connections accepted on the S3 port.",
             ),
             handshakes_failed: counter("chartrier_tls_handshakes_failed_total", "TLS handshakes that failed."),
+            lifecycle_removed: counter(
+                "chartrier_lifecycle_removed_total",
+                "Objects, versions, delete markers and uploads that lifecycle rules removed.",
+            ),
             registry,
         }
     }

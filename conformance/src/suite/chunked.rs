@@ -58,8 +58,12 @@ fn stream(context: &Context, payload: &str, decoded_len_bytes: usize, body_len_b
         request = request.header("x-amz-trailer", trailer);
     }
     request.payload_hash = Some(payload.to_owned());
+    stream_of(context, &request, body_len_bytes)
+}
+
+fn stream_of(context: &Context, request: &Request, body_len_bytes: usize) -> Stream {
     let when = OffsetDateTime::now_utc();
-    let headers = context.client.signed_head(&request, when);
+    let headers = context.client.signed_head(request, when);
     let mut head = format!("PUT {} HTTP/1.1\r\n", request.path);
     for (name, value) in &headers {
         let _ = write!(head, "{name}: {value}\r\n");
@@ -355,4 +359,17 @@ async fn aws_chunked_is_not_stored_as_content_encoding(context: Context) -> Resu
         answer.head.header("content-encoding").is_none_or(|value| !value.contains("aws-chunked")),
         "aws-chunked came back as Content-Encoding",
     )
+}
+
+/// Head and body of a PUT in signed chunks, as an SDK sends it; `request` brings key and headers.
+pub(super) fn signed_put(context: &Context, request: Request, bytes: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let pieces: Vec<&[u8]> = bytes.chunks(CHUNK_BYTES).collect();
+    let mut request = request
+        .header("content-encoding", "aws-chunked")
+        .header("x-amz-decoded-content-length", &bytes.len().to_string());
+    request.payload_hash = Some(SIGNED.to_owned());
+    let stream = stream_of(context, &request, signed_len_bytes(&pieces) + 2);
+    let (mut body, _) = signed_body(context, &stream, &pieces);
+    body.extend_from_slice(b"\r\n");
+    (stream.head, body)
 }

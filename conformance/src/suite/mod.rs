@@ -5,12 +5,15 @@ mod buckets;
 mod chunked;
 mod conditions;
 mod context;
+mod forms;
 mod hostile;
 mod keys;
 mod listing;
 mod multipart;
 mod objects;
+mod settings;
 mod sse_c;
+mod vitam;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -76,12 +79,15 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         buckets::CASES,
         chunked::CASES,
         conditions::CASES,
+        forms::CASES,
         hostile::CASES,
         keys::CASES,
         listing::CASES,
         multipart::CASES,
         objects::CASES,
+        settings::CASES,
         sse_c::CASES,
+        vitam::CASES,
     ]
     .into_iter()
     .flatten()

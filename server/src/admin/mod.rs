@@ -8,6 +8,7 @@
 //! JSON but for checkpoints, tiles and exports, which are their own formats. docs/admin.md lists all.
 
 pub mod answer;
+pub mod buckets;
 pub mod client;
 pub mod export_journal;
 pub mod journal;

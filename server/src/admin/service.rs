@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use super::answer::{AdminError, AdminResponse};
 use super::wire::API_PREFIX;
-use super::{journal, object_export, scrub, status, users};
+use super::{buckets, journal, object_export, scrub, status, users};
 use crate::app::App;
 use crate::s3::names::RequestId;
 use crate::s3::request::Query;
@@ -50,6 +50,8 @@ where
         (&Method::DELETE, ["users", name]) => users::remove(app, name).await,
         (&Method::POST, ["users", name, "keys"]) => users::add_key(app, name).await,
         (&Method::DELETE, ["users", name, "keys", id]) => users::remove_key(app, name, id).await,
+        (&Method::GET, ["buckets", name]) => buckets::show(app, name),
+        (&Method::POST, ["buckets", name, "quota"]) => buckets::set_quota(app, name, read_json(body).await?).await,
         (&Method::GET, ["journal", "cycle", "checkpoint"]) => journal::checkpoint(app).await,
         (&Method::GET, ["journal", "cycle", "vkey"]) => Ok(journal::vkey(app)),
         (&Method::GET, ["journal", "cycle", "proof"]) => journal::proof(app, &query).await,

@@ -77,6 +77,37 @@ pub struct Users {
     pub users: Vec<User>,
 }
 
+/// `POST /buckets/{name}/quota`: a limit that is absent or null does not exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quota {
+    /// Plaintext bytes of all versions.
+    #[serde(default)]
+    pub max_bytes: Option<u64>,
+    /// Versions.
+    #[serde(default)]
+    pub max_objects: Option<u64>,
+}
+
+/// What `GET /buckets/{name}` and `POST /buckets/{name}/quota` answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bucket {
+    /// Its name.
+    pub name: String,
+    /// Canonical id of its owner.
+    pub owner: String,
+    /// Plaintext bytes of all versions.
+    pub bytes: u64,
+    /// Versions.
+    pub objects: u64,
+    /// Uploads in progress.
+    pub uploads: u64,
+    /// The quota, if there is one.
+    pub max_bytes: Option<u64>,
+    /// The quota, if there is one.
+    pub max_objects: Option<u64>,
+}
+
 /// What a removal answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Removed {

@@ -44,6 +44,9 @@ enum AdminCommand {
     /// Users of the tenant, and their access keys.
     #[command(subcommand)]
     User(UserCommand),
+    /// Buckets: what they hold and what they may hold.
+    #[command(subcommand)]
+    Bucket(BucketCommand),
     /// The journal: checkpoint, proofs, export.
     #[command(subcommand)]
     Journal(JournalCommand),
@@ -98,6 +101,26 @@ enum UserCommand {
     /// Access keys of a user.
     #[command(subcommand)]
     Key(KeyCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum BucketCommand {
+    /// Shows owner, usage and quota.
+    Show {
+        /// The bucket.
+        name: String,
+    },
+    /// Replaces the quota; without any limit it is removed.
+    Quota {
+        /// The bucket.
+        name: String,
+        /// Plaintext bytes of all versions.
+        #[arg(long, value_name = "N")]
+        max_bytes: Option<u64>,
+        /// Versions.
+        #[arg(long, value_name = "N")]
+        max_objects: Option<u64>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -254,6 +277,7 @@ pub async fn run(args: AdminArgs) -> Result<(), AdminError> {
     let json = args.json;
     match args.command {
         AdminCommand::User(command) => user(&client, command, json).await,
+        AdminCommand::Bucket(command) => bucket(&client, command, json).await,
         AdminCommand::Journal(command) => journal(&client, command, json).await,
         AdminCommand::Object(ObjectCommand::Export { object, out }) => {
             let bytes = client.download(&format!("/objects/export?{}", object.query()), &out).await?;
@@ -362,6 +386,29 @@ async fn user(client: &AdminClient, command: UserCommand, json: bool) -> Result<
             print(json, &answer, |text| writeln!(text, "removed access key {access_key_id} of {name}"))
         }
     }
+}
+
+async fn bucket(client: &AdminClient, command: BucketCommand, json: bool) -> Result<(), AdminError> {
+    let answer: wire::Bucket = match command {
+        BucketCommand::Show { name } => client.get(&format!("/buckets/{}", escape(&name))).await?,
+        BucketCommand::Quota { name, max_bytes, max_objects } => {
+            let quota = wire::Quota { max_bytes, max_objects };
+            client.post(&format!("/buckets/{}/quota", escape(&name)), &quota).await?
+        }
+    };
+    let limit = |limit: Option<u64>| limit.map_or_else(|| "without limit".to_owned(), |limit| format!("of {limit}"));
+    print(json, &answer, |text| {
+        writeln!(
+            text,
+            "{}: {} bytes {}, {} objects {}, {} uploads in progress",
+            answer.name,
+            answer.bytes,
+            limit(answer.max_bytes),
+            answer.objects,
+            limit(answer.max_objects),
+            answer.uploads
+        )
+    })
 }
 
 async fn journal(client: &AdminClient, command: JournalCommand, json: bool) -> Result<(), AdminError> {

@@ -21,10 +21,12 @@ use crate::app::{App, ReloadError};
 use crate::auth::SigningKeys;
 use crate::clock::SystemClock;
 use crate::config::{Config, ConfigError, Geometry};
+use crate::edge::rate::RateLimiter;
 use crate::edge::{listener, tls};
 use crate::identity::keyring::{self, IfMissing, KeyFileError};
 use crate::identity::pseudonym::Pseudonyms;
 use crate::identity::{Identities, root};
+use crate::lifecycle;
 use crate::logging::{self, chain};
 use crate::metrics::Metrics;
 use crate::process;
@@ -245,11 +247,13 @@ impl Server {
         let tls = certificates.acceptor()?;
         let renewals = tokio::spawn(renew_certificates(Arc::clone(&app), certificates));
         let checkpoints = tokio::spawn(sign_checkpoints(Arc::clone(&app), stop.clone()));
+        let lifecycle = tokio::spawn(lifecycle::run(Arc::clone(&app), stop.clone()));
         let admin = tokio::spawn(listener::serve_admin(Arc::clone(&app), admin, stop.clone()));
         listener::serve_s3(Arc::clone(&app), s3, tls, stop).await;
         renewals.abort();
         let _ = admin.await;
         let _ = checkpoints.await;
+        let _ = lifecycle.await;
         if let Err(error) = app.engine.sign_due_checkpoint(&app.journal_signer).await {
             tracing::error!(error = chain(&error), "the last checkpoint was not signed");
         }
@@ -331,6 +335,7 @@ async fn assemble(config: Config, env: Env, engine: Arc<Engine>, admin: &TcpList
     let app = Arc::new(App {
         engine,
         identities: Identities::new(),
+        rate: RateLimiter::new(&config.rate_limits),
         operator_key,
         journal_signer,
         config,

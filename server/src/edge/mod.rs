@@ -8,12 +8,14 @@
 //! | `tls` | the certificate, self-made unless one is given |
 //! | `service` | one request on the S3 port: authenticate, route, answer |
 //! | `cors` | preflights, and what browsers read of every answer |
+//! | `rate` | limits per access key and per source |
 //! | `admin_port` | health, metrics, and the door to the admin API |
 
 mod admin_port;
 mod connection;
 mod cors;
 pub mod listener;
+pub mod rate;
 mod service;
 mod socket;
 pub mod tls;

@@ -15,6 +15,7 @@ use super::cors::{self, Crossing};
 use super::wiped::ReadPace;
 use crate::app::App;
 use crate::auth::{RequestHead, authenticate};
+use crate::lifecycle;
 use crate::logging::chain;
 use crate::s3::error::{S3Error, S3ErrorCode};
 use crate::s3::names::{BucketName, RequestId};
@@ -103,6 +104,7 @@ fn admit(
     seen: &mut Seen,
 ) -> Result<S3Request, S3Error> {
     refuse_plain(carrier)?;
+    app.rate.admit_source(carrier.peer, app.now_us())?;
     let (parts, incoming) = request.into_parts();
     let mut headers = parts.headers;
     let target = parts.uri.path_and_query().ok_or_else(|| S3Error::of(S3ErrorCode::InvalidUri))?;
@@ -113,6 +115,9 @@ fn admit(
     let head = RequestHead { method: &parts.method, path: target.path(), query: &named.query, headers: &headers };
     // A form's claim is in its body: nothing is known of who sent it until its fields are read.
     let authenticated = if is_form(&head, named.scope()) { None } else { Some(authenticate(head, app.auth_rules())?) };
+    if let Some(authenticated) = authenticated.as_ref().filter(|found| !found.caller.is_anonymous()) {
+        app.rate.admit_key(&authenticated.caller.access_key_id, app.now_us())?;
+    }
     // From here on the header map holds no key and no credential.
     let sse_c = SseHeaders::take_from(&mut headers);
     headers.remove(header::AUTHORIZATION);
@@ -170,6 +175,7 @@ fn refuse_plain(carrier: Carrier) -> Result<(), S3Error> {
 /// What a browser asks before a script's request: without a signature, and without a body.
 fn preflight(app: &App, carrier: Carrier, request: &Request<Incoming>, seen: &mut Seen) -> Result<S3Response, S3Error> {
     refuse_plain(carrier)?;
+    app.rate.admit_source(carrier.peer, app.now_us())?;
     let target = request.uri().path_and_query().ok_or_else(|| S3Error::of(S3ErrorCode::InvalidUri))?;
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     let named = Target::parse(target, host, &app.config.domains)?;
@@ -222,14 +228,20 @@ async fn run(app: &Arc<App>, request: S3Request, seen: &mut Seen) -> Result<S3Re
         app.metrics.received(request.operation, len);
     }
     seen.operation = Some(request.operation);
+    let announced = Announced::of(&request);
     // Nothing reaches a handler that has not passed here, built or not.
-    let answered = match app.authorise(&request) {
+    let mut answered = match app.authorise(&request) {
         Ok(()) => {
             let conceals = app.conceals_absence(&request)?;
             dispatch(app, request).await.map_err(|error| if conceals { concealed(error) } else { error })
         }
         Err(error) => Err(error),
     };
+    if let (Ok(response), Some(announced)) = (&mut answered, announced)
+        && (response.status().is_success() || response.status() == StatusCode::NOT_MODIFIED)
+    {
+        lifecycle::announce(app, &announced.bucket, &announced.key, response.headers_mut())?;
+    }
     let denied = answered.as_ref().is_err_and(|error| error.code == S3ErrorCode::AccessDenied);
     if let Some(refusal) = refusal.filter(|_| denied) {
         refusal.record(app).await;
@@ -242,6 +254,29 @@ fn concealed(error: S3Error) -> S3Error {
     match error.code {
         S3ErrorCode::NoSuchKey | S3ErrorCode::NoSuchVersion => S3Error::of(S3ErrorCode::AccessDenied),
         _ => error,
+    }
+}
+
+/// The object of a request whose answer says when it expires.
+struct Announced {
+    bucket: String,
+    key: String,
+}
+
+impl Announced {
+    fn of(request: &S3Request) -> Option<Self> {
+        match request.operation {
+            Operation::GetObject | Operation::HeadObject if request.query.contains("versionId") => None,
+            Operation::GetObject
+            | Operation::HeadObject
+            | Operation::PutObject
+            | Operation::CopyObject
+            | Operation::CompleteMultipartUpload => {
+                let (bucket, key) = (request.bucket.as_ref()?, request.key.as_ref()?);
+                Some(Self { bucket: bucket.as_str().to_owned(), key: key.as_str().to_owned() })
+            }
+            _ => None,
+        }
     }
 }
 

@@ -216,6 +216,7 @@ codes! {
     NoSuchBucketPolicy "NoSuchBucketPolicy" 404 "The bucket policy does not exist";
     NoSuchKey "NoSuchKey" 404 "The specified key does not exist.";
     NoSuchPublicAccessBlockConfiguration "NoSuchPublicAccessBlockConfiguration" 404 "The public access block configuration was not found";
+    NoSuchLifecycleConfiguration "NoSuchLifecycleConfiguration" 404 "The lifecycle configuration does not exist";
     NoSuchUpload "NoSuchUpload" 404 "The specified multipart upload does not exist. The upload ID might not be valid, or the multipart upload might have been aborted or completed.";
     NoSuchVersion "NoSuchVersion" 404 "The specified version does not exist.";
     NoSuchWebsiteConfiguration "NoSuchWebsiteConfiguration" 404 "The specified bucket does not have a website configuration";
@@ -225,6 +226,8 @@ codes! {
     OperationAborted "OperationAborted" 409 "A conflicting conditional operation is currently in progress against this resource. Try again.";
     OwnershipControlsNotFound "OwnershipControlsNotFoundError" 404 "The bucket ownership controls were not found";
     PreconditionFailed "PreconditionFailed" 412 "At least one of the preconditions that you specified did not hold.";
+    /// Of the administrator, on a bucket.
+    QuotaExceeded "QuotaExceeded" 403 "The bucket is at the quota that its administrator set. Nothing was stored.";
     ReplicationConfigurationNotFound "ReplicationConfigurationNotFoundError" 404 "The replication configuration was not found";
     RequestHeaderSectionTooLarge "RequestHeaderSectionTooLarge" 400 "Your request header section exceeds the maximum allowed size.";
     RequestTimeTooSkewed "RequestTimeTooSkewed" 403 "The difference between the request time and the server's time is too large.";

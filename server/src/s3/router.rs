@@ -55,16 +55,25 @@ impl Target {
 }
 
 /// The bucket in a host such as `bucket.localhost:9000`, if `localhost` is one of our domains.
+///
+/// Domains may lie within one another: the longest that fits counts, and a host that is a domain itself
+/// names no bucket. A dot at the end, as in DNS, changes nothing.
 fn virtual_host_bucket<'h>(host: &'h str, domains: &[String]) -> Option<&'h str> {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
         _ => host,
     };
-    domains.iter().find_map(|domain| {
-        let at = name.len().checked_sub(domain.len() + 1)?;
-        let (bucket, rest) = name.split_at_checked(at)?;
-        (rest.starts_with('.') && rest[1..].eq_ignore_ascii_case(domain)).then_some(bucket)
-    })
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let longest = domains.iter().filter(|domain| is_within(name, domain)).max_by_key(|domain| domain.len())?;
+    let bucket = name.get(..name.len().checked_sub(longest.len() + 1)?)?;
+    (!bucket.is_empty()).then_some(bucket)
+}
+
+/// Whether a host is a domain or a name below it.
+fn is_within(name: &str, domain: &str) -> bool {
+    let Some(at) = name.len().checked_sub(domain.len()) else { return false };
+    let Some((before, rest)) = name.split_at_checked(at) else { return false };
+    rest.eq_ignore_ascii_case(domain) && (before.is_empty() || before.ends_with('.'))
 }
 
 fn decode(text: &str) -> Result<Cow<'_, str>, S3Error> {
@@ -110,6 +119,21 @@ mod tests {
         assert_eq!(target("/bucket/k", Some("localhost:9000")), Ok((Some("bucket".into()), Some("k".into()))));
         assert_eq!(target("/bucket/k", Some("127.0.0.1:9000")), Ok((Some("bucket".into()), Some("k".into()))));
         assert_eq!(target("/bucket/k", Some("notlocalhost")), Ok((Some("bucket".into()), Some("k".into()))));
+    }
+
+    #[test]
+    fn of_domains_within_one_another_the_longest_counts() {
+        let domains = ["archives.example".to_owned(), "s3.archives.example".to_owned()];
+        let bucket = |host: &str| virtual_host_bucket(host, &domains).map(str::to_owned);
+        assert_eq!(bucket("b.s3.archives.example").as_deref(), Some("b"));
+        assert_eq!(bucket("my.dotted.bucket.S3.Archives.Example:443").as_deref(), Some("my.dotted.bucket"));
+        assert_eq!(bucket("b.archives.example").as_deref(), Some("b"));
+        assert_eq!(bucket("b.s3.archives.example.").as_deref(), Some("b"));
+        for host in
+            ["s3.archives.example", "archives.example:9000", "xarchives.example", ".archives.example", "[::1]:9000", ""]
+        {
+            assert_eq!(bucket(host), None, "{host}");
+        }
     }
 
     #[test]

@@ -177,14 +177,14 @@ operations! {
     GET Bucket Has("intelligent-tiering") => ListBucketIntelligentTieringConfigurations "s3:GetIntelligentTieringConfiguration" missing;
     GET Bucket HasBoth("inventory", "id") => GetBucketInventoryConfiguration "s3:GetInventoryConfiguration" missing;
     GET Bucket Has("inventory") => ListBucketInventoryConfigurations "s3:GetInventoryConfiguration" missing;
-    GET Bucket Has("lifecycle") => GetBucketLifecycleConfiguration "s3:GetLifecycleConfiguration" missing;
+    GET Bucket Has("lifecycle") => GetBucketLifecycleConfiguration "s3:GetLifecycleConfiguration" get_bucket_lifecycle_configuration;
     GET Bucket Has("location") => GetBucketLocation "s3:GetBucketLocation" get_bucket_location;
-    GET Bucket Has("logging") => GetBucketLogging "s3:GetBucketLogging" missing;
+    GET Bucket Has("logging") => GetBucketLogging "s3:GetBucketLogging" get_bucket_logging;
     GET Bucket Has("metadataConfiguration") => GetBucketMetadataConfiguration "s3:GetBucketMetadataTableConfiguration" missing;
     GET Bucket Has("metadataTable") => GetBucketMetadataTableConfiguration "s3:GetBucketMetadataTableConfiguration" missing;
     GET Bucket HasBoth("metrics", "id") => GetBucketMetricsConfiguration "s3:GetMetricsConfiguration" missing;
     GET Bucket Has("metrics") => ListBucketMetricsConfigurations "s3:GetMetricsConfiguration" missing;
-    GET Bucket Has("notification") => GetBucketNotificationConfiguration "s3:GetBucketNotification" missing;
+    GET Bucket Has("notification") => GetBucketNotificationConfiguration "s3:GetBucketNotification" get_bucket_notification_configuration;
     GET Bucket Has("object-lock") => GetObjectLockConfiguration "s3:GetBucketObjectLockConfiguration" missing;
     GET Bucket Has("ownershipControls") => GetBucketOwnershipControls "s3:GetBucketOwnershipControls" get_bucket_ownership_controls;
     GET Bucket Has("policy") => GetBucketPolicy "s3:GetBucketPolicy" get_bucket_policy;
@@ -210,12 +210,12 @@ operations! {
     PUT Bucket Has("encryption") => PutBucketEncryption "s3:PutEncryptionConfiguration" put_bucket_encryption;
     PUT Bucket Has("intelligent-tiering") => PutBucketIntelligentTieringConfiguration "s3:PutIntelligentTieringConfiguration" missing;
     PUT Bucket Has("inventory") => PutBucketInventoryConfiguration "s3:PutInventoryConfiguration" missing;
-    PUT Bucket Has("lifecycle") => PutBucketLifecycleConfiguration "s3:PutLifecycleConfiguration" missing;
-    PUT Bucket Has("logging") => PutBucketLogging "s3:PutBucketLogging" missing;
+    PUT Bucket Has("lifecycle") => PutBucketLifecycleConfiguration "s3:PutLifecycleConfiguration" put_bucket_lifecycle_configuration;
+    PUT Bucket Has("logging") => PutBucketLogging "s3:PutBucketLogging" put_bucket_logging;
     PUT Bucket Has("metadataInventoryTable") => UpdateBucketMetadataInventoryTableConfiguration "s3:UpdateBucketMetadataInventoryTableConfiguration" missing;
     PUT Bucket Has("metadataJournalTable") => UpdateBucketMetadataJournalTableConfiguration "s3:UpdateBucketMetadataJournalTableConfiguration" missing;
     PUT Bucket Has("metrics") => PutBucketMetricsConfiguration "s3:PutMetricsConfiguration" missing;
-    PUT Bucket Has("notification") => PutBucketNotificationConfiguration "s3:PutBucketNotification" missing;
+    PUT Bucket Has("notification") => PutBucketNotificationConfiguration "s3:PutBucketNotification" put_bucket_notification_configuration;
     PUT Bucket Has("object-lock") => PutObjectLockConfiguration "s3:PutBucketObjectLockConfiguration" missing;
     PUT Bucket Has("ownershipControls") => PutBucketOwnershipControls "s3:PutBucketOwnershipControls" put_bucket_ownership_controls;
     PUT Bucket Has("policy") => PutBucketPolicy "s3:PutBucketPolicy" put_bucket_policy;
@@ -235,7 +235,7 @@ operations! {
     DELETE Bucket Has("encryption") => DeleteBucketEncryption "s3:PutEncryptionConfiguration" delete_bucket_encryption;
     DELETE Bucket Has("intelligent-tiering") => DeleteBucketIntelligentTieringConfiguration "s3:PutIntelligentTieringConfiguration" missing;
     DELETE Bucket Has("inventory") => DeleteBucketInventoryConfiguration "s3:PutInventoryConfiguration" missing;
-    DELETE Bucket Has("lifecycle") => DeleteBucketLifecycle "s3:PutLifecycleConfiguration" missing;
+    DELETE Bucket Has("lifecycle") => DeleteBucketLifecycle "s3:PutLifecycleConfiguration" delete_bucket_lifecycle;
     DELETE Bucket Has("metadataConfiguration") => DeleteBucketMetadataConfiguration "s3:DeleteBucketMetadataTableConfiguration" missing;
     DELETE Bucket Has("metadataTable") => DeleteBucketMetadataTableConfiguration "s3:DeleteBucketMetadataTableConfiguration" missing;
     DELETE Bucket Has("metrics") => DeleteBucketMetricsConfiguration "s3:PutMetricsConfiguration" missing;
@@ -317,6 +317,48 @@ mod tests {
             };
             assert_eq!(routed(row.method.clone(), row.scope, &query, &headers), Some(row.operation), "{}", row.name);
         }
+    }
+
+    fn request(row: &OperationSpec) -> String {
+        let path = match row.scope {
+            Scope::Service => "/",
+            Scope::Bucket => "/bucket",
+            Scope::Object => "/bucket/key",
+        };
+        let more = match row.selector {
+            Otherwise => String::new(),
+            Has(name) => format!("?{name}"),
+            HasBoth(one, other) => format!("?{one}&{other}"),
+            Is(name, value) => format!("?{name}={value}"),
+            Header(name) => format!(" with `{name}`"),
+            HasBothAndHeader(one, other, header) => format!("?{one}&{other} with `{header}`"),
+            Unreachable => return "another way in, or a name of the past".to_owned(),
+        };
+        let (target, with) = more.split_once(' ').map_or((more.as_str(), ""), |(target, with)| (target, with));
+        format!("`{} {path}{target}` {with}", row.method).trim_end().to_owned()
+    }
+
+    /// `docs/s3-operations.md` is written by `CHARTRIER_WRITE_DOCS=1 cargo test -p chartrier --lib operations_page`.
+    #[test]
+    fn the_operations_page_of_the_docs_is_this_table() {
+        let built = TABLE.iter().filter(|row| row.built).count();
+        let mut page = format!(
+            "# S3 operations\n\nEvery operation of S3 and its state here: {built} of {} are built. The others answer 501 \
+             `NotImplemented` with their name, once\nthe caller has proved who it is. Made from the operation table \
+             (`server/src/s3/table.rs`), of which a test holds this page to be\ntrue; what each does is in \
+             [s3-semantics.md](s3-semantics.md).\n\n| operation | request | action | state |\n|---|---|---|---|\n",
+            TABLE.len()
+        );
+        for row in TABLE {
+            let state = if row.built { "built" } else { "501" };
+            page.push_str(&format!("| {} | {} | `{}` | {state} |\n", row.name, request(row), row.action));
+        }
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/s3-operations.md");
+        if std::env::var_os("CHARTRIER_WRITE_DOCS").is_some() {
+            std::fs::write(&path, &page).unwrap();
+        }
+        let written = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(written == page, "docs/s3-operations.md is stale: write it anew with CHARTRIER_WRITE_DOCS=1");
     }
 
     #[test]

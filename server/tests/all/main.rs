@@ -15,6 +15,8 @@ mod edge_memory;
 mod edge_rules;
 mod edge_stop;
 mod edge_tls;
+mod lifecycle;
+mod limits;
 mod listing;
 mod multipart;
 mod objects;

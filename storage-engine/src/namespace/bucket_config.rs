@@ -38,11 +38,13 @@ pub enum BucketConfigKind {
     Website,
     /// Replication rules.
     Replication,
+    /// What the bucket may hold; set by the administrator.
+    Quota,
 }
 
 impl BucketConfigKind {
     /// Every kind.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Cors,
         Self::Lifecycle,
         Self::Policy,
@@ -57,6 +59,7 @@ impl BucketConfigKind {
         Self::Accelerate,
         Self::Website,
         Self::Replication,
+        Self::Quota,
     ];
 
     /// Its byte in the key of its row. Never reused for another kind.
@@ -81,6 +84,7 @@ impl BucketConfigKind {
             Self::Accelerate => "accelerate",
             Self::Website => "website",
             Self::Replication => "replication",
+            Self::Quota => "quota",
         }
     }
 
@@ -91,7 +95,11 @@ impl BucketConfigKind {
             Self::Lifecycle => 1 << 20,
             Self::Cors | Self::Policy | Self::Acl | Self::Notification | Self::Replication => 256 << 10,
             Self::Tagging | Self::Website | Self::Encryption | Self::Logging => 64 << 10,
-            Self::PublicAccessBlock | Self::OwnershipControls | Self::RequestPayment | Self::Accelerate => 4 << 10,
+            Self::PublicAccessBlock
+            | Self::OwnershipControls
+            | Self::RequestPayment
+            | Self::Accelerate
+            | Self::Quota => 4 << 10,
         }
     }
 }

@@ -30,6 +30,7 @@ use crate::s3::request::{Caller, S3Request};
 use crate::s3::response::{ResponseBody, S3Response, error_document, xml};
 use crate::s3::seal::{Committed, Lineage, SingleWrite, UPLOAD_BYTES_MAX, VersionDraft, object_refusal, random_bytes};
 use crate::s3::settings::encryption::refuse_blocked;
+use crate::s3::settings::quota::{self, Added};
 use crate::s3::sse::{self, Encryption};
 use crate::s3::xml::XmlWriter;
 
@@ -133,6 +134,9 @@ impl Copy {
                     "The specified copy source is larger than the maximum allowable size for a copy source: {UPLOAD_BYTES_MAX}"
                 ),
             ));
+        }
+        if !onto_itself {
+            quota::check(app, &bucket, Added { bytes: source.row.size_bytes, objects: 1 })?;
         }
         let metadata = metadata(app, request, &source, directive)?;
         let (caller, request_id) = (request.caller.clone(), request.request_id);

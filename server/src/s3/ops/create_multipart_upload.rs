@@ -15,12 +15,14 @@ use super::multipart::keys::{pending_label, wrap_context};
 use super::multipart::{AgreedChecksum, new_upload_id};
 use super::refusal::refused;
 use crate::app::App;
+use crate::lifecycle::announce_upload;
 use crate::s3::error::S3Error;
 use crate::s3::metadata::{ObjectMetadata, refuse_unbuilt};
 use crate::s3::request::S3Request;
 use crate::s3::response::{S3Response, xml};
 use crate::s3::seal::{Lineage, random_bytes};
 use crate::s3::settings::encryption::refuse_blocked;
+use crate::s3::settings::quota::{self, Added};
 use crate::s3::sse::{for_write, refuse_key_in_query};
 use crate::s3::xml::XmlWriter;
 
@@ -37,6 +39,7 @@ pub async fn handle(app: &Arc<App>, request: S3Request) -> Result<S3Response, S3
     let encryption = for_write(request.sse_c.target, request.transport, &request.headers)?;
     refuse_blocked(app, &bucket, &encryption)?;
     let access = app.new_object_access(&bucket, &request.caller, &request.headers)?;
+    quota::check(app, &bucket, Added { bytes: 1, objects: 1 })?;
     let checksum = AgreedChecksum::from_create(&request.headers)?;
     let random = &*app.random;
     let metadata = ObjectMetadata::from_headers(&request.headers, random_bytes(random))?;
@@ -85,6 +88,7 @@ pub async fn handle(app: &Arc<App>, request: S3Request) -> Result<S3Response, S3
     let mut response = xml(StatusCode::OK, doc.finish());
     let headers = response.headers_mut();
     encryption.write_to(headers);
+    announce_upload(app, &bucket, key.as_str(), now_us, headers)?;
     if checksum.asked {
         let text = HeaderValue::from_static;
         headers.insert(HeaderName::from_static("x-amz-checksum-algorithm"), text(checksum.algorithm.name()));

@@ -20,6 +20,7 @@ use crate::s3::names::ObjectKey;
 use crate::s3::request::{Caller, RequestBody, S3Request, SseHeaders};
 use crate::s3::response::{S3Response, empty, xml};
 use crate::s3::seal::{Committed, SingleWrite, UPLOAD_BYTES_MAX, write_checksum, write_etag};
+use crate::s3::settings::quota::{self, Added};
 use crate::s3::xml::XmlWriter;
 
 /// Stores the file of a form as an object. Durable when it answers; the file is never held in memory.
@@ -36,6 +37,8 @@ pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response
     if request.body.decoded_length().is_none() {
         return Err(S3Error::of(S3ErrorCode::MissingContentLength));
     }
+    // With the form around it: a little more than the file.
+    let form_bytes = request.body.decoded_length().unwrap_or(0);
     let body = std::mem::replace(&mut request.body, RequestBody::from_bytes(""));
     let mut form = FormReader::new(body, &boundary);
     let mut fields = form.fields().await?;
@@ -50,6 +53,7 @@ pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response
     // Only now is it known who asks, and for which key: the edge could not judge it.
     app.authorise(&request)?;
     let bucket = app.authorise_bucket(&request)?;
+    quota::check(app, &bucket, Added { bytes: form_bytes, objects: 1 })?;
     let expected = ExpectedChecksums::from_headers(&request.headers)?;
     let write = plan(app, bucket, &mut request, expected.algorithm())?;
     let (committed, sealed) = store(app, write, &mut form, &expected, range).await?;

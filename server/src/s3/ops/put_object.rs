@@ -16,6 +16,7 @@ use crate::s3::request::S3Request;
 use crate::s3::response::{S3Response, empty};
 use crate::s3::seal::{Committed, Lineage, SingleWrite, announced_length, random_bytes, write_checksum, write_etag};
 use crate::s3::settings::encryption::refuse_blocked;
+use crate::s3::settings::quota::{self, Added};
 use crate::s3::sse;
 
 /// Stores an object: sealed, durable on the write quorum, its leaf in the journal when it answers.
@@ -51,6 +52,7 @@ pub(super) fn plan(
     let trio = std::mem::take(&mut request.sse_c.target);
     let encryption = sse::for_write(trio, request.transport, &request.headers)?;
     refuse_blocked(app, &bucket, &encryption)?;
+    quota::check(app, &bucket, Added { bytes: request.body.decoded_length().unwrap_or(0), objects: 1 })?;
     refuse_unbuilt(&request.headers)?;
     let condition = write_condition(&request.headers)?;
     let access = app.new_object_access(&bucket, &request.caller, &request.headers)?;

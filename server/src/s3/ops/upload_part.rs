@@ -16,6 +16,7 @@ use crate::s3::request::S3Request;
 use crate::s3::response::{S3Response, empty};
 use crate::s3::seal::{SealedUpload, announced_length};
 use crate::s3::settings::encryption::refuse_blocked;
+use crate::s3::settings::quota::{self, Added};
 use crate::s3::sse::refuse_key_in_query;
 
 /// Seals and stores one part under a fresh salt. Durable when it answers.
@@ -31,6 +32,7 @@ pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response
     let (lineage, encryption) = keys::open_for_part(&upload, trio, request.transport, &app.operator_key)?;
     refuse_blocked(app, &upload.bucket, &encryption)?;
     let len_bytes = announced_length(&request.body)?;
+    quota::check(app, &upload.bucket, Added { bytes: len_bytes, objects: 1 })?;
     let expected = ExpectedChecksums::from_headers(&request.headers)?;
     let agreed = AgreedChecksum::of_upload(&upload.row);
     agreed.check_part(&expected)?;

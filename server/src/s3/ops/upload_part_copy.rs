@@ -27,6 +27,7 @@ use crate::s3::request::{Caller, S3Request};
 use crate::s3::response::{ResponseBody, S3Response, error_document, xml};
 use crate::s3::seal::{Lineage, SealedUpload, UPLOAD_BYTES_MAX};
 use crate::s3::settings::encryption::refuse_blocked;
+use crate::s3::settings::quota::{self, Added};
 use crate::s3::sse::refuse_key_in_query;
 use crate::s3::xml::XmlWriter;
 
@@ -47,6 +48,7 @@ pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response
     refuse_blocked(app, &upload.bucket, &encryption)?;
     let source = CopySource::from_headers(&request.headers)?.open(app, &mut request)?;
     let range = range(&request.headers, source.row.size_bytes)?;
+    quota::check(app, &upload.bucket, Added { bytes: range.end - range.start, objects: 1 })?;
     let mut headers = HeaderMap::new();
     encryption.write_to(&mut headers);
 

@@ -5,3 +5,5 @@
 
 pub mod cors;
 pub mod encryption;
+pub mod lifecycle;
+pub mod quota;

@@ -17,6 +17,7 @@ use crate::s3::open::OpenedObject;
 use crate::s3::ops::complete_multipart_upload::Job;
 use crate::s3::ops::refusal::refused;
 use crate::s3::seal::VersionDraft;
+use crate::s3::settings::quota::{self, Added};
 use crate::s3::sse::Encryption;
 
 /// What a Complete answers.
@@ -77,6 +78,7 @@ async fn assemble(app: &Arc<App>, job: &Job, upload: &Upload) -> Result<(Version
     let upload_id = upload.row.id.to_string();
     let parts = select_parts(&job.parts, &stored, &upload_id)?;
     check_object_size(job, total_bytes(&parts))?;
+    quota::check(app, &job.bucket, Added { bytes: total_bytes(&parts), objects: 1 })?;
 
     let (manifest_key, metadata_key) = keys::open_pending(upload, &app.operator_key)?;
     let agreed = AgreedChecksum::of_upload(&upload.row);
