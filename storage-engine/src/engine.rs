@@ -9,12 +9,16 @@
 //! What lies where: `DATA/lock`, `DATA/engine.json` (which installation, which drives), `DATA/index`
 //! (the namespace; rebuilt from the drives if it is lost), and the drives themselves.
 
+mod balance;
 mod config;
 mod data_dir;
 mod dead;
+mod drive_changes;
 mod drives;
 mod journal_view;
+mod moves;
 mod open;
+mod roster;
 mod status;
 
 use std::ops::ControlFlow;
@@ -25,11 +29,15 @@ use chartrier_journal::{Checkpoint, Signer};
 use tokio::task::JoinHandle;
 
 pub use config::EngineConfig;
+pub use drive_changes::{DriveChangeError, DriveReport};
 pub use journal_view::JournalView;
+pub use moves::MoveProgress;
 pub use status::{LostDrive, Status};
 
 use self::data_dir::DataDirLock;
 use self::dead::DeadRuns;
+use self::moves::Moves;
+use self::roster::Roster;
 use crate::blob::BlobStore;
 use crate::env::Env;
 use crate::error::{OpenError, StateError, StorageError};
@@ -47,6 +55,8 @@ use crate::state::kv::KvError;
 
 /// How often drives are looked at and stripes whose time has come are freed.
 const TICK: Duration = Duration::from_secs(1);
+/// Every so many of these, drives that are away are looked for.
+const LOOK_FOR_DRIVES_TICKS: u64 = 5;
 
 /// One open installation on one machine.
 ///
@@ -58,7 +68,8 @@ pub struct Engine {
     blobs: BlobStore,
     dead: Arc<DeadRuns>,
     mender: Arc<Mender>,
-    lost_drives: Vec<LostDrive>,
+    roster: Roster,
+    moves: Moves,
     env: Env,
     ticker: Mutex<Option<JoinHandle<()>>>,
     /// Released when the engine is dropped.
@@ -91,9 +102,9 @@ impl Engine {
         let config = Arc::new(config);
         let opening = config.clone();
         let joined = tokio::task::spawn_blocking(move || open::open(&opening, env)).await;
-        let (engine, layout) = joined.map_err(|error| OpenError::Recovery(format!("opening panicked: {error}")))??;
+        let (engine, first) = joined.map_err(|error| OpenError::Recovery(format!("opening panicked: {error}")))??;
         let engine = Arc::new(engine);
-        engine.name_journal_and_layout(&config, layout).await?;
+        engine.name_journal_and_drives(&config, first).await?;
         let ticker = tokio::spawn(tick(Arc::downgrade(&engine)));
         *engine.ticker.lock().unwrap_or_else(PoisonError::into_inner) = Some(ticker);
         engine.mender.start(Arc::downgrade(&engine));
@@ -117,7 +128,7 @@ impl Engine {
         let engine = self.clone();
         let closed = tokio::task::spawn_blocking(move || engine.solo.close()).await;
         self.blobs.close().await;
-        self.dead.forget_all(&self.machine, &self.blobs, &self.lost_drives).await;
+        self.dead.forget_all(&self.machine, &self.blobs, self.roster.is_complete()).await;
         let engine = self.clone();
         let flushed = tokio::task::spawn_blocking(move || engine.machine.flush()).await;
         let panicked = |error| StorageError::Poisoned { why: format!("closing panicked: {error}") };
@@ -283,7 +294,7 @@ impl Engine {
             data: self.blobs.metrics().snapshot(),
             log: self.solo.status(),
             drives: self.blobs.status(),
-            lost_drives: self.lost_drives.len() as u64,
+            lost_drives: self.roster.lost().len() as u64,
             transfer_bytes: self.blobs.budget().used_bytes(),
             index_memory_bytes: self.machine.memory_bytes(),
             journal_leaves: self.machine.journal_size(),
@@ -418,7 +429,8 @@ fn grows(op: &Op) -> bool {
         | Op::SetBucketConfig { document: None, .. }
         | Op::RecordRepair(_)
         | Op::RecordCorruption(_)
-        | Op::RecordScrub(_) => false,
+        | Op::RecordScrub(_)
+        | Op::SetDrives { .. } => false,
     }
 }
 
@@ -426,13 +438,17 @@ fn grows(op: &Op) -> bool {
 async fn tick(engine: std::sync::Weak<Engine>) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
+    for count in 1_u64.. {
         ticks.tick().await;
         let Some(engine) = engine.upgrade() else {
             return;
         };
         engine.blobs.tick();
         let now_us = engine.env.clock.now_us();
-        engine.dead.forget_freed(now_us, &engine.machine, &engine.blobs, &engine.lost_drives).await;
+        engine.dead.forget_freed(now_us, &engine.machine, &engine.blobs, engine.roster.is_complete()).await;
+        engine.follow_layout().await;
+        if count.is_multiple_of(LOOK_FOR_DRIVES_TICKS) {
+            engine.look_for_drives().await;
+        }
     }
 }

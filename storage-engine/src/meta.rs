@@ -13,6 +13,7 @@ use crate::error::{MetaError, StateError};
 use crate::ids::{BucketId, StripeId, UploadId, VersionId};
 use crate::namespace::bucket_config::{BucketConfigKind, BucketConfigRow};
 use crate::namespace::command::{Applied, Command, Layout};
+use crate::namespace::drives::DriveTable;
 use crate::namespace::query::{BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery, VersionPage, VersionQuery};
 use crate::namespace::rows::{AccessKeyRow, BucketRow, OwnedRun, PartRow, UploadRow, UserRow, VersionRow};
 
@@ -74,6 +75,8 @@ pub trait MetaReads: Send + Sync {
     fn user(&self, name: &str) -> Result<Option<UserRow>, StateError>;
     /// The user who has an access key, and the key.
     fn user_by_access_key(&self, access_key_id: &str) -> Result<Option<(UserRow, AccessKeyRow)>, StateError>;
+    /// Which drives there are; version 0 before the first table.
+    fn drive_table(&self) -> Result<DriveTable, StateError>;
     /// The newest layout.
     fn layout(&self) -> Result<Option<Layout>, StateError>;
     /// Leaves in the `cycle` log.

@@ -1,7 +1,7 @@
 //! The administration of a running server: an HTTP API on the admin port, and its client.
 //!
 //! ```text
-//! chartrier admin … ──▶ client ──HTTP, bearer token──▶ handle ──▶ users, keys │ journal │ export │ status
+//! chartrier admin … ──▶ client ──HTTP, bearer token──▶ handle ──▶ users, keys │ drives │ journal │ export │ status
 //! ```
 //!
 //! Every path is under [`wire::API_PREFIX`] and needs the token of `DATA/run/admin.json`. Answers are
@@ -10,6 +10,7 @@
 pub mod answer;
 pub mod buckets;
 pub mod client;
+pub mod drives;
 pub mod export_journal;
 pub mod journal;
 pub mod object_export;

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use super::answer::{AdminError, AdminResponse};
 use super::wire::API_PREFIX;
-use super::{buckets, journal, object_export, scrub, status, users};
+use super::{buckets, drives, journal, object_export, scrub, status, users};
 use crate::app::App;
 use crate::s3::names::RequestId;
 use crate::s3::request::Query;
@@ -61,7 +61,11 @@ where
         (&Method::GET, ["objects", "export"]) => object_export::export(app, &query),
         (&Method::POST, ["scrub"]) => scrub::begin(app, &read_json(body).await?),
         (&Method::GET, ["scrub"]) => scrub::state(app),
-        (&Method::GET, ["drives"]) => Ok(status::drives(app)),
+        (&Method::GET, ["drives"]) => drives::list(app),
+        (&Method::POST, ["drives"]) => drives::add(app, read_json(body).await?).await,
+        (&Method::POST, ["drives", which, "replace"]) => drives::replace(app, which, read_json(body).await?).await,
+        (&Method::POST, ["drives", which, "drain"]) => drives::drain(app, which).await,
+        (&Method::DELETE, ["drives", which]) => drives::remove(app, which).await,
         (&Method::GET, ["status"]) => status::status(app),
         _ => Err(no_such_path()),
     }

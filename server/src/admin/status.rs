@@ -1,16 +1,10 @@
-//! The drives, and one page of health.
+//! One page of health.
 
-use chartrier_storage::drive::DriveStatus;
-use chartrier_storage::engine::{LostDrive, Status};
+use chartrier_storage::engine::Status;
 
 use super::answer::{AdminError, AdminResponse, json as answer};
-use super::{scrub, wire};
+use super::{drives, scrub, wire};
 use crate::app::App;
-
-/// `GET /drives`.
-pub fn drives(app: &App) -> AdminResponse {
-    answer(&wire::Drives { drives: drive_list(&app.engine.status()) })
-}
 
 /// `GET /status`.
 ///
@@ -49,7 +43,9 @@ pub fn status(app: &App) -> Result<AdminResponse, AdminError> {
         shards_to_heal: engine.shards_to_heal,
         repair: scrub::repair(&app.engine.mender().status()),
         scrub: scrub::summary(&app.engine.mender().scrub_status()?),
-        drives: drive_list(&engine),
+        settled: engine.is_settled,
+        moves: engine.moves.map(drives::moves),
+        drives: drives::drive_list(app)?,
     }))
 }
 
@@ -61,41 +57,5 @@ fn word(engine: &Status) -> &'static str {
         "ready"
     } else {
         "degraded"
-    }
-}
-
-fn drive_list(engine: &Status) -> Vec<wire::Drive> {
-    let mut drives: Vec<_> = engine.drives.iter().map(in_use).chain(engine.lost_drives.iter().map(lost)).collect();
-    drives.sort_by(|a, b| a.path.cmp(&b.path));
-    drives
-}
-
-fn in_use(drive: &DriveStatus) -> wire::Drive {
-    wire::Drive {
-        id: drive.id.to_string(),
-        path: drive.path.clone(),
-        state: drive.state.word().to_owned(),
-        reason: drive.reason.clone(),
-        free_bytes: drive.free_bytes,
-        stored_bytes: drive.stored_bytes,
-        dead_bytes: drive.dead_bytes,
-        write_errors: drive.write_errors,
-        read_errors: drive.read_errors,
-        crc_failures: drive.crc_failures,
-    }
-}
-
-fn lost(drive: &LostDrive) -> wire::Drive {
-    wire::Drive {
-        id: String::new(),
-        path: drive.path.display().to_string(),
-        state: "missing".to_owned(),
-        reason: Some(drive.reason.clone()),
-        free_bytes: None,
-        stored_bytes: 0,
-        dead_bytes: 0,
-        write_errors: 0,
-        read_errors: 0,
-        crc_failures: 0,
     }
 }

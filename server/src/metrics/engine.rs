@@ -77,7 +77,7 @@ fn data(page: &mut Page, snapshot: &EngineMetricsSnapshot) {
     page.counter("chartrier_shards_missed_total", "Shards that a write did without.", data.shards_missed);
     page.counter("chartrier_shards_freed_total", "Shards whose records were freed.", data.shards_freed);
     page.gauge("chartrier_shards_to_heal", "Shards that degraded writes left to be healed.", snapshot.shards_to_heal);
-    page.gauge("chartrier_lost_drives", "Drives that the engine started without.", snapshot.lost_drives);
+    page.gauge("chartrier_lost_drives", "Drives of the installation that are not open.", snapshot.lost_drives);
     page.gauge("chartrier_transfer_buffer_bytes", "Bytes of transfer buffers in use.", snapshot.transfer_bytes);
     page.gauge("chartrier_index_memory_bytes", "Bytes of the index's caches.", snapshot.index_memory_bytes);
     page.gauge("chartrier_journal_leaves", "Leaves in the journal.", snapshot.journal_leaves);

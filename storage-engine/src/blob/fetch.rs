@@ -77,6 +77,8 @@ pub(super) struct StripeFetch {
     cells: Vec<Cell>,
     columns: Vec<Column>,
     reads: Vec<(usize, ColumnRead)>,
+    /// Reads that were not waited for any longer.
+    late: Vec<(usize, ColumnRead)>,
     offline: bool,
 }
 
@@ -109,6 +111,7 @@ impl StripeFetch {
             cells: (0..plan.shape.rows() * shards).map(|_| Cell::Unread).collect(),
             columns: std::mem::take(&mut plan.columns),
             reads: Vec::new(),
+            late: Vec::new(),
             offline: false,
             store,
             buffer,
@@ -140,7 +143,14 @@ impl StripeFetch {
     pub(super) async fn finish(mut self) -> Result<ReadBuf, StorageError> {
         loop {
             self.collect().await;
-            let more = self.cells_to_rebuild_from()?;
+            let more = match self.cells_to_rebuild_from() {
+                // What was to replace a late read is not there: the late one is needed after all.
+                Err(_) if !self.late.is_empty() => {
+                    self.await_late().await;
+                    continue;
+                }
+                other => other?,
+            };
             if more.is_empty() {
                 break;
             }
@@ -244,7 +254,10 @@ impl StripeFetch {
             let patience = if hedge { HEDGE_AFTER } else { READ_ANSWER_MAX };
             match timeout(patience, read.finish()).await {
                 Ok(cells) => cells.into_iter().for_each(|(cell, result)| self.take_in(shard, cell, result.is_ok())),
-                Err(_elapsed) => DataMetrics::add(&self.store.metrics.reads_hedged, 1),
+                Err(_elapsed) => {
+                    DataMetrics::add(&self.store.metrics.reads_hedged, 1);
+                    self.late.push((shard, read));
+                }
             }
             // What did not come back, late or dropped, is missing.
             for row in 0..self.plan.shape.rows() {
@@ -253,6 +266,14 @@ impl StripeFetch {
                     *self.cell(row, shard) = Cell::Bad(None);
                 }
             }
+        }
+    }
+
+    /// Takes in what comes of the reads that were given up for others.
+    async fn await_late(&mut self) {
+        for (shard, mut read) in std::mem::take(&mut self.late) {
+            let cells = timeout(READ_ANSWER_MAX, read.finish()).await.unwrap_or_default();
+            cells.into_iter().for_each(|(cell, result)| self.take_in(shard, cell, result.is_ok()));
         }
     }
 

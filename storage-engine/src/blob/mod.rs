@@ -27,7 +27,7 @@ mod writer;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 pub use damage::{DamageReports, DamagedShard};
 pub use layout::{Layouts, Placement, rotated_layout};
@@ -39,7 +39,7 @@ use frees::WaitingFrees;
 
 use crate::budget::Budget;
 use crate::codec::{Geometry, UnknownGeometry};
-use crate::drive::{DataMetrics, Drive, DriveError, DriveStatus};
+use crate::drive::{DataMetrics, Drive, DriveError, DriveSet, DriveStatus};
 use crate::env::Env;
 use crate::error::StorageError;
 use crate::ids::DriveId;
@@ -76,8 +76,10 @@ pub struct BlobStore {
 }
 
 struct StoreCore {
-    drives: RwLock<HashMap<DriveId, Arc<Drive>>>,
+    drives: DriveSet,
     layouts: RwLock<(Arc<Layouts>, Geometry)>,
+    /// What the layouts were before: alive as long as a write or read goes on that began then.
+    older_layouts: Mutex<Vec<Weak<Layouts>>>,
     config: BlobConfig,
     budget: Budget,
     env: Env,
@@ -97,7 +99,7 @@ impl BlobStore {
     /// # Panics
     /// If the layout's groups are not of k+m drives each: a bug in the caller.
     pub fn new(
-        drives: Vec<Arc<Drive>>,
+        drives: impl Into<DriveSet>,
         layout: Layout,
         config: BlobConfig,
         budget: Budget,
@@ -106,10 +108,10 @@ impl BlobStore {
     ) -> Result<Self, UnknownGeometry> {
         let geometry = Geometry::new(layout.k, layout.m)?;
         let layouts = Arc::new(Layouts::new(layout).expect("the caller's layout is whole"));
-        let drives = drives.into_iter().map(|drive| (drive.id(), drive)).collect();
         let core = StoreCore {
-            drives: RwLock::new(drives),
+            drives: drives.into(),
             layouts: RwLock::new((layouts, geometry)),
+            older_layouts: Mutex::default(),
             config,
             budget,
             env,
@@ -128,9 +130,20 @@ impl BlobStore {
         let mut layouts = self.core.layouts.write().unwrap_or_else(PoisonError::into_inner);
         let version = layout.version;
         match layouts.0.with(layout) {
-            Some(more) => layouts.0 = Arc::new(more),
+            Some(more) => {
+                let before = std::mem::replace(&mut layouts.0, Arc::new(more));
+                let mut older = self.core.older_layouts.lock().unwrap_or_else(PoisonError::into_inner);
+                older.retain(|layouts| layouts.strong_count() > 0);
+                older.push(Arc::downgrade(&before));
+            }
             None => tracing::error!(version, "a layout of another shape is left out"),
         }
+    }
+
+    /// Whether some write or read goes on that began before the newest layout was known.
+    pub fn older_layouts_in_use(&self) -> bool {
+        let older = self.core.older_layouts.lock().unwrap_or_else(PoisonError::into_inner);
+        older.iter().any(|layouts| layouts.strong_count() > 0)
     }
 
     /// Where the stripes of a blob belong and may lie; `None` if the layout that placed it is not known.
@@ -141,11 +154,6 @@ impl BlobStore {
     /// One drive.
     pub fn drive(&self, id: DriveId) -> Option<Arc<Drive>> {
         self.core.drive(id)
-    }
-
-    /// Adds a drive, or puts another in the place of one of the same id.
-    pub fn add_drive(&self, drive: Arc<Drive>) {
-        self.core.drives.write().unwrap_or_else(PoisonError::into_inner).insert(drive.id(), drive);
     }
 
     /// Begins a blob. `len_hint` is how many sealed bytes are to come, if that is known.
@@ -185,8 +193,7 @@ impl BlobStore {
 
     /// All drives, in order of id.
     pub fn drives(&self) -> Vec<Arc<Drive>> {
-        let drives = self.core.drives.read().unwrap_or_else(PoisonError::into_inner);
-        let mut drives: Vec<_> = drives.values().cloned().collect();
+        let mut drives = self.core.drives.all();
         drives.sort_by_key(|drive| drive.id());
         drives
     }
@@ -235,7 +242,7 @@ impl StoreCore {
     }
 
     fn drive(&self, id: DriveId) -> Option<Arc<Drive>> {
-        self.drives.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+        self.drives.get(id)
     }
 
     fn next_group(&self, groups: usize) -> u32 {

@@ -15,13 +15,15 @@ mod reader;
 mod recovery;
 mod reindex;
 mod segments;
+mod set;
 mod site;
 mod superblock;
 mod syncer;
 mod verify;
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -31,6 +33,7 @@ pub use index::{DRIVE_INDEX_SCHEMA, IndexFactory, memory_index, rocks_index};
 pub use metrics::{DataMetrics, DataMetricsSnapshot, DriveCounts};
 pub use reader::{CellRead, ColumnRead};
 pub use segments::Segment;
+pub use set::DriveSet;
 pub use site::{Site, UnknownSite};
 pub use superblock::{LogMembership, Superblock};
 pub use verify::{Pace, SegmentCheck, stripes_of};
@@ -80,6 +83,7 @@ pub struct DriveConfig {
 pub struct Drive {
     core: Arc<DriveCore>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    leaving: AtomicBool,
 }
 
 /// What the threads of a drive share.
@@ -97,6 +101,8 @@ struct DriveCore {
     jobs: Queue<Job>,
     syncs: Queue<SyncJob>,
     reads: Queue<ReadJob>,
+    /// Goes last: while it is there, files of the drive are open.
+    in_use: Arc<()>,
 }
 
 impl Drive {
@@ -143,10 +149,11 @@ impl Drive {
             jobs: Queue::new(APPEND_QUEUE_MAX),
             syncs: Queue::new(APPEND_QUEUE_MAX),
             reads: Queue::new(READ_QUEUE_MAX),
+            in_use: Arc::new(()),
         });
         recovery::recover(&core)?;
         let threads = start_threads(&core).map_err(|source| DriveOpenError::Io { op: "start threads", source })?;
-        Ok(Arc::new(Self { core, threads: Mutex::new(threads) }))
+        Ok(Arc::new(Self { core, threads: Mutex::new(threads), leaving: AtomicBool::new(false) }))
     }
 
     /// Its id, never reused.
@@ -162,6 +169,26 @@ impl Drive {
     /// Whether it takes writes and reads.
     pub fn state(&self) -> DriveState {
         self.core.health.state()
+    }
+
+    /// Whether the drive is to give up what it holds: nothing new is begun on it, the log's mirror moves.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
+    }
+
+    /// Can be upgraded as long as a file of the drive, or its index, is open.
+    pub fn in_use(&self) -> Weak<()> {
+        Arc::downgrade(&self.core.in_use)
+    }
+
+    /// Says whether the drive is to give up what it holds.
+    pub fn set_leaving(&self, leaving: bool) {
+        self.leaving.store(leaving, Ordering::Relaxed);
+    }
+
+    /// Counts a failed write or sync outside of the segments; the second one makes the drive read-only.
+    pub fn note_write_error(&self, what: &str, error: &io::Error) {
+        self.core.note_write_error(what, error);
     }
 
     /// Takes the drive out of service: queued work fails, nothing is sent to it any more.

@@ -1,6 +1,8 @@
 //! The data directory: its lock, and `engine.json`, which says whose it is.
 //!
-//! `engine.json` can be lost with its disk: the drives' superblocks name the installation too.
+//! `engine.json` can be lost with its disk: the drives' superblocks name the installation too. It
+//! is no authority on which drives there are: that is state. It says where to look for them before
+//! the state is open, and so it names at least those that the state has.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -44,28 +46,48 @@ pub(super) struct Description {
     cluster: String,
     pub(super) k: u8,
     pub(super) m: u8,
-    /// Ids of the drives, in the order of the configuration at the first start. Empty until every
-    /// one of them is formatted.
-    drives: Vec<String>,
+    /// The drives, in the order in which they came. Empty until the first ones are all formatted.
+    pub(super) drives: Vec<DescribedDrive>,
+}
+
+/// One drive in `engine.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct DescribedDrive {
+    id: String,
+    /// Where it was last.
+    pub(super) path: String,
+    /// Whether it has places in the layout: it counts when too many are missing.
+    pub(super) active: bool,
+}
+
+impl DescribedDrive {
+    pub(super) fn new(id: DriveId, path: &str, active: bool) -> Self {
+        Self { id: id.to_string(), path: path.to_owned(), active }
+    }
+}
+
+/// A drive that `engine.json` names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct KnownDrive {
+    pub(super) id: DriveId,
+    pub(super) path: PathBuf,
+    pub(super) active: bool,
 }
 
 impl Description {
-    pub(super) fn new(cluster: ClusterId, k: u8, m: u8, drives: &[DriveId]) -> Self {
-        Self {
-            format: DATA_DIR_FORMAT,
-            cluster: cluster.to_string(),
-            k,
-            m,
-            drives: drives.iter().map(DriveId::to_string).collect(),
-        }
+    pub(super) fn new(cluster: ClusterId, k: u8, m: u8, drives: Vec<DescribedDrive>) -> Self {
+        Self { format: DATA_DIR_FORMAT, cluster: cluster.to_string(), k, m, drives }
     }
 
     /// The installation, and its drives once they are all formatted.
-    pub(super) fn ids(&self, dir: &Path) -> Result<(ClusterId, Vec<DriveId>), OpenError> {
+    pub(super) fn ids(&self, dir: &Path) -> Result<(ClusterId, Vec<KnownDrive>), OpenError> {
         let bad = || OpenError::Mismatch(format!("{} holds an id that is none", dir.join(DESCRIPTION_NAME).display()));
         let cluster = self.cluster.parse().map_err(|_| bad())?;
-        let drives = self.drives.iter().map(|id| id.parse().map_err(|_| bad())).collect::<Result<_, _>>()?;
-        Ok((cluster, drives))
+        let known = |drive: &DescribedDrive| {
+            let id = drive.id.parse().map_err(|_| bad())?;
+            Ok(KnownDrive { id, path: PathBuf::from(&drive.path), active: drive.active })
+        };
+        Ok((cluster, self.drives.iter().map(known).collect::<Result<_, _>>()?))
     }
 }
 
@@ -140,11 +162,13 @@ mod tests {
     fn a_description_comes_back_and_a_newer_one_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(read_description(dir.path()).unwrap(), None);
-        let drives = [DriveId::from_bytes([1; 16]), DriveId::from_bytes([2; 16])];
-        let description = Description::new(ClusterId::from_bytes([3; 16]), 1, 1, &drives);
-        write_description(dir.path(), &description).unwrap();
-        let read = read_description(dir.path()).unwrap().unwrap();
-        assert_eq!(read.ids(dir.path()).unwrap(), (ClusterId::from_bytes([3; 16]), drives.to_vec()));
+        let (one, two) = (DriveId::from_bytes([1; 16]), DriveId::from_bytes([2; 16]));
+        let drives = vec![DescribedDrive::new(one, "/d1", true), DescribedDrive::new(two, "/d2", false)];
+        write_description(dir.path(), &Description::new(ClusterId::from_bytes([3; 16]), 1, 1, drives)).unwrap();
+        let (cluster, known) = read_description(dir.path()).unwrap().unwrap().ids(dir.path()).unwrap();
+        assert_eq!(cluster, ClusterId::from_bytes([3; 16]));
+        let known_drive = |id, path: &str, active| KnownDrive { id, path: path.into(), active };
+        assert_eq!(known, [known_drive(one, "/d1", true), known_drive(two, "/d2", false)]);
 
         fs::write(dir.path().join(DESCRIPTION_NAME), br#"{"format": 2, "other": true}"#).unwrap();
         assert!(matches!(read_description(dir.path()), Err(OpenError::NewerFormat { found: 2, known: 1, .. })));

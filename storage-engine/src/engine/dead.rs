@@ -7,9 +7,7 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
-use super::status::LostDrive;
 use crate::blob::BlobStore;
-use crate::drive::DriveState;
 use crate::ids::StripeId;
 use crate::namespace::rows::StripeRun;
 use crate::state::StateMachine;
@@ -45,27 +43,21 @@ impl DeadRuns {
     }
 
     /// Forgets the runs that were freed long enough ago.
-    pub(super) async fn forget_freed(
-        &self,
-        now_us: u64,
-        machine: &StateMachine,
-        blobs: &BlobStore,
-        lost: &[LostDrive],
-    ) {
+    pub(super) async fn forget_freed(&self, now_us: u64, machine: &StateMachine, blobs: &BlobStore, all_online: bool) {
         let due = self.due(now_us);
         if !due.is_empty() {
-            forget(&due, machine, blobs, lost).await;
+            forget(&due, machine, blobs, all_online).await;
         }
     }
 
     /// At the end, when the blob store has freed everything.
-    pub(super) async fn forget_all(&self, machine: &StateMachine, blobs: &BlobStore, lost: &[LostDrive]) {
+    pub(super) async fn forget_all(&self, machine: &StateMachine, blobs: &BlobStore, all_online: bool) {
         let runs: Vec<StripeId> = {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             waiting.runs.drain(..).map(|(_, run)| run).collect()
         };
         if !runs.is_empty() {
-            forget(&runs, machine, blobs, lost).await;
+            forget(&runs, machine, blobs, all_online).await;
         }
     }
 
@@ -82,8 +74,9 @@ impl DeadRuns {
 
 /// Removes the rows of freed runs once every drive's index says durably that they are gone. On any
 /// failure the rows stay, and the next start frees the runs again.
-async fn forget(runs: &[StripeId], machine: &StateMachine, blobs: &BlobStore, lost: &[LostDrive]) {
-    if !all_drives_online(blobs, lost) {
+async fn forget(runs: &[StripeId], machine: &StateMachine, blobs: &BlobStore, all_online: bool) {
+    // A drive that is away keeps its shards: the rows stay until it has been told.
+    if !all_online {
         return;
     }
     for drive in blobs.drives() {
@@ -95,9 +88,4 @@ async fn forget(runs: &[StripeId], machine: &StateMachine, blobs: &BlobStore, lo
     if let Err(error) = machine.forget_dead(runs) {
         tracing::warn!(%error, "dead stripes are remembered");
     }
-}
-
-/// A drive that is away keeps its shards: the rows stay until it has been told.
-fn all_drives_online(blobs: &BlobStore, lost: &[LostDrive]) -> bool {
-    lost.is_empty() && blobs.drives().iter().all(|drive| drive.state() == DriveState::Online)
 }

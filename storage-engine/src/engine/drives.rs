@@ -1,10 +1,10 @@
-//! Opening the drives: fresh ones are formatted on the first start, missing ones are done without.
+//! Opening the drives: fresh ones are formatted on the first start or when they are added, missing
+//! ones are done without.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::config::EngineConfig;
-use super::status::LostDrive;
 use crate::drive::{DataMetrics, Drive, DriveConfig, DriveOpenError, IndexFactory, Site, Superblock};
 use crate::env::Env;
 use crate::error::OpenError;
@@ -20,10 +20,21 @@ pub(super) enum Fresh {
     Refuse,
 }
 
+/// What is said of an empty directory where a drive should be: it is never formatted by itself.
+const NOT_A_DRIVE: &str =
+    "the directory is not a drive: is its disk mounted? if the disk is new: chartrier admin drive replace";
+
 /// One configured path and what was found there.
 pub(super) struct Place {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     found: Result<(Arc<dyn DriveIo>, Option<Superblock>), String>,
+}
+
+impl Place {
+    /// The drive that the directory is, if it is one.
+    pub(super) fn id(&self) -> Option<DriveId> {
+        self.found.as_ref().ok()?.1.as_ref().map(|superblock| superblock.drive)
+    }
 }
 
 /// Locks the directories and reads their superblocks. Makes directories only if `fresh` says so.
@@ -76,30 +87,95 @@ pub(super) fn cluster_of(places: &[Place]) -> Result<Option<ClusterId>, OpenErro
     Ok(named.map(|(_, cluster)| cluster))
 }
 
-/// The drives that open, and those that do not.
+/// The drives that open, and the paths where none did, with why.
 pub(super) struct OpenDrives {
     pub(super) drives: Vec<Arc<Drive>>,
-    pub(super) lost: Vec<LostDrive>,
+    pub(super) lost: Vec<(PathBuf, String)>,
+}
+
+/// Opens drives of one installation, at the start and while it runs.
+#[derive(Clone)]
+pub(super) struct DriveOpener {
+    config: DriveConfig,
+    env: Env,
+    metrics: Arc<DataMetrics>,
+}
+
+impl DriveOpener {
+    pub(super) fn new(
+        cluster: ClusterId,
+        config: &EngineConfig,
+        index: IndexFactory,
+        env: &Env,
+        metrics: &Arc<DataMetrics>,
+    ) -> Result<Self, OpenError> {
+        let site: Site =
+            config.site.parse().map_err(|error: crate::drive::UnknownSite| OpenError::Config(error.to_string()))?;
+        let config = DriveConfig { cluster, site, segment_bytes: config.segment_bytes, index };
+        Ok(Self { config, env: env.clone(), metrics: metrics.clone() })
+    }
+
+    /// Opens a drive that is known, if it is at `path`. Blocking.
+    ///
+    /// # Errors
+    /// Why it is not used, for status.
+    pub(super) fn open_known(&self, path: &Path, id: DriveId) -> Result<Arc<Drive>, String> {
+        let place = probe_one(path, Fresh::Refuse).map_err(|error| error.to_string())?;
+        let place = Place { path: path.to_path_buf(), found: place };
+        match place.id() {
+            Some(found) if found != id => Err(format!("the directory holds drive {found}")),
+            _ => match open_one(place, Fresh::Refuse, self) {
+                Ok(Ok(drive)) => Ok(drive),
+                Ok(Err((_, reason))) => Err(reason),
+                Err(error) => Err(error.to_string()),
+            },
+        }
+    }
+
+    /// Makes a drive of a directory that is empty or not there, or takes one that this installation
+    /// formatted and never used: `known` says which ids it has used. Blocking.
+    ///
+    /// # Errors
+    /// Why the directory cannot be used; nothing in it was changed.
+    pub(super) fn make(&self, path: &Path, known: impl Fn(DriveId) -> bool) -> Result<Arc<Drive>, String> {
+        let made = !path.exists();
+        let place = probe_one(path, Fresh::Format).map_err(|error| chain(&error))?;
+        let place = Place { path: path.to_path_buf(), found: place };
+        match &place.found {
+            Err(reason) => return Err(reason.clone()),
+            Ok((_, Some(superblock))) if superblock.cluster != self.config.cluster => {
+                return Err(format!("the directory is a drive of installation {}: empty it first", superblock.cluster));
+            }
+            Ok((_, Some(superblock))) if known(superblock.drive) => {
+                return Err(format!(
+                    "the directory holds drive {} of this installation: empty it first to use it as a new drive",
+                    superblock.drive
+                ));
+            }
+            Ok((_, None)) if !made && !is_blank(path) => {
+                return Err("the directory is neither empty nor a drive".to_owned());
+            }
+            Ok(_) => {}
+        }
+        match open_one(place, Fresh::Format, self) {
+            Ok(Ok(drive)) => Ok(drive),
+            Ok(Err((_, reason))) => Err(reason),
+            Err(error) => Err(chain(&error)),
+        }
+    }
+}
+
+/// Whether a directory holds nothing but what a new file system, or our own lock, puts there.
+fn is_blank(path: &Path) -> bool {
+    let ours = |name: &std::ffi::OsStr| name == "lost+found" || name == "lock" || name == ".lock";
+    std::fs::read_dir(path)
+        .is_ok_and(|mut entries| entries.all(|entry| entry.is_ok_and(|entry| ours(&entry.file_name()))))
 }
 
 /// Opens all drives at once: each may have segments to read back.
-pub(super) fn open_all(
-    places: Vec<Place>,
-    fresh: Fresh,
-    cluster: ClusterId,
-    config: &EngineConfig,
-    index: &IndexFactory,
-    env: &Env,
-    metrics: &Arc<DataMetrics>,
-) -> Result<OpenDrives, OpenError> {
-    let site: Site =
-        config.site.parse().map_err(|error: crate::drive::UnknownSite| OpenError::Config(error.to_string()))?;
-    let drive_config = DriveConfig { cluster, site, segment_bytes: config.segment_bytes, index: index.clone() };
-    let opened: Vec<Result<Result<Arc<Drive>, LostDrive>, OpenError>> = std::thread::scope(|scope| {
-        let threads: Vec<_> = places
-            .into_iter()
-            .map(|place| scope.spawn(|| open_one(place, fresh, &drive_config, env, metrics)))
-            .collect();
+pub(super) fn open_all(places: Vec<Place>, fresh: Fresh, opener: &DriveOpener) -> Result<OpenDrives, OpenError> {
+    let opened: Vec<Result<Opened, OpenError>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = places.into_iter().map(|place| scope.spawn(|| open_one(place, fresh, opener))).collect();
         let panicked = || Err(OpenError::Recovery("opening a drive panicked".to_owned()));
         threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| panicked())).collect()
     });
@@ -107,9 +183,9 @@ pub(super) fn open_all(
     for drive in opened {
         match drive? {
             Ok(drive) => all.drives.push(drive),
-            Err(lost) => {
-                tracing::warn!(path = %lost.path.display(), reason = lost.reason, "starting without a drive");
-                all.lost.push(lost);
+            Err((path, reason)) => {
+                tracing::warn!(path = %path.display(), reason, "starting without a drive");
+                all.lost.push((path, reason));
             }
         }
     }
@@ -117,23 +193,20 @@ pub(super) fn open_all(
     Ok(all)
 }
 
-fn open_one(
-    place: Place,
-    fresh: Fresh,
-    config: &DriveConfig,
-    env: &Env,
-    metrics: &Arc<DataMetrics>,
-) -> Result<Result<Arc<Drive>, LostDrive>, OpenError> {
+/// A drive, or the path where there is none and why.
+type Opened = Result<Arc<Drive>, (PathBuf, String)>;
+
+fn open_one(place: Place, fresh: Fresh, opener: &DriveOpener) -> Result<Opened, OpenError> {
     let Place { path, found } = place;
-    let lost = |reason: String| LostDrive { path: path.clone(), reason };
+    let lost = |reason: String| (path.clone(), reason);
     let (io, superblock) = match found {
         Ok(found) => found,
         Err(reason) => return Ok(Err(lost(reason))),
     };
     if superblock.is_none() && fresh == Fresh::Refuse {
-        return Ok(Err(lost("the directory is not a drive: is its disk mounted?".to_owned())));
+        return Ok(Err(lost(NOT_A_DRIVE.to_owned())));
     }
-    match Drive::open_or_format(io, config, env, metrics.clone()) {
+    match Drive::open_or_format(io, &opener.config, &opener.env, opener.metrics.clone()) {
         Ok(drive) => Ok(Ok(drive)),
         Err(error) => Ok(Err(lost(fatal_or_lost(&path, error)?))),
     }

@@ -1,24 +1,25 @@
 //! From a configuration to an open engine. Blocking.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::Engine;
 use super::config::EngineConfig;
-use super::data_dir::{self, Description};
+use super::data_dir::{self, DescribedDrive, Description, KnownDrive};
 use super::dead::DeadRuns;
-use super::drives::{self, Fresh, OpenDrives};
-use super::status::LostDrive;
+use super::drives::{self, DriveOpener, Fresh, OpenDrives};
+use super::moves::Moves;
+use super::roster::Roster;
 use crate::blob::{BlobConfig, BlobStore, rotated_layout};
 use crate::budget::Budget;
-use crate::drive::{DataMetrics, Drive, rocks_index};
+use crate::drive::{DataMetrics, Drive, DriveSet, rocks_index};
 use crate::env::Env;
 use crate::error::{OpenError, StateError};
 use crate::ids::{ClusterId, DriveId};
 use crate::log::LogConfig;
 use crate::mend::Mender;
-use crate::meta::MetaReads;
 use crate::namespace::command::{JournalIdentity, Layout, Op, Outcome};
+use crate::namespace::drives::{DriveRole, DriveRow, DriveTable};
 use crate::solo::{Opened, Solo, SoloConfig};
 use crate::state::rocks::{RocksConfig, RocksMemory};
 use crate::state::{StateConfig, StateMachine};
@@ -27,29 +28,36 @@ const INDEX_NAME: &str = "index";
 /// Dead runs read at once when they are handed to the drives again.
 const DEAD_PAGE: usize = 1024;
 
-/// Opens everything; answers the layout that blobs are written by, too. A new installation's is in
-/// the log only after [`Engine::name_journal_and_layout`].
-pub(super) fn open(config: &EngineConfig, env: Env) -> Result<(Engine, Layout), OpenError> {
+/// Opens everything; answers what a new installation has to say first, which is in the log only after
+/// [`Engine::name_journal_and_drives`].
+pub(super) fn open(config: &EngineConfig, env: Env) -> Result<(Engine, First), OpenError> {
     config.check()?;
     let lock = data_dir::lock(&config.data_dir)?;
     let metrics = Arc::new(DataMetrics::default());
-    let (cluster, OpenDrives { drives, mut lost }) = open_drives(config, &env, &metrics)?;
-    let Opened { solo, freed, replayed, rebuilt } = open_solo(config, cluster, &drives)?;
-    tracing::info!(replayed, rebuilt, drives = drives.len(), lost = lost.len(), "log recovered");
+    let Bootstrap { cluster, opener, drives, lost, active } = open_drives(config, &env, &metrics)?;
+    let set = DriveSet::from(drives);
+    let Opened { solo, freed, replayed, rebuilt } = open_solo(config, cluster, &set)?;
+    tracing::info!(replayed, rebuilt, drives = set.len(), lost = lost.len(), "log recovered");
 
     let machine = solo.machine().clone();
     let layouts = machine.layouts().map_err(unreadable)?;
     let newest = layouts.values().next_back().cloned();
-    if let Some(layout) = &newest {
-        check_layout(config, layout, &drives, &mut lost)?;
-    }
-    let ids: Vec<DriveId> = drives.iter().map(|drive| drive.id()).collect();
-    // Not yet in the log on the first start: nothing is written by it before it is.
-    let layout = newest.unwrap_or_else(|| rotated_layout(1, config.k, config.m, &ids));
+    let stored = machine.drive_table().map_err(unreadable)?;
+    // Not yet in the log on the first start: nothing is written before it is.
+    let table = if stored.version == 0 { first_table(&set, &active, &env) } else { stored.clone() };
+    let active: Vec<DriveId> = table.active().map(|row| row.id).collect();
+    let first_layout = newest.is_none().then(|| rotated_layout(1, config.k, config.m, &active));
+    let layout = newest.or_else(|| first_layout.clone()).expect("one or the other");
+    let data_dir = config.data_dir.clone();
+    let roster = Roster::new(set.clone(), opener, data_dir, cluster, (config.k, config.m));
+    roster.set_table(table.clone());
+    roster.open_absent();
+    check_layout(config, &layout, &roster)?;
+    let first = First { table: (stored.version == 0).then_some(table), layout: first_layout };
     let blob_config = BlobConfig { inline_bytes: config.inline_limit, stripe_rows: None };
     let budget = Budget::new(config.memory_budget_bytes);
     let unknown = |error: crate::codec::UnknownGeometry| OpenError::Config(error.to_string());
-    let blobs = BlobStore::new(drives, layout.clone(), blob_config, budget, env.clone(), metrics).map_err(unknown)?;
+    let blobs = BlobStore::new(set, layout, blob_config, budget, env.clone(), metrics).map_err(unknown)?;
     for older in layouts.into_values() {
         blobs.add_layout(older);
     }
@@ -65,16 +73,50 @@ pub(super) fn open(config: &EngineConfig, env: Env) -> Result<(Engine, Layout), 
     machine.wait_for_space(true);
 
     let mender = Mender::new(blobs.clone(), machine.clone(), config.mend);
-    let engine =
-        Engine { cluster, solo, machine, blobs, dead, mender, lost_drives: lost, env, ticker: Mutex::new(None), lock };
-    Ok((engine, layout))
+    let (moves, ticker) = (Moves::default(), Mutex::new(None));
+    let engine = Engine { cluster, solo, machine, blobs, dead, mender, roster, moves, env, ticker, lock };
+    Ok((engine, first))
 }
 
-fn open_drives(
-    config: &EngineConfig,
-    env: &Env,
-    metrics: &Arc<DataMetrics>,
-) -> Result<(ClusterId, OpenDrives), OpenError> {
+/// What a new installation puts into its log first.
+pub(super) struct First {
+    table: Option<DriveTable>,
+    layout: Option<Layout>,
+}
+
+/// What is at hand before the log is read.
+struct Bootstrap {
+    cluster: ClusterId,
+    opener: DriveOpener,
+    drives: Vec<Arc<Drive>>,
+    lost: Vec<(PathBuf, String)>,
+    /// Drives that should be there, and where; empty if nothing says so.
+    active: Vec<KnownDrive>,
+}
+
+/// All drives active: those that were found, and those that should have been.
+fn first_table(set: &DriveSet, known: &[KnownDrive], env: &Env) -> DriveTable {
+    let since_us = env.clock.now_us();
+    let row = |id, path: String| DriveRow { id, path, role: DriveRole::Active, since_us };
+    let mut drives: Vec<DriveRow> = set
+        .all()
+        .iter()
+        .map(|drive| row(drive.id(), absolute(Path::new(&drive.io().label())).display().to_string()))
+        .collect();
+    for missing in known {
+        if set.get(missing.id).is_none() {
+            drives.push(row(missing.id, missing.path.display().to_string()));
+        }
+    }
+    DriveTable { version: 1, drives, settled: 0 }
+}
+
+/// A path that does not depend on where the process was started.
+pub(super) fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
+}
+
+fn open_drives(config: &EngineConfig, env: &Env, metrics: &Arc<DataMetrics>) -> Result<Bootstrap, OpenError> {
     let description = data_dir::read_description(&config.data_dir)?;
     let described = description.as_ref().map(|found| found.ids(&config.data_dir)).transpose()?;
     if let Some(found) = &description
@@ -82,13 +124,15 @@ fn open_drives(
     {
         return Err(geometry_differs(config, found.k, found.m));
     }
-    let formatted = described.as_ref().is_some_and(|(_, drives)| !drives.is_empty());
-    if formatted && !config.drives.iter().any(|path| path.is_dir()) {
-        return Err(too_few(config, 0, config.drives.len(), "none of their directories is there".to_owned()));
+    let known: Vec<KnownDrive> = described.as_ref().map_or_else(Vec::new, |(_, known)| known.clone());
+    let formatted = !known.is_empty();
+    let paths = paths_to_look_at(config, &known);
+    if formatted && !paths.iter().any(|path| path.is_dir()) {
+        return Err(too_few(config, 0, known.len(), "none of their directories is there".to_owned()));
     }
     // Without a description, directories that are drives already decide what this start is.
     let blank_start = !formatted;
-    let places = drives::probe(&config.drives, if blank_start { Fresh::Format } else { Fresh::Refuse })?;
+    let mut places = drives::probe(&paths, if blank_start { Fresh::Format } else { Fresh::Refuse })?;
     let on_drives = drives::cluster_of(&places)?;
     let cluster = match (described.as_ref().map(|(cluster, _)| *cluster), on_drives) {
         (Some(ours), Some(theirs)) if ours != theirs => {
@@ -103,28 +147,58 @@ fn open_drives(
     // `engine.json` was lost with its disk: the drives stay what they are, and none is made.
     let fresh = if formatted || (description.is_none() && on_drives.is_some()) { Fresh::Refuse } else { Fresh::Format };
     if fresh == Fresh::Format {
-        data_dir::write_description(&config.data_dir, &Description::new(cluster, config.k, config.m, &[]))?;
+        data_dir::write_description(&config.data_dir, &Description::new(cluster, config.k, config.m, Vec::new()))?;
+    }
+    if formatted {
+        places.retain(|place| is_known_or_lost(place, &known));
     }
     let memory = RocksMemory::new(config.drive_index_bytes / 2, config.drive_index_bytes / 2);
     let index = rocks_index(RocksConfig::drive_index(memory));
-    let opened = drives::open_all(places, fresh, cluster, config, &index, env, metrics)?;
-    let present = opened.drives.len();
-    let total = described.map_or(0, |(_, drives)| drives.len()).max(config.drives.len());
+    let opener = DriveOpener::new(cluster, config, index, env, metrics)?;
+    let OpenDrives { drives, lost } = drives::open_all(places, fresh, &opener)?;
+    let active: Vec<KnownDrive> = known.into_iter().filter(|drive| drive.active).collect();
+    let is_active = |drive: &&Arc<Drive>| !formatted || active.iter().any(|known| known.id == drive.id());
+    let present = drives.iter().filter(is_active).count();
+    let total = if formatted { active.len() } else { config.drives.len() };
     if present + usize::from(config.m) < total || (fresh == Fresh::Format && present < total) {
-        return Err(too_few(config, present, total, losses(&opened.lost)));
+        return Err(too_few(config, present, total, losses(&lost)));
     }
     if fresh == Fresh::Format {
-        let ids: Vec<DriveId> = opened.drives.iter().map(|drive| drive.id()).collect();
-        data_dir::write_description(&config.data_dir, &Description::new(cluster, config.k, config.m, &ids))?;
+        let path = |drive: &Drive| absolute(Path::new(&drive.io().label())).display().to_string();
+        let all = drives.iter().map(|drive| DescribedDrive::new(drive.id(), &path(drive), true)).collect();
+        data_dir::write_description(&config.data_dir, &Description::new(cluster, config.k, config.m, all))?;
     }
-    Ok((cluster, opened))
+    Ok(Bootstrap { cluster, opener, drives, lost, active })
 }
 
-fn open_solo(
-    config: &EngineConfig,
-    cluster: ClusterId,
-    drives: &[Arc<Drive>],
-) -> Result<Opened<StateMachine>, OpenError> {
+/// The configured directories, and those where drives that were added since are.
+fn paths_to_look_at(config: &EngineConfig, known: &[KnownDrive]) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = config.drives.clone();
+    for drive in known {
+        if !paths.iter().any(|path| is_same_path(path, &drive.path)) {
+            paths.push(drive.path.clone());
+        }
+    }
+    paths
+}
+
+fn is_same_path(a: &Path, b: &Path) -> bool {
+    let real = |path: &Path| std::fs::canonicalize(path).ok();
+    absolute(a) == absolute(b) || (real(a).is_some() && real(a) == real(b))
+}
+
+/// A drive that was replaced or removed may still be in the configuration: it is not used, and its log
+/// never asked.
+fn is_known_or_lost(place: &drives::Place, known: &[KnownDrive]) -> bool {
+    let Some(id) = place.id() else { return true };
+    let ours = known.iter().any(|drive| drive.id == id);
+    if !ours {
+        tracing::warn!(drive = %id, path = %place.path.display(), "the directory holds a drive that was removed or replaced: it is not used");
+    }
+    ours
+}
+
+fn open_solo(config: &EngineConfig, cluster: ClusterId, drives: &DriveSet) -> Result<Opened<StateMachine>, OpenError> {
     let solo_config = SoloConfig {
         index_dir: config.data_dir.join(INDEX_NAME),
         log: LogConfig { cluster, parity: usize::from(config.m), segment_bytes: config.log_segment_bytes },
@@ -132,40 +206,20 @@ fn open_solo(
     };
     let state = StateConfig::new(config.index_cache_bytes, config.index_buffer_bytes);
     let open = move |path: &Path| StateMachine::open(path, &state).map(Arc::new);
-    Solo::open(drives.to_vec(), solo_config, open)
+    Solo::open(drives.clone(), solo_config, open)
 }
 
-/// The drives of the layout: those that are missing must be few enough, and no stranger is among them.
-fn check_layout(
-    config: &EngineConfig,
-    layout: &Layout,
-    drives: &[Arc<Drive>],
-    lost: &mut Vec<LostDrive>,
-) -> Result<(), OpenError> {
+/// Of the drives of the layout, so few may be missing that every group is readable.
+fn check_layout(config: &EngineConfig, layout: &Layout, roster: &Roster) -> Result<(), OpenError> {
     if (layout.k, layout.m) != (config.k, config.m) {
         return Err(geometry_differs(config, layout.k, layout.m));
     }
-    let mut known: Vec<DriveId> = layout.groups.iter().flatten().copied().collect();
-    known.sort();
-    known.dedup();
-    if let Some(stranger) = drives.iter().find(|drive| !known.contains(&drive.id())) {
-        return Err(OpenError::Mismatch(format!(
-            "drive {} at {} is not one of this installation's {} drives",
-            stranger.id(),
-            stranger.io().label(),
-            known.len()
-        )));
-    }
-    let present = |id: &DriveId| drives.iter().any(|drive| drive.id() == *id);
-    // Drives that the configuration does not name at all are lost too.
-    let unnamed = known.iter().filter(|id| !present(id)).skip(lost.len());
-    lost.extend(unnamed.map(|id| LostDrive {
-        path: config.data_dir.clone(),
-        reason: format!("drive {id} or another of this installation is not in the configuration"),
-    }));
+    let present = |id: &DriveId| roster.drives.get(*id).is_some();
     let worst = layout.groups.iter().map(|group| group.iter().filter(|id| present(id)).count()).min().unwrap_or(0);
     if worst < usize::from(layout.k) {
-        return Err(too_few(config, drives.len(), known.len(), losses(lost)));
+        let active = roster.table().active().count();
+        let lost: Vec<_> = roster.lost().into_iter().map(|drive| (drive.path, drive.reason)).collect();
+        return Err(too_few(config, active - lost.len().min(active), active, losses(&lost)));
     }
     Ok(())
 }
@@ -187,8 +241,18 @@ fn free_what_was_left(
 }
 
 impl Engine {
-    /// Proposes what a new installation lacks: the journal's name and the first layout.
-    pub(super) async fn name_journal_and_layout(&self, config: &EngineConfig, layout: Layout) -> Result<(), OpenError> {
+    /// Hands the drives again all runs that died and that one of them may still hold.
+    pub(super) async fn free_what_was_left(self: &Arc<Self>) -> Result<(), StateError> {
+        let engine = self.clone();
+        let freed = tokio::task::spawn_blocking(move || {
+            let now_us = engine.env.clock.now_us();
+            free_what_was_left(&engine.machine, &|runs: &[_]| engine.dead.take(runs, &engine.blobs, now_us))
+        });
+        freed.await.unwrap_or(Ok(()))
+    }
+
+    /// Proposes what a new installation lacks: the journal's name, its drives and the first layout.
+    pub(super) async fn name_journal_and_drives(&self, config: &EngineConfig, first: First) -> Result<(), OpenError> {
         match self.machine.journal_identity() {
             None => {
                 let identity = JournalIdentity {
@@ -206,22 +270,11 @@ impl Engine {
             }
             Some(_) => {}
         }
-        if self.machine.layout().map_err(unreadable)?.is_none() {
-            self.propose_first(Op::SetLayout(layout)).await?;
+        if let Some(table) = first.table {
+            self.propose_first(Op::SetDrives { table, layout: first.layout }).await?;
         }
-        self.describe_again(config)
-    }
-
-    /// Writes `engine.json` anew if it was lost with its disk.
-    fn describe_again(&self, config: &EngineConfig) -> Result<(), OpenError> {
-        if data_dir::read_description(&config.data_dir)?.is_some() {
-            return Ok(());
-        }
-        let layout = self.machine.layout().map_err(unreadable)?;
-        let mut ids: Vec<DriveId> = layout.into_iter().flat_map(|layout| layout.groups).flatten().collect();
-        ids.sort();
-        ids.dedup();
-        data_dir::write_description(&config.data_dir, &Description::new(self.cluster, config.k, config.m, &ids))
+        // Whatever it said: the state is the authority.
+        self.roster.describe(&self.roster.table(), &[])
     }
 
     async fn propose_first(&self, op: Op) -> Result<(), OpenError> {
@@ -251,6 +304,6 @@ fn too_few(config: &EngineConfig, present: usize, total: usize, detail: String) 
     OpenError::TooFewDrives { present, total, needed: total.saturating_sub(usize::from(config.m)), detail }
 }
 
-fn losses(lost: &[LostDrive]) -> String {
-    lost.iter().map(|drive| format!("{}: {}", drive.path.display(), drive.reason)).collect::<Vec<_>>().join("; ")
+fn losses(lost: &[(PathBuf, String)]) -> String {
+    lost.iter().map(|(path, reason)| format!("{}: {reason}", path.display())).collect::<Vec<_>>().join("; ")
 }

@@ -2,16 +2,21 @@
 
 use std::path::PathBuf;
 
-use super::Engine;
+use super::{Engine, MoveProgress};
 use crate::drive::DriveStatus;
-use crate::ids::ClusterId;
+use crate::ids::{ClusterId, DriveId};
 use crate::log::LogStatus;
 use crate::meta::MetaReads;
+use crate::namespace::drives::DriveRole;
 
-/// A configured drive that the engine started without.
+/// A drive of the installation that is not open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LostDrive {
-    /// Where it was looked for.
+    /// Which.
+    pub id: DriveId,
+    /// What it is for.
+    pub role: DriveRole,
+    /// Where it was last.
     pub path: PathBuf,
     /// Why it is not used.
     pub reason: String,
@@ -28,8 +33,12 @@ pub struct Status {
     pub m: u8,
     /// The drives in use.
     pub drives: Vec<DriveStatus>,
-    /// The drives that the engine started without.
+    /// The drives that are not open.
     pub lost_drives: Vec<LostDrive>,
+    /// Whether every shard is known to be where the newest layout wants it.
+    pub is_settled: bool,
+    /// How far the shards have followed the last change of drives.
+    pub moves: Option<MoveProgress>,
     /// The commit log.
     pub log: LogStatus,
     /// Why writes are refused until the next start, if they are.
@@ -51,7 +60,9 @@ impl Status {
             k,
             m,
             drives: engine.blobs.status(),
-            lost_drives: engine.lost_drives.clone(),
+            lost_drives: engine.roster.lost(),
+            is_settled: engine.is_settled(),
+            moves: engine.move_progress(),
             log: engine.solo.status(),
             poisoned: engine.solo.poisoned(),
             applied_index: engine.machine.applied_index(),
@@ -63,7 +74,8 @@ impl Status {
     /// Whether writes are taken and nothing is missing.
     pub fn is_whole(&self) -> bool {
         self.poisoned.is_none()
-            && self.lost_drives.is_empty()
+            && !self.lost_drives.iter().any(|drive| drive.role == DriveRole::Active)
+            && self.is_settled
             && self.drives.iter().all(|drive| drive.state.writes())
             && self.log.mirrors.len() >= self.log.mirrors_wanted
     }

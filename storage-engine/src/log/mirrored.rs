@@ -20,7 +20,7 @@ use super::mirror::{Mirror, WriteDone, WriteJob};
 use super::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::shared::{Dropped, LogShared, Preparer, SILENCE_MAX, SegmentSpan};
 use super::status::LogStatus;
-use crate::drive::{Drive, LogMembership};
+use crate::drive::{Drive, DriveSet, LogMembership};
 use crate::ids::DriveId;
 use crate::io::{DriveFile, is_full};
 
@@ -28,7 +28,7 @@ use crate::io::{DriveFile, is_full};
 pub struct MirroredLog {
     config: LogConfig,
     /// Every drive of the machine: superblocks, and candidates for new mirrors.
-    drives: Vec<Arc<Drive>>,
+    drives: DriveSet,
     mirrors: Vec<Mirror>,
     membership: LogMembership,
     position: Position,
@@ -64,7 +64,7 @@ pub(crate) struct ReadyMirror {
 /// What recovery hands over.
 pub(crate) struct LogStart {
     pub(crate) config: LogConfig,
-    pub(crate) drives: Vec<Arc<Drive>>,
+    pub(crate) drives: DriveSet,
     pub(crate) mirrors: Vec<ReadyMirror>,
     pub(crate) membership: LogMembership,
     pub(crate) position: Position,
@@ -241,6 +241,11 @@ impl MirroredLog {
         }
     }
 
+    /// Tells every drive at hand who holds the log: some have come since it was last told.
+    pub(crate) fn drives_changed(&mut self) {
+        self.publish_membership();
+    }
+
     /// Makes a drive a mirror. Its copy of the log must end where this log ends.
     pub(crate) fn attach(&mut self, ready: ReadyMirror) -> Result<(), LogError> {
         let drive = ready.drive.clone();
@@ -375,17 +380,28 @@ impl MirroredLog {
         for (number, error) in failed {
             let Some(at) = self.mirrors.iter().position(|mirror| mirror.number == number) else { continue };
             let mirror = self.mirrors.remove(at);
-            self.note_dropped(&mirror.drive, &error);
+            self.note_dropped(&mirror, &error);
         }
         self.publish_membership();
     }
 
-    fn note_dropped(&self, drive: &Drive, error: &io::Error) {
+    fn note_dropped(&self, mirror: &Mirror, error: &io::Error) {
+        let drive = &mirror.drive;
+        let (full, leaving) = (is_full(error), drive.is_leaving());
         tracing::error!(drive = %drive.id(), %error, left = self.mirrors.len(), "log mirror dropped");
         self.shared.counts.mirror_dropped();
-        self.shared.lock().dropped.push(Dropped { drive: drive.id(), why: error.to_string(), full: is_full(error) });
+        let was = Arc::downgrade(drive);
+        self.shared.lock().note_dropped(Dropped {
+            was,
+            why: error.to_string(),
+            full,
+            silent: mirror.silent,
+            drive: drive.id(),
+        });
         // What is left of it may still serve its shards, unless its directory is gone.
-        drive.check();
+        if drive.check() && !full && !leaving {
+            drive.note_write_error("write of the log", error);
+        }
     }
 
     /// Writes the set of live mirrors to every drive under a new epoch; drops mirrors that cannot take it.
@@ -393,12 +409,12 @@ impl MirroredLog {
         while self.mirrors.len() >= self.config.mirrors_needed() {
             self.membership.epoch += 1;
             self.membership.mirrors = self.mirrors.iter().map(|mirror| mirror.drive.id()).collect();
-            let refused = membership::publish(&self.drives, &self.membership);
+            let refused = membership::publish(&self.drives.all(), &self.membership);
             let before = self.mirrors.len();
             for (drive, error) in &refused {
                 if let Some(at) = self.mirrors.iter().position(|mirror| mirror.drive.id() == *drive) {
                     let mirror = self.mirrors.remove(at);
-                    self.note_dropped(&mirror.drive, error);
+                    self.note_dropped(&mirror, error);
                 }
             }
             if self.mirrors.len() == before {

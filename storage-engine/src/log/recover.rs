@@ -18,7 +18,7 @@ use super::repair::{Sources, put_away_after, repair_mirror};
 use super::scan::MirrorScan;
 use super::segment::{LOG_DIR, SEGMENT_HEADER_BYTES, SegmentHeader, segment_name};
 use super::shared::SegmentSpan;
-use crate::drive::{Drive, LogMembership};
+use crate::drive::{Drive, DriveSet, LogMembership};
 use crate::io::Fill;
 
 /// What the caller knows before the log is read.
@@ -93,10 +93,12 @@ impl MirroredLog {
     ///
     /// # Errors
     /// [`LogError`] says which; nothing that was acknowledged is ever truncated.
-    pub fn recover(drives: Vec<Arc<Drive>>, config: LogConfig, known: KnownState) -> Result<Recovered, LogError> {
+    pub fn recover(drives: impl Into<DriveSet>, config: LogConfig, known: KnownState) -> Result<Recovered, LogError> {
+        let set = drives.into();
+        let drives = set.all();
         let membership = membership::newest(&drives);
         if membership.epoch == 0 {
-            return begin(drives, config, known);
+            return begin(set, &drives, config, known);
         }
         let members: Vec<Arc<Drive>> =
             drives.iter().filter(|drive| membership.mirrors.contains(&drive.id())).cloned().collect();
@@ -111,7 +113,7 @@ impl MirroredLog {
         let mirrors = ready_mirrors(&members, &scans, &log, &config, &membership)?;
         let holders = mirrors.iter().map(|mirror| mirror.drive.clone()).collect();
         let segments = spans(&scans, &log);
-        let start = LogStart { config: config.clone(), drives, mirrors, membership, position: log.end, segments };
+        let start = LogStart { config: config.clone(), drives: set, mirrors, membership, position: log.end, segments };
         let replay = Replay { log, holders, config, applied: known.applied, from_state };
         Ok(Recovered { log: MirroredLog::start(start)?, replay })
     }
@@ -255,7 +257,7 @@ fn spans(scans: &[MirrorScan], log: &ChosenLog) -> Vec<SegmentSpan> {
 }
 
 /// Begins the log on drives that never held one.
-fn begin(drives: Vec<Arc<Drive>>, config: LogConfig, known: KnownState) -> Result<Recovered, LogError> {
+fn begin(set: DriveSet, drives: &[Arc<Drive>], config: LogConfig, known: KnownState) -> Result<Recovered, LogError> {
     let applied = known.applied.max(known.checkpoint);
     if applied > 0 {
         return Err(LogError::NoLog { applied });
@@ -274,7 +276,7 @@ fn begin(drives: Vec<Arc<Drive>>, config: LogConfig, known: KnownState) -> Resul
     }
     let members: Vec<Arc<Drive>> = mirrors.iter().map(|mirror| mirror.drive.clone()).collect();
     let places: Vec<usize> = (0..members.len()).collect();
-    let membership = begin_term(&drives, &members, &places, LogMembership::default(), 0)?;
+    let membership = begin_term(drives, &members, &places, LogMembership::default(), 0)?;
     mirrors.retain(|mirror| membership.mirrors.contains(&mirror.drive.id()));
     let end = Position {
         segment: 1,
@@ -286,7 +288,7 @@ fn begin(drives: Vec<Arc<Drive>>, config: LogConfig, known: KnownState) -> Resul
     };
     let log = ChosenLog { segments: Vec::new(), end };
     let segments = vec![SegmentSpan { sequence: 1, first_index: 1, end: SEGMENT_HEADER_BYTES, end_index: 1 }];
-    let start = LogStart { config: config.clone(), drives, mirrors, membership, position: end, segments };
+    let start = LogStart { config: config.clone(), drives: set, mirrors, membership, position: end, segments };
     Ok(Recovered {
         log: MirroredLog::start(start)?,
         replay: Replay { log, holders: Vec::new(), config, applied: 0, from_state: false },

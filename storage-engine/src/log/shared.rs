@@ -1,7 +1,7 @@
 //! What other threads than the committer see of the log.
 
 use std::sync::mpsc;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use super::files::MirrorFiles;
@@ -11,6 +11,9 @@ use crate::ids::DriveId;
 
 /// A drive that is silent for this long has failed.
 pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(30);
+
+/// Dropped mirrors that are remembered.
+const DROPPED_MAX: usize = 64;
 
 /// What other threads see of the log.
 pub(crate) struct LogShared {
@@ -29,15 +32,32 @@ pub(crate) struct LogView {
     pub(crate) term: u64,
     /// Drives dropped since the start, with why.
     pub(crate) dropped: Vec<Dropped>,
+    /// How many there were.
+    pub(crate) drops: u64,
 }
 
 /// A mirror that was dropped.
 #[derive(Debug, Clone)]
 pub(crate) struct Dropped {
     pub(crate) drive: DriveId,
+    /// The drive as it was then: opened again, it is another.
+    pub(crate) was: Weak<Drive>,
     pub(crate) why: String,
     /// It had no space left, and may come back when it has.
     pub(crate) full: bool,
+    /// It did not answer: a thread may be stuck in a write to it.
+    pub(crate) silent: bool,
+}
+
+impl LogView {
+    /// Remembers a dropped mirror; of many, the last ones.
+    pub(crate) fn note_dropped(&mut self, dropped: Dropped) {
+        if self.dropped.len() >= DROPPED_MAX {
+            self.dropped.remove(0);
+        }
+        self.dropped.push(dropped);
+        self.drops += 1;
+    }
 }
 
 /// One segment of the log.
@@ -60,6 +80,7 @@ impl LogShared {
             epoch: membership.epoch,
             term: membership.term,
             dropped: Vec::new(),
+            drops: 0,
         };
         Self { view: Mutex::new(view), counts: LogCounts::default() }
     }

@@ -85,30 +85,46 @@ impl Mender {
     /// Goes on in the background, within the repair budget; a stripe without redundancy goes first. Asked for
     /// again, it looks again.
     pub fn rebuild_drive(self: &Arc<Self>, drive: DriveId) -> Rebuild {
-        let rebuild = Rebuild { drive, counts: Arc::default() };
-        let (mender, walking) = (self.clone(), rebuild.clone());
-        self.spawn(async move {
-            if let Err(error) = mender.walk_for(&walking).await {
-                tracing::error!(%drive, %error, "the rebuild of a drive stopped; ask for it again");
-            }
-            walking.counts.walked.store(true, Relaxed);
-        });
-        rebuild
+        self.rebuild_drives(&[drive]).remove(0)
     }
 
-    async fn walk_for(&self, rebuild: &Rebuild) -> Result<(), StorageError> {
+    /// The same for several drives, in one walk: one rebuild each, in their order.
+    pub fn rebuild_drives(self: &Arc<Self>, drives: &[DriveId]) -> Vec<Rebuild> {
+        let rebuilds: Vec<Rebuild> =
+            drives.iter().map(|drive| Rebuild { drive: *drive, counts: Arc::default() }).collect();
+        let (mender, walking) = (self.clone(), rebuilds.clone());
+        self.spawn(async move {
+            if let Err(error) = mender.walk_for(&walking).await {
+                tracing::error!(%error, "the rebuild of drives stopped; ask for it again");
+                // What was not looked at is not known to be there: a ticket that is dropped has failed.
+                walking.iter().for_each(|rebuild| drop(Ticket::new(&rebuild.counts.tally, None, 1)));
+            }
+            walking.iter().for_each(|rebuild| rebuild.counts.walked.store(true, Relaxed));
+        });
+        rebuilds
+    }
+
+    async fn walk_for(&self, rebuilds: &[Rebuild]) -> Result<(), StorageError> {
+        if rebuilds.is_empty() {
+            return Ok(());
+        }
+        let drives: Vec<DriveId> = rebuilds.iter().map(Rebuild::drive).collect();
         let mut walk = RunWalk::new(self.machine.clone());
         while let Some(runs) = walk.next_page().await? {
             while !self.lock_queue().has_room() {
                 tokio::time::sleep(POLL).await;
             }
-            let (blobs, drive) = (self.blobs.clone(), rebuild.drive);
-            let found = tokio::task::spawn_blocking(move || missing_on(&blobs, &runs, drive)).await;
+            let (blobs, drives) = (self.blobs.clone(), drives.clone());
+            let found = tokio::task::spawn_blocking(move || missing_on(&blobs, &runs, &drives)).await;
             let (stripes, jobs) = found.map_err(|_| StorageError::Closed)?;
-            rebuild.counts.stripes.fetch_add(stripes, Relaxed);
-            for (run, index, shards, spare) in jobs {
-                let count = shards.shards().count() as u64;
-                let tickets = vec![Ticket::new(&rebuild.counts.tally, Some(rebuild.drive), count)];
+            for rebuild in rebuilds {
+                rebuild.counts.stripes.fetch_add(stripes, Relaxed);
+            }
+            for MissingStripe { run, index, missing, spare } in jobs {
+                let counted = rebuilds.iter().zip(&missing).filter(|(_, count)| **count > 0);
+                let tickets = counted
+                    .map(|(rebuild, count)| Ticket::new(&rebuild.counts.tally, Some(rebuild.drive), *count))
+                    .collect();
                 self.push(Job {
                     task: StripeTask { run, index, check: ShardSet::NONE, rewrite: ShardSet::NONE },
                     redundancy: spare.clamp(0, u8::MAX.into()) as u8,
@@ -123,21 +139,28 @@ impl Mender {
     }
 }
 
-type MissingStripe = (StripeRun, u32, ShardSet, i32);
+/// A stripe with shards that some of the drives lack.
+struct MissingStripe {
+    run: StripeRun,
+    index: u32,
+    /// How many, drive by drive.
+    missing: Vec<u64>,
+    spare: i32,
+}
 
-/// Stripes seen, and those with a shard that `drive` lacks.
-fn missing_on(blobs: &crate::blob::BlobStore, runs: &[StripeRun], drive: DriveId) -> (u64, Vec<MissingStripe>) {
-    let (mut seen, mut missing) = (0, Vec::new());
+/// Stripes seen, and those with a shard that one of `drives` lacks.
+fn missing_on(blobs: &crate::blob::BlobStore, runs: &[StripeRun], drives: &[DriveId]) -> (u64, Vec<MissingStripe>) {
+    let (mut seen, mut stripes) = (0, Vec::new());
     for run in runs {
         for index in 0..run.count {
             seen += 1;
             let Some(survey) = survey_stripe(blobs, run, index) else { continue };
-            let here = survey.missing.iter().filter(|(_, target)| *target == drive);
-            let shards = here.fold(ShardSet::NONE, |set, (shard, _)| set.with(ShardSet::one(*shard)));
-            if shards != ShardSet::NONE {
-                missing.push((run.clone(), index, shards, survey.spare));
+            let count = |drive: &DriveId| survey.missing.iter().filter(|(_, target)| target == drive).count() as u64;
+            let missing: Vec<u64> = drives.iter().map(count).collect();
+            if missing.iter().any(|count| *count > 0) {
+                stripes.push(MissingStripe { run: run.clone(), index, missing, spare: survey.spare });
             }
         }
     }
-    (seen, missing)
+    (seen, stripes)
 }

@@ -18,6 +18,7 @@ use crate::ids::{BucketId, DriveId, ObjectUuid, StripeId, UploadId, VersionId};
 use crate::meta::{MetaEngine, MetaReads};
 use crate::namespace::bucket_config::{BucketConfigKind, BucketConfigRow};
 use crate::namespace::command::{Applied, Command, JournalIdentity, Layout, Op, Outcome};
+use crate::namespace::drives::DriveTable;
 use crate::namespace::integrity::ScrubMark;
 use crate::namespace::query::{BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery, VersionPage, VersionQuery};
 use crate::namespace::rows::{
@@ -40,6 +41,7 @@ struct State {
     uploads: BTreeMap<(BucketId, String, UploadId), Upload>,
     users: BTreeMap<String, UserRow>,
     layouts: Vec<Layout>,
+    drives: DriveTable,
     journal: Option<JournalIdentity>,
     leaves: Vec<Leaf>,
     signed: Option<(u64, String)>,
@@ -265,6 +267,10 @@ impl MetaReads for Model {
             let key = user.access_keys.iter().find(|key| key.access_key_id == access_key_id)?;
             Some((user.clone(), key.clone()))
         }))
+    }
+
+    fn drive_table(&self) -> Result<DriveTable, StateError> {
+        Ok(self.state().drives.clone())
     }
 
     fn layout(&self) -> Result<Option<Layout>, StateError> {

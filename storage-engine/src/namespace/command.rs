@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::bucket_config::BucketConfigKind;
+use super::drives::DriveTable;
 use super::integrity::{Corruption, Repair, ScrubPass};
 use super::lock::{DefaultRetention, Retention, Versioning};
 use super::rows::{BucketRow, MarkerRow, PartRow, StripeRun, UploadRow, UserRow, VersionRow};
@@ -244,6 +245,15 @@ pub enum Op {
         /// What changes.
         change: VersionChange,
     },
+    /// Changes which drives there are, and with them, if it says so, the layout: the one that follows
+    /// the newest. Refused unless the table follows the present one and the layout names active drives
+    /// only. No leaf.
+    SetDrives {
+        /// The whole table.
+        table: DriveTable,
+        /// The next layout, if it changes.
+        layout: Option<Layout>,
+    },
 }
 
 /// What [`Op::ChangeVersion`] replaces.
@@ -398,6 +408,8 @@ pub enum Refusal {
     CheckpointRefused,
     /// The layout is not the next version, or is not well formed.
     LayoutRefused,
+    /// The table of drives is not the next one, or breaks a rule: read it again.
+    DrivesRefused,
     /// The journal has a name already, or the name is not that of a log.
     JournalRefused,
     /// There is no such version.

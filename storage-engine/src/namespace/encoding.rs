@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::bucket_config::BucketConfigRow;
 use super::command::{Command, JournalIdentity, Layout};
+use super::drives::DriveTable;
 use super::integrity::ScrubMark;
 use super::rows::{BucketRow, PartRow, StripeRun, UploadRow, UserRow, VersionRow};
 
@@ -103,6 +104,7 @@ stored! {
     UserRow, "user row", 1 << 20;
     StripeRun, "stripe run", 1 << 10;
     Layout, "layout", 16 << 20;
+    DriveTable, "drive table", 18 << 20;
     JournalIdentity, "journal identity", 4 << 10;
     BucketConfigRow, "bucket document", (1 << 20) + 64;
     ScrubMark, "scrub mark", 64;

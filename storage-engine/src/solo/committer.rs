@@ -230,6 +230,7 @@ impl<M: Machine> Committer<M> {
             Message::DropDead => {
                 self.log.drop_dead_mirrors();
             }
+            Message::DrivesChanged => self.log.drives_changed(),
             Message::NoCandidate => self.tell_waiting(),
             // Proposals are gathered into batches before they get here.
             Message::Propose(proposal) => self.carried = Some(proposal),

@@ -17,7 +17,7 @@ use super::health::Health;
 use super::machine::Machine;
 use super::message::{AttachReply, KeeperMessage, Message};
 use crate::checkpoint::{self, DigestCache, remove_dir};
-use crate::drive::Drive;
+use crate::drive::{Drive, DriveSet, DriveState};
 use crate::ids::DriveId;
 use crate::io::is_full;
 use crate::log::LogConfig;
@@ -28,6 +28,8 @@ use crate::log::shared::{LogShared, LogView};
 const TICK: Duration = Duration::from_secs(1);
 /// Ticks before something that failed is tried again.
 const RETRY_TICKS: u64 = 5;
+/// Ticks before a drive that was dropped for a failed write may be a mirror again.
+const DROPPED_TICKS: u64 = 30;
 /// Rounds of copying after which a new mirror that cannot keep up is given up for now.
 const COPY_ROUNDS_MAX: usize = 64;
 
@@ -35,7 +37,7 @@ pub(super) struct Keeper<M> {
     pub(super) machine: Arc<M>,
     pub(super) shared: Arc<LogShared>,
     pub(super) config: LogConfig,
-    pub(super) drives: Vec<Arc<Drive>>,
+    pub(super) drives: DriveSet,
     /// Beside the index, so that files can be hard-linked into it.
     pub(super) work_dir: PathBuf,
     /// The index itself.
@@ -49,6 +51,8 @@ pub(super) struct Keeper<M> {
     pub(super) now: u64,
     pub(super) checkpoint_not_before: u64,
     pub(super) candidate_not_before: HashMap<DriveId, u64>,
+    /// Dropped mirrors that were taken note of.
+    pub(super) drops_seen: u64,
 }
 
 /// Why a checkpoint was not taken.
@@ -123,8 +127,20 @@ impl<M: Machine> Keeper<M> {
         if view.mirrors.iter().any(|(drive, _)| drive.io().check_alive().is_err()) {
             self.tell_committer(Message::DropDead);
         }
-        if view.mirrors.len() >= self.config.mirrors_wanted() {
+        self.note_drops(&view);
+        let (staying, going): (Vec<_>, Vec<_>) =
+            view.mirrors.iter().partition(|(drive, _)| !drive.is_leaving() && drive.state().writes());
+        if staying.len() >= self.config.mirrors_wanted() {
+            // Each has its successor already.
+            for (drive, _) in going {
+                let why = if drive.is_leaving() { "the drive is to be left" } else { "the drive takes no writes" };
+                self.tell_committer(Message::DropMirror(drive.id(), io::Error::other(why)));
+            }
             return;
+        }
+        for (drive, _) in going.iter().filter(|(drive, _)| drive.state() == DriveState::Failed) {
+            let why = io::Error::other("the drive failed");
+            self.tell_committer(Message::DropMirror(drive.id(), why));
         }
         // With no mirror left there is nothing to copy from: only a restart finds a mirror again.
         let candidate = if view.mirrors.is_empty() { None } else { self.pick(&view) };
@@ -143,25 +159,39 @@ impl<M: Machine> Keeper<M> {
         }
     }
 
-    /// A drive that is not a mirror and can become one.
+    /// Drives whose mirror was dropped wait a while before they are tried again.
+    fn note_drops(&mut self, view: &LogView) {
+        let new = view.drops.saturating_sub(self.drops_seen) as usize;
+        for dropped in view.dropped.iter().rev().take(new) {
+            let wait = if dropped.full { RETRY_TICKS } else { DROPPED_TICKS };
+            self.candidate_not_before.insert(dropped.drive, self.now + wait);
+        }
+        self.drops_seen = view.drops;
+    }
+
+    /// A drive that is not a mirror and can become one: best one that never failed as a mirror.
     ///
-    /// One that failed as a mirror is left alone until the next start: a thread of the old mirror may
+    /// One that did not answer is left alone until it is opened again: a thread of the old mirror may
     /// still be stuck in a write to it.
     fn pick(&self, view: &LogView) -> Option<Arc<Drive>> {
         let is_mirror = |id| view.mirrors.iter().any(|(drive, _)| drive.id() == id);
-        let failed = |id| view.dropped.iter().any(|dropped| dropped.drive == id && !dropped.full);
+        let drops = |drive: &Arc<Drive>| {
+            let was = Arc::downgrade(drive);
+            view.dropped.iter().filter(move |dropped| dropped.was.ptr_eq(&was) && !dropped.full).collect::<Vec<_>>()
+        };
         let room = 3 * self.config.segment_bytes;
-        let fit = |drive: &&Arc<Drive>| {
+        let fit = |drive: &Arc<Drive>| {
             let id = drive.id();
             let waits = self.candidate_not_before.get(&id).is_some_and(|&from| self.now < from);
             !is_mirror(id)
-                && !failed(id)
+                && !drops(drive).iter().any(|dropped| dropped.silent)
                 && !waits
+                && !drive.is_leaving()
                 && drive.state().writes()
                 && drive.io().check_alive().is_ok()
                 && drive.io().free_bytes().is_ok_and(|free| free >= room)
         };
-        self.drives.iter().find(fit).cloned()
+        self.drives.all().into_iter().filter(fit).min_by_key(|drive| drops(drive).len())
     }
 
     fn add_mirror(&mut self, drive: Arc<Drive>) -> Result<(), String> {

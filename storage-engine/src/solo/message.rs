@@ -21,6 +21,8 @@ pub(super) enum Message {
     DropMirror(DriveId, std::io::Error),
     /// Drop the mirrors whose drive is gone.
     DropDead,
+    /// Other drives are at hand than before: they are told who holds the log.
+    DrivesChanged,
     /// No drive can become a mirror now: whoever waits for one is told so.
     NoCandidate,
     /// Finish what is queued and end.

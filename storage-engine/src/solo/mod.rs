@@ -37,7 +37,7 @@ use self::message::{KeeperMessage, Message, Proposal};
 use self::open::{Places, forget_old_index, open_machine, replay};
 pub use self::scrub::{MendedFiles, MirrorCheck, MirrorDamage};
 use crate::checkpoint::{self, DigestCache};
-use crate::drive::Drive;
+use crate::drive::{Drive, DriveSet};
 use crate::error::{MetaError, OpenError, StateError, StorageError};
 use crate::log::shared::LogShared;
 use crate::log::{LogConfig, LogStatus, MirroredLog};
@@ -115,12 +115,13 @@ impl<M: Machine> Solo<M> {
     /// # Errors
     /// [`OpenError::Recovery`] with one line for the operator; nothing acknowledged is discarded.
     pub fn open(
-        drives: Vec<Arc<Drive>>,
+        drives: impl Into<DriveSet>,
         config: SoloConfig,
         open: impl Fn(&Path) -> Result<Arc<M>, StateError>,
     ) -> Result<Opened<M>, OpenError> {
+        let drives = drives.into();
         let places = Places { index: config.index_dir.clone() };
-        let opened = open_machine(&places, &drives, &config.log, &open)?;
+        let opened = open_machine(&places, &drives.all(), &config.log, &open)?;
         let recovered = MirroredLog::recover(drives.clone(), config.log.clone(), opened.known)
             .map_err(|error| OpenError::Recovery(error.to_string()))?;
         let (replayed, freed) = replay(&*opened.machine, &recovered.replay)?;
@@ -178,6 +179,13 @@ impl<M: Machine> Solo<M> {
         self.health.set_freed_hook(hook)
     }
 
+    /// Says that drives were added to the set, left it, or are to be left: the log's mirrors follow.
+    pub fn drives_changed(&self) {
+        // Whoever is gone was told to stop.
+        let _ = self.queue.send(Message::DrivesChanged);
+        let _ = self.keeper.send(KeeperMessage::Wake);
+    }
+
     /// Takes a checkpoint now and returns the last entry in it. Blocking.
     ///
     /// # Errors
@@ -206,7 +214,7 @@ impl<M: Machine> Solo<M> {
     fn start(
         log: MirroredLog,
         machine: Arc<M>,
-        drives: Vec<Arc<Drive>>,
+        drives: DriveSet,
         config: SoloConfig,
         places: &Places,
         checkpoint: u64,
@@ -242,6 +250,7 @@ impl<M: Machine> Solo<M> {
             now: 0,
             checkpoint_not_before: 0,
             candidate_not_before: std::collections::HashMap::new(),
+            drops_seen: 0,
         };
         let committer = Committer::new(log, machine.clone(), inbox, keeper_sender.clone(), health.clone());
         let committer = spawn("log-committer", move || committer.run())?;

@@ -70,6 +70,8 @@ pub(crate) const SYS_HEAD: &[u8] = b"head";
 pub(crate) const SYS_JOURNAL: &[u8] = b"journal";
 /// Row of `sys`: the last signed checkpoint, as text.
 pub(crate) const SYS_CHECKPOINT: &[u8] = b"checkpoint";
+/// Row of `sys`: `DriveTable`.
+pub(crate) const SYS_DRIVES: &[u8] = b"drives";
 /// Prefix of rows of `sys`: `Layout` by version, big-endian.
 pub(crate) const SYS_LAYOUT: &[u8] = b"layout/";
 

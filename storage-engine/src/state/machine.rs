@@ -25,6 +25,7 @@ use crate::error::StateError;
 use crate::ids::{BucketId, DriveId, StripeId};
 use crate::meta::MetaReads;
 use crate::namespace::command::{Applied, Command, JournalIdentity, Layout, MissingShard};
+use crate::namespace::drives::DriveTable;
 use crate::namespace::encoding::Stored;
 use crate::namespace::integrity::ScrubMark;
 use crate::namespace::rows::{
@@ -415,6 +416,11 @@ impl StateMachine {
     /// A layout by version; stripes name the one that placed them.
     pub fn layout_version(&self, version: u32) -> Result<Option<Layout>, StateError> {
         self.row(keys::SYS, &keys::layout(version))
+    }
+
+    /// Which drives there are; none before the first start has said so.
+    pub fn drive_table(&self) -> Result<DriveTable, StateError> {
+        Ok(self.row(keys::SYS, keys::SYS_DRIVES)?.unwrap_or_default())
     }
 
     /// All layouts, by version.

@@ -13,6 +13,7 @@ use crate::ids::{BucketId, StripeId, UploadId, VersionId};
 use crate::meta::MetaReads;
 use crate::namespace::bucket_config::{BucketConfigKind, BucketConfigRow};
 use crate::namespace::command::Layout;
+use crate::namespace::drives::DriveTable;
 use crate::namespace::encoding::Stored;
 use crate::namespace::query::{BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery, VersionPage, VersionQuery};
 use crate::namespace::rows::{AccessKeyRow, BucketRow, OwnedRun, PartRow, RunOwner, UploadRow, UserRow, VersionRow};
@@ -172,6 +173,10 @@ impl MetaReads for StateMachine {
             self.access_keys.keep(began, access_key_id, Arc::new(found.clone()));
         }
         Ok(found)
+    }
+
+    fn drive_table(&self) -> Result<DriveTable, StateError> {
+        StateMachine::drive_table(self)
     }
 
     fn layout(&self) -> Result<Option<Layout>, StateError> {

@@ -9,6 +9,7 @@ use super::{State, Upload};
 use crate::ids::{BucketId, VersionId};
 use crate::namespace::bucket_config::BucketConfigRow;
 use crate::namespace::command::{Applied, Attempt, Command, Layout, Op, Outcome, Refusal, WriteCondition};
+use crate::namespace::drives::{DriveRole, DriveTable};
 use crate::namespace::lock::Versioning;
 use crate::namespace::rows::{BlobRef, PartRow, StripeRun, VersionRow};
 
@@ -33,7 +34,9 @@ pub(super) fn refused(refusal: Refusal) -> Verdict {
 impl State {
     pub(super) fn apply(&mut self, index: u64, command: &Command) -> Applied {
         let verdict = match (&command.op, &self.journal) {
-            (Op::SetJournal(_) | Op::SetLayout(_), _) | (_, Some(_)) => self.decide(index, command),
+            (Op::SetJournal(_) | Op::SetLayout(_) | Op::SetDrives { .. }, _) | (_, Some(_)) => {
+                self.decide(index, command)
+            }
             (_, None) => refused(Refusal::JournalRefused),
         };
         self.follow_heal(&command.op, &verdict.outcome);
@@ -230,22 +233,22 @@ impl State {
                 done(None)
             }
             Op::SetLayout(layout) => {
-                let width = usize::from(layout.k + layout.m);
-                let next = self.layouts.len() as u32 + 1;
-                let fits = layout.k > 0
-                    && !layout.groups.is_empty()
-                    && layout.groups.iter().all(|group| {
-                        let mut drives = group.clone();
-                        drives.sort();
-                        drives.dedup();
-                        drives.len() == width && group.len() == width
-                    });
-                let shape = |layout: &Layout| (layout.k, layout.m, layout.groups.len());
-                let reshapes = self.layouts.last().is_some_and(|last| shape(last) != shape(layout));
-                if layout.version != next || !fits || reshapes {
+                if !self.layout_is_next(layout) {
                     return refused(Refusal::LayoutRefused);
                 }
                 self.layouts.push(layout.clone());
+                done(None)
+            }
+            Op::SetDrives { table, layout } => {
+                if layout.as_ref().is_some_and(|layout| !self.layout_is_next(layout)) {
+                    return refused(Refusal::LayoutRefused);
+                }
+                let newest = layout.as_ref().or(self.layouts.last());
+                if newest.is_none_or(|newest| !self.drives_are_next(table, newest)) {
+                    return refused(Refusal::DrivesRefused);
+                }
+                self.drives = table.clone();
+                self.layouts.extend(layout.clone());
                 done(None)
             }
             Op::SetJournal(identity) => {
@@ -287,6 +290,46 @@ impl State {
             Op::RecordScrub(pass) => self.record_scrub(command, pass),
             _ => unreachable!("objects, buckets and uploads are decided by the caller"),
         }
+    }
+
+    fn layout_is_next(&self, layout: &Layout) -> bool {
+        let width = usize::from(layout.k + layout.m);
+        let fits = layout.k > 0
+            && !layout.groups.is_empty()
+            && layout.groups.iter().all(|group| {
+                let mut drives = group.clone();
+                drives.sort();
+                drives.dedup();
+                drives.len() == width && group.len() == width
+            });
+        let shape = |layout: &Layout| (layout.k, layout.m, layout.groups.len());
+        let reshapes = self.layouts.last().is_some_and(|last| shape(last) != shape(layout));
+        layout.version == self.layouts.len() as u32 + 1 && fits && !reshapes
+    }
+
+    /// Written anew from the rules: ids once, nobody forgotten, no way back from retirement or while
+    /// leaving, only an emptied drive is drained or retired, and only active drives have places.
+    fn drives_are_next(&self, table: &DriveTable, newest: &Layout) -> bool {
+        for (at, row) in table.drives.iter().enumerate() {
+            if table.drives[..at].iter().any(|other| other.id == row.id) {
+                return false;
+            }
+            let before = self.drives.drives.iter().find(|old| old.id == row.id).map(|old| old.role);
+            let good = match before {
+                None => row.role == DriveRole::Active,
+                Some(DriveRole::Active) => matches!(row.role, DriveRole::Active | DriveRole::Leaving(_)),
+                Some(DriveRole::Leaving(_)) => row.role != DriveRole::Active,
+                Some(DriveRole::Drained) => true,
+                Some(DriveRole::Retired) => row.role == DriveRole::Retired,
+            };
+            if !good {
+                return false;
+            }
+        }
+        let known = |id| table.drives.iter().find(|row| row.id == id);
+        table.version == self.drives.version + 1
+            && self.drives.drives.iter().all(|old| known(old.id).is_some())
+            && newest.groups.iter().flatten().all(|id| known(*id).is_some_and(|row| row.role == DriveRole::Active))
     }
 
     /// Stores a version, or says why not. On an error nothing changed but the journal.

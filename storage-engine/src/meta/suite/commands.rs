@@ -5,6 +5,7 @@ use crate::namespace::bucket_config::BucketConfigKind;
 use crate::namespace::command::{
     Command, CommandContext, JournalIdentity, Layout, MissingShard, Op, VersionChange, WriteCondition,
 };
+use crate::namespace::drives::{DriveRole, DriveRow, DriveTable};
 use crate::namespace::integrity::{
     Corruption, CorruptionKind, FileRepair, FoundBy, Repair, RepairedShard, ScrubCounts, ScrubPass, ShardFault,
     StripeRepair,
@@ -268,4 +269,15 @@ pub(crate) fn scrub_pass(drive: u8, time: u64) -> Op {
         repaired_bytes: 4096,
         unrepaired: 0,
     }))
+}
+
+/// A table of the drives of [`layout`]`(_, from)`, all active, and before them `leaving`.
+pub(crate) fn drives(version: u32, from: u8, leaving: &[(u8, DriveRole)]) -> DriveTable {
+    let row = |n, role| DriveRow { id: DriveId::from_bytes([n; 16]), path: format!("/d{n}"), role, since_us: 9 };
+    let gone = leaving.iter().map(|(n, role)| row(*n, *role));
+    DriveTable {
+        version,
+        drives: gone.chain((from..from + 3).map(|n| row(n, DriveRole::Active))).collect(),
+        settled: 0,
+    }
 }

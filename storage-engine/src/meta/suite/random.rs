@@ -12,6 +12,7 @@ use crate::ids::VersionId;
 use crate::meta::MetaReads;
 use crate::namespace::bucket_config::BucketConfigKind;
 use crate::namespace::command::{Attempt, Command, MissingShard, Op, VersionChange, WriteCondition};
+use crate::namespace::drives::{DriveRole, Then};
 use crate::namespace::lock::{DefaultRetention, Retention, RetentionMode, RetentionPeriod, Versioning};
 use crate::namespace::query::{ListFrom, ListQuery, UploadFrom, UploadQuery, VersionFrom, VersionQuery};
 use crate::state::StateMachine;
@@ -170,13 +171,29 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
             user: format!("user-{name}"),
             access_key_id: format!("AK{id}"),
         }),
-        1 => (1..4_u32, 2..5_u8).prop_map(|(version, drives)| Op::SetLayout(layout(version, drives))),
         2 => (1..4_u8, config_kind(), proptest::option::of(proptest::sample::select(vec!["", "<a/>", "<b/>"])))
             .prop_map(|(bucket, kind, document)| configure(bucket, kind, document)),
         3 => (1..4_u8, key(), proptest::collection::vec((0..4_u32, 0..6_u8), 0..3))
             .prop_map(|(bucket, key, shards)| repair(&run_of(run_of_place(bucket, key)), &shards)),
         1 => (0..300_usize, any::<bool>()).prop_map(|(place, drive)| corruption(place, drive)),
         1 => (0..4_u8, 0..3_u64).prop_map(|(drive, time)| scrub_pass(drive, time)),
+        1 => (1..4_u32, 2..5_u8).prop_map(|(version, from)| Op::SetLayout(layout(version, from))),
+        1 => (1..4_u32, 2..5_u8, 1..4_u32, any::<bool>(), drive_role()).prop_map(|(version, from, next, moves, role)| {
+            Op::SetDrives {
+                table: drives(version, from, &[(2, role), (3, role), (4, role)][..usize::from(from - 2)]),
+                layout: moves.then(|| layout(next, from)),
+            }
+        }),
+    ]
+}
+
+fn drive_role() -> impl Strategy<Value = DriveRole> {
+    prop_oneof![
+        Just(DriveRole::Active),
+        Just(DriveRole::Leaving(Then::Drain)),
+        Just(DriveRole::Leaving(Then::Retire)),
+        Just(DriveRole::Drained),
+        Just(DriveRole::Retired),
     ]
 }
 
@@ -247,6 +264,7 @@ pub(super) fn same_rows(machine: &StateMachine, model: &Model) -> Result<(), Tes
     prop_assert_eq!(machine.buckets().unwrap(), model.buckets().unwrap());
     prop_assert_eq!(machine.users().unwrap(), model.users().unwrap());
     prop_assert_eq!(machine.layout().unwrap(), model.layout().unwrap());
+    prop_assert_eq!(machine.drive_table().unwrap(), MetaReads::drive_table(model).unwrap());
     for bucket in machine.buckets().unwrap() {
         prop_assert_eq!(machine.bucket_usage(&bucket.name).unwrap(), model.bucket_usage(&bucket.name).unwrap());
     }

@@ -7,6 +7,7 @@ use crate::ids::{DriveId, VersionId};
 use crate::meta::{MetaEngine, MetaReads};
 use crate::namespace::bucket_config::BucketConfigKind::{Cors, Lifecycle, Policy, RequestPayment};
 use crate::namespace::command::{Applied, Attempt, Layout, MissingShard, Op, Outcome, Refusal, WriteCondition};
+use crate::namespace::drives::{DriveRole, Then};
 use crate::namespace::query::{ListEntry, ListFrom, ListQuery, UploadEntry, UploadFrom, UploadQuery};
 use crate::namespace::rows::OwnerPlace;
 
@@ -25,6 +26,7 @@ pub(super) async fn run<E: MetaEngine>(make: impl Fn() -> E) {
     users_and_keys_are_unique_and_root_stays(&ready(&make).await).await;
     a_log_never_signs_two_trees(&ready(&make).await).await;
     leaves_say_what_happened_and_time_never_goes_back(&ready(&make).await).await;
+    drives_come_and_go(&make()).await;
     layouts_follow_one_another(&ready(&make).await).await;
     documents_of_a_bucket_are_kept_and_go_with_it(&ready(&make).await).await;
     super::versions::run(&make).await;
@@ -424,6 +426,29 @@ async fn leaves_say_what_happened_and_time_never_goes_back(engine: &impl MetaEng
     assert_eq!(second.data["replaces_leaf"], first.seq.into());
     let digest = blake3::hash(&[1, 2, 3]).to_hex().to_string();
     assert_eq!(second.data["ciphertext_blake3"], digest.as_str().into());
+}
+
+async fn drives_come_and_go(engine: &impl MetaEngine) {
+    let set = |table, layout| Op::SetDrives { table, layout };
+    let leaving = DriveRole::Leaving(Then::Retire);
+    // Nobody has a place before the first layout.
+    assert_eq!(refused(engine, set(drives(1, 2, &[]), None)).await.0, Refusal::DrivesRefused);
+    done(engine, set(drives(1, 2, &[]), Some(layout(1, 2)))).await;
+    // A drive with places stays active; a layout names no other.
+    assert_eq!(refused(engine, set(drives(2, 3, &[(2, leaving)]), None)).await.0, Refusal::DrivesRefused);
+    assert_eq!(refused(engine, set(drives(2, 3, &[(2, leaving)]), Some(layout(3, 3)))).await.0, Refusal::LayoutRefused);
+    assert_eq!(refused(engine, set(drives(2, 3, &[]), Some(layout(2, 3)))).await.0, Refusal::DrivesRefused);
+    assert_eq!(
+        refused(engine, set(drives(2, 3, &[(2, DriveRole::Retired)]), Some(layout(2, 3)))).await.0,
+        Refusal::DrivesRefused
+    );
+    done(engine, set(drives(2, 3, &[(2, leaving)]), Some(layout(2, 3)))).await;
+    // No way back while it leaves, nor from retirement.
+    assert_eq!(refused(engine, set(drives(3, 3, &[(2, DriveRole::Active)]), None)).await.0, Refusal::DrivesRefused);
+    done(engine, set(drives(3, 3, &[(2, DriveRole::Retired)]), None)).await;
+    assert_eq!(refused(engine, set(drives(4, 3, &[(2, leaving)]), None)).await.0, Refusal::DrivesRefused);
+    assert_eq!(engine.reads().drive_table().unwrap(), drives(3, 3, &[(2, DriveRole::Retired)]));
+    assert_eq!(engine.reads().layout().unwrap(), Some(layout(2, 3)));
 }
 
 async fn layouts_follow_one_another(engine: &impl MetaEngine) {

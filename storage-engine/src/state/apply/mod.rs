@@ -124,7 +124,8 @@ impl<'a> Transition<'a> {
     }
 
     fn dispatch(&mut self, entry: Entry<'_>, op: &Op) -> Result<Effects, StateError> {
-        let named = self.memory.journal.is_some() || matches!(op, Op::SetJournal(_) | Op::SetLayout(_));
+        let named =
+            self.memory.journal.is_some() || matches!(op, Op::SetJournal(_) | Op::SetLayout(_) | Op::SetDrives { .. });
         if !named {
             // Without a name no leaf can be made, and no change goes without its leaf.
             return Ok(Effects::refused(Refusal::JournalRefused));
@@ -176,6 +177,7 @@ impl<'a> Transition<'a> {
             Op::ChangeVersion { bucket, key, version_id, wrap_version, change } => {
                 self.change_version(entry, Name { bucket: *bucket, key }, *version_id, *wrap_version, change)
             }
+            Op::SetDrives { table, layout } => self.set_drives(table, layout.as_ref()),
         }
     }
 
