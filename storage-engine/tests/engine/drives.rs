@@ -267,7 +267,7 @@ async fn what_is_asked_wrongly_changes_nothing() {
     assert_eq!(std::fs::read(full.join("thesis.tex")).unwrap(), b"years of work");
     assert!(text(engine.add_drive(Some(rig.drive(1).to_path_buf())).await.unwrap_err()).contains("in use"));
     let other = Rig::new();
-    drop(other.open().await);
+    stop(other.open().await).await;
     let error = text(engine.replace_drive("d0", Some(other.drive(0).to_path_buf())).await.unwrap_err());
     assert!(error.contains("is a drive of installation"), "{error}");
     assert_eq!(engine.drive_reports().unwrap().len(), rows);
