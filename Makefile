@@ -6,6 +6,7 @@
 #   make conformance   the real clients on real data, in full
 #   make bench         figures, beside whichever peers are installed
 #   make bench-parts   what sealing, coding, the log and the parsers cost by themselves
+#   make flips         bits flipped and sectors zeroed in every kind of file, under a serving server
 #   make torture       kill -9 in a loop under load, then power cuts on a disk of ours, with verification
 
 SHELL := /bin/bash
@@ -20,8 +21,9 @@ BIN := $(CARGO_TARGET_DIR)/release
 
 ROUNDS ?= 200
 POWER_ROUNDS ?= 50
+FLIPS_ROUNDS ?= 20
 
-.PHONY: serve build setup test check pages conformance bench bench-parts torture clean-data
+.PHONY: serve build setup test check pages conformance bench bench-parts flips torture clean-data
 
 setup:
 	@scripts/setup build
@@ -60,6 +62,10 @@ bench: build
 
 bench-parts: setup
 	cargo bench --locked -p chartrier-benches --bench parts
+
+flips: build
+	@scripts/setup clients
+	conformance/durability/flips $(BIN) --rounds $(FLIPS_ROUNDS)
 
 torture: build
 	$(BIN)/chartrier-torture --server $(BIN)/chartrier --verify $(BIN)/chartrier-verify --rounds $(ROUNDS)

@@ -158,3 +158,44 @@ async fn drives_and_status() {
     assert_eq!(status["erasure"], "4+2");
     server.stop().await;
 }
+
+async fn scrub(client: &AdminClient, asked: &wire::NewScrub) -> wire::ScrubReport {
+    let begun: wire::ScrubBegun = client.post("/scrub", asked).await.unwrap_or_else(|error| panic!("{error}"));
+    for _ in 0..600 {
+        let state: wire::ScrubState = client.get("/scrub").await.unwrap_or_else(|error| panic!("{error}"));
+        if let Some(report) = state.last.filter(|report| report.id == begun.id) {
+            return report;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("the scrub did not end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scrub_of_everything_of_a_drive_and_of_an_object() {
+    let server = TestServer::start().await;
+    let client = admin(&server);
+    let s3 = server.client();
+    assert_eq!(s3.put("/records", b"").await.status, 200);
+    assert_eq!(s3.put("/records/act", &vec![7; 3 << 20]).await.status, 200);
+
+    let all = scrub(&client, &wire::NewScrub::default()).await;
+    assert!(all.found.is_empty() && all.unrepaired == 0 && all.ended.is_some(), "{all:?}");
+    assert!(all.checked["records"] > 0 && all.checked["stripes"] > 0 && all.checked["superblocks"] == 12);
+    let status: wire::Status = client.get("/status").await.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(status.scrub.drives.len(), 6);
+    assert_eq!(status.scrub.stripes_by_redundancy[3], all.checked["stripes"], "each can lose two");
+    let drive = Some(status.drives[0].id.clone());
+    let one = scrub(&client, &wire::NewScrub { drive, ..wire::NewScrub::default() }).await;
+    assert_eq!((one.scope.as_str(), one.checked["superblocks"]), ("drive", 2));
+    let (bucket, key) = (Some("records".to_owned()), Some("act".to_owned()));
+    let object = scrub(&client, &wire::NewScrub { bucket, key, drive: None }).await;
+    assert_eq!((object.scope.as_str(), object.checked["stripes"]), ("object", all.checked["stripes"]));
+
+    let ask = async |asked| refused(client.post::<_, wire::ScrubBegun>("/scrub", &asked).await);
+    let none = wire::NewScrub::default();
+    assert_eq!(ask(wire::NewScrub { drive: Some("x".into()), ..none.clone() }).await, (404, "NoSuchDrive".into()));
+    assert_eq!(ask(wire::NewScrub { bucket: Some("none".into()), ..none.clone() }).await, (404, "NoSuchBucket".into()));
+    assert_eq!(ask(wire::NewScrub { key: Some("k".into()), ..none }).await, (400, "InvalidArgument".into()));
+    server.stop().await;
+}

@@ -518,12 +518,12 @@ mod tests {
         let mut pace = |_| ControlFlow::Continue(());
         assert_eq!(kv.verify(&mut pace).unwrap(), 1000);
         assert_eq!(kv.get(SMALL, b"key7").unwrap().unwrap(), [7; 100]);
-        for extension in ["sst", "blob"] {
+        for (extension, offset) in [("sst", 10), ("blob", 2000)] {
             let is = |path: &PathBuf| path.extension().is_some_and(|found| found == extension);
             let file = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).find(is).unwrap();
             let good = std::fs::read(&file).unwrap();
             let mut bad = good.clone();
-            bad[2000] ^= 1;
+            bad[offset] ^= 1;
             std::fs::write(&file, &bad).unwrap();
             assert!(matches!(kv.verify(&mut pace), Err(KvError::Corruption { .. })), "{extension}");
             std::fs::write(&file, &good).unwrap();
