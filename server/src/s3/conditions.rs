@@ -115,6 +115,68 @@ pub fn write_condition(headers: &HeaderMap) -> Result<WriteCondition, S3Error> {
     }
 }
 
+/// The condition of a removal: `If-Match`, and what directory buckets of AWS take beside it.
+///
+/// # Errors
+/// `InvalidArgument` for what does not parse, `NotImplemented` for every other condition.
+pub fn delete_condition(headers: &HeaderMap) -> Result<WriteCondition, S3Error> {
+    for name in [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE, header::IF_UNMODIFIED_SINCE] {
+        if headers.contains_key(&name) {
+            return Err(unsupported(name.as_str()));
+        }
+    }
+    let text = |name: &str| joined(headers, &HeaderName::from_bytes(name.as_bytes()).expect("a name of ours"));
+    deletion_condition(
+        text("if-match").as_deref(),
+        text("x-amz-if-match-last-modified-time").as_deref(),
+        text("x-amz-if-match-size").as_deref(),
+    )
+}
+
+/// As [`delete_condition`], from what a client wrote for one object.
+///
+/// # Errors
+/// `InvalidArgument` for a time or a size that does not parse.
+pub fn deletion_condition(
+    etag: Option<&str>,
+    modified: Option<&str>,
+    size: Option<&str>,
+) -> Result<WriteCondition, S3Error> {
+    let invalid =
+        |name: &'static str, value: &str| S3Error::invalid_argument("Invalid value of a condition.", name, value);
+    let modified_s = match modified {
+        None => None,
+        Some(text) => Some(any_date(text).ok_or_else(|| invalid("x-amz-if-match-last-modified-time", text))?),
+    };
+    let size_bytes = match size.map(str::trim) {
+        None => None,
+        Some(text) => Some(text.parse::<u64>().map_err(|_| invalid("x-amz-if-match-size", text))?),
+    };
+    let etag = etag.map(str::trim);
+    Ok(match (etag, modified_s, size_bytes) {
+        (None, None, None) => WriteCondition::None,
+        (Some("*"), None, None) => WriteCondition::IfPresent,
+        (Some(etag), None, None) => WriteCondition::IfMatch(unquote(etag).to_owned()),
+        (etag, modified_s, size_bytes) => {
+            let etag = etag.filter(|etag| *etag != "*").map(|etag| unquote(etag).to_owned());
+            WriteCondition::IfIs { etag, modified_s, size_bytes }
+        }
+    })
+}
+
+/// A time as HTTP or as ISO 8601 writes it, in whole seconds.
+fn any_date(text: &str) -> Option<u64> {
+    let text = text.trim();
+    match httpdate::parse_http_date(text) {
+        Ok(time) => Some(seconds(time)),
+        Err(_) => {
+            let time =
+                time::OffsetDateTime::parse(text, &time::format_description::well_known::Iso8601::DEFAULT).ok()?;
+            u64::try_from(time.unix_timestamp()).ok()
+        }
+    }
+}
+
 fn unsupported(header: &str) -> S3Error {
     S3Error::new(
         S3ErrorCode::NotImplemented,
@@ -250,6 +312,25 @@ mod tests {
         assert_eq!(condition(&[("if-match", "a"), ("if-none-match", "*")]), None);
         assert_eq!(condition(&[("if-match", "a, b")]), None);
         assert_eq!(condition(&[("if-unmodified-since", SAME)]), None);
+    }
+
+    #[test]
+    fn conditions_of_removals_may_name_time_and_size() {
+        let condition = |pairs: &[(&'static str, &str)]| delete_condition(&headers(pairs)).ok();
+        let is = |etag: Option<&str>, modified_s, size_bytes| {
+            Some(WriteCondition::IfIs { etag: etag.map(str::to_owned), modified_s, size_bytes })
+        };
+        let (time, size) = ("x-amz-if-match-last-modified-time", "x-amz-if-match-size");
+        assert_eq!(condition(&[]), Some(WriteCondition::None));
+        assert_eq!(condition(&[("if-match", "*")]), Some(WriteCondition::IfPresent));
+        assert_eq!(condition(&[("if-match", "\"abc\"")]), Some(WriteCondition::IfMatch("abc".into())));
+        assert_eq!(condition(&[(size, "7")]), is(None, None, Some(7)));
+        assert_eq!(condition(&[("if-match", "*"), (size, "0")]), is(None, None, Some(0)));
+        assert_eq!(condition(&[("if-match", "abc"), (time, SAME)]), is(Some("abc"), Some(NOW_US / 1_000_000), None));
+        assert_eq!(condition(&[(time, "1994-11-06T08:49:37Z")]), is(None, Some(NOW_US / 1_000_000), None));
+        for bad in [(size, "-1"), (size, "x"), (time, "yesterday"), ("if-none-match", "*")] {
+            assert_eq!(condition(&[bad]), None, "{bad:?}");
+        }
     }
 
     #[test]

@@ -176,6 +176,7 @@ codes! {
     ExpiredToken "ExpiredToken" 400 "The provided token has expired.";
     IllegalLocationConstraintException "IllegalLocationConstraintException" 400 "The location constraint is incompatible with this server's region.";
     IncompleteBody "IncompleteBody" 400 "You did not provide the number of bytes specified by the Content-Length HTTP header.";
+    IllegalVersioningConfiguration "IllegalVersioningConfigurationException" 400 "The Versioning element must be specified";
     InternalError "InternalError" 500 "We encountered an internal error. Please try again.";
     InvalidAccessKeyId "InvalidAccessKeyId" 403 "The access key ID that you provided does not exist in our records.";
     InvalidArgument "InvalidArgument" 400 "Invalid Argument";
@@ -194,6 +195,7 @@ codes! {
     InvalidPolicyDocument "InvalidPolicyDocument" 400 "The content of the form does not meet the conditions specified in the policy document.";
     InvalidRange "InvalidRange" 416 "The requested range is not satisfiable";
     InvalidRequest "InvalidRequest" 400 "Invalid Request";
+    InvalidRetentionPeriod "InvalidRetentionPeriod" 400 "Default retention period must be a positive integer value.";
     InvalidStorageClass "InvalidStorageClass" 400 "The storage class you specified is not valid.";
     InvalidTag "InvalidTag" 400 "The tag provided was not a valid tag.";
     InvalidToken "InvalidToken" 400 "The provided token is malformed or otherwise not valid.";
@@ -215,6 +217,8 @@ codes! {
     NoSuchCorsConfiguration "NoSuchCORSConfiguration" 404 "The CORS configuration does not exist";
     NoSuchBucketPolicy "NoSuchBucketPolicy" 404 "The bucket policy does not exist";
     NoSuchKey "NoSuchKey" 404 "The specified key does not exist.";
+    NoSuchObjectLockConfiguration "NoSuchObjectLockConfiguration" 404 "The specified object does not have a ObjectLock configuration";
+    NoSuchTagSet "NoSuchTagSet" 404 "The TagSet does not exist";
     NoSuchPublicAccessBlockConfiguration "NoSuchPublicAccessBlockConfiguration" 404 "The public access block configuration was not found";
     NoSuchLifecycleConfiguration "NoSuchLifecycleConfiguration" 404 "The lifecycle configuration does not exist";
     NoSuchUpload "NoSuchUpload" 404 "The specified multipart upload does not exist. The upload ID might not be valid, or the multipart upload might have been aborted or completed.";
@@ -223,6 +227,7 @@ codes! {
     /// For conditional reads.
     NotModified "NotModified" 304 "Not Modified";
     NotImplemented "NotImplemented" 501 "A header or operation that you provided implies functionality that is not implemented.";
+    ObjectLockConfigurationNotFound "ObjectLockConfigurationNotFoundError" 404 "Object Lock configuration does not exist for this bucket";
     OperationAborted "OperationAborted" 409 "A conflicting conditional operation is currently in progress against this resource. Try again.";
     OwnershipControlsNotFound "OwnershipControlsNotFoundError" 404 "The bucket ownership controls were not found";
     PreconditionFailed "PreconditionFailed" 412 "At least one of the preconditions that you specified did not hold.";

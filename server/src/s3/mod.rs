@@ -5,6 +5,7 @@ pub mod checksum;
 pub mod conditions;
 pub mod error;
 pub mod form;
+pub mod lock;
 pub mod metadata;
 pub mod names;
 pub mod open;
@@ -17,6 +18,8 @@ pub mod seal;
 pub mod settings;
 pub mod sse;
 pub mod table;
+pub mod tags;
+pub mod versioning;
 pub mod xml;
 
 #[cfg(test)]

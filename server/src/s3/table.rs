@@ -185,7 +185,7 @@ operations! {
     GET Bucket HasBoth("metrics", "id") => GetBucketMetricsConfiguration "s3:GetMetricsConfiguration" missing;
     GET Bucket Has("metrics") => ListBucketMetricsConfigurations "s3:GetMetricsConfiguration" missing;
     GET Bucket Has("notification") => GetBucketNotificationConfiguration "s3:GetBucketNotification" get_bucket_notification_configuration;
-    GET Bucket Has("object-lock") => GetObjectLockConfiguration "s3:GetBucketObjectLockConfiguration" missing;
+    GET Bucket Has("object-lock") => GetObjectLockConfiguration "s3:GetBucketObjectLockConfiguration" get_object_lock_configuration;
     GET Bucket Has("ownershipControls") => GetBucketOwnershipControls "s3:GetBucketOwnershipControls" get_bucket_ownership_controls;
     GET Bucket Has("policy") => GetBucketPolicy "s3:GetBucketPolicy" get_bucket_policy;
     GET Bucket Has("policyStatus") => GetBucketPolicyStatus "s3:GetBucketPolicyStatus" get_bucket_policy_status;
@@ -193,9 +193,9 @@ operations! {
     GET Bucket Has("replication") => GetBucketReplication "s3:GetReplicationConfiguration" get_bucket_replication;
     GET Bucket Has("requestPayment") => GetBucketRequestPayment "s3:GetBucketRequestPayment" get_bucket_request_payment;
     GET Bucket Has("session") => CreateSession "s3express:CreateSession" missing;
-    GET Bucket Has("tagging") => GetBucketTagging "s3:GetBucketTagging" missing;
+    GET Bucket Has("tagging") => GetBucketTagging "s3:GetBucketTagging" get_bucket_tagging;
     GET Bucket Has("uploads") => ListMultipartUploads "s3:ListBucketMultipartUploads" list_multipart_uploads;
-    GET Bucket Has("versioning") => GetBucketVersioning "s3:GetBucketVersioning" missing;
+    GET Bucket Has("versioning") => GetBucketVersioning "s3:GetBucketVersioning" get_bucket_versioning;
     GET Bucket Has("versions") => ListObjectVersions "s3:ListBucketVersions" list_object_versions;
     GET Bucket Has("website") => GetBucketWebsite "s3:GetBucketWebsite" get_bucket_website;
     GET Bucket Is("list-type", "2") => ListObjectsV2 "s3:ListBucket" list_objects_v2;
@@ -216,14 +216,14 @@ operations! {
     PUT Bucket Has("metadataJournalTable") => UpdateBucketMetadataJournalTableConfiguration "s3:UpdateBucketMetadataJournalTableConfiguration" missing;
     PUT Bucket Has("metrics") => PutBucketMetricsConfiguration "s3:PutMetricsConfiguration" missing;
     PUT Bucket Has("notification") => PutBucketNotificationConfiguration "s3:PutBucketNotification" put_bucket_notification_configuration;
-    PUT Bucket Has("object-lock") => PutObjectLockConfiguration "s3:PutBucketObjectLockConfiguration" missing;
+    PUT Bucket Has("object-lock") => PutObjectLockConfiguration "s3:PutBucketObjectLockConfiguration" put_object_lock_configuration;
     PUT Bucket Has("ownershipControls") => PutBucketOwnershipControls "s3:PutBucketOwnershipControls" put_bucket_ownership_controls;
     PUT Bucket Has("policy") => PutBucketPolicy "s3:PutBucketPolicy" put_bucket_policy;
     PUT Bucket Has("publicAccessBlock") => PutPublicAccessBlock "s3:PutBucketPublicAccessBlock" put_public_access_block;
     PUT Bucket Has("replication") => PutBucketReplication "s3:PutReplicationConfiguration" missing;
     PUT Bucket Has("requestPayment") => PutBucketRequestPayment "s3:PutBucketRequestPayment" put_bucket_request_payment;
-    PUT Bucket Has("tagging") => PutBucketTagging "s3:PutBucketTagging" missing;
-    PUT Bucket Has("versioning") => PutBucketVersioning "s3:PutBucketVersioning" missing;
+    PUT Bucket Has("tagging") => PutBucketTagging "s3:PutBucketTagging" put_bucket_tagging;
+    PUT Bucket Has("versioning") => PutBucketVersioning "s3:PutBucketVersioning" put_bucket_versioning;
     PUT Bucket Has("website") => PutBucketWebsite "s3:PutBucketWebsite" missing;
     PUT Bucket Otherwise => CreateBucket "s3:CreateBucket" create_bucket;
     POST Bucket Has("delete") => DeleteObjects "s3:DeleteObject" delete_objects;
@@ -243,7 +243,7 @@ operations! {
     DELETE Bucket Has("policy") => DeleteBucketPolicy "s3:DeleteBucketPolicy" delete_bucket_policy;
     DELETE Bucket Has("publicAccessBlock") => DeletePublicAccessBlock "s3:PutBucketPublicAccessBlock" delete_public_access_block;
     DELETE Bucket Has("replication") => DeleteBucketReplication "s3:PutReplicationConfiguration" delete_bucket_replication;
-    DELETE Bucket Has("tagging") => DeleteBucketTagging "s3:PutBucketTagging" missing;
+    DELETE Bucket Has("tagging") => DeleteBucketTagging "s3:PutBucketTagging" delete_bucket_tagging;
     DELETE Bucket Has("website") => DeleteBucketWebsite "s3:DeleteBucketWebsite" delete_bucket_website;
     DELETE Bucket Otherwise => DeleteBucket "s3:DeleteBucket" delete_bucket;
     OPTIONS Bucket Otherwise => PreflightBucket "s3:Preflight" edge;
@@ -252,9 +252,9 @@ operations! {
     HEAD Object Otherwise => HeadObject "s3:GetObject" head_object;
     GET Object Has("acl") => GetObjectAcl "s3:GetObjectAcl" get_object_acl;
     GET Object Has("attributes") => GetObjectAttributes "s3:GetObjectAttributes" get_object_attributes;
-    GET Object Has("legal-hold") => GetObjectLegalHold "s3:GetObjectLegalHold" missing;
-    GET Object Has("retention") => GetObjectRetention "s3:GetObjectRetention" missing;
-    GET Object Has("tagging") => GetObjectTagging "s3:GetObjectTagging" missing;
+    GET Object Has("legal-hold") => GetObjectLegalHold "s3:GetObjectLegalHold" get_object_legal_hold;
+    GET Object Has("retention") => GetObjectRetention "s3:GetObjectRetention" get_object_retention;
+    GET Object Has("tagging") => GetObjectTagging "s3:GetObjectTagging" get_object_tagging;
     GET Object Has("torrent") => GetObjectTorrent "s3:GetObjectTorrent" missing;
     GET Object Has("uploadId") => ListParts "s3:ListMultipartUploadParts" list_parts;
     GET Object Otherwise => GetObject "s3:GetObject" get_object;
@@ -262,10 +262,10 @@ operations! {
     // Object, changing.
     PUT Object Has("acl") => PutObjectAcl "s3:PutObjectAcl" put_object_acl;
     PUT Object Has("encryption") => UpdateObjectEncryption "s3:UpdateObjectEncryption" missing;
-    PUT Object Has("legal-hold") => PutObjectLegalHold "s3:PutObjectLegalHold" missing;
+    PUT Object Has("legal-hold") => PutObjectLegalHold "s3:PutObjectLegalHold" put_object_legal_hold;
     PUT Object Has("renameObject") => RenameObject "s3:RenameObject" missing;
-    PUT Object Has("retention") => PutObjectRetention "s3:PutObjectRetention" missing;
-    PUT Object Has("tagging") => PutObjectTagging "s3:PutObjectTagging" missing;
+    PUT Object Has("retention") => PutObjectRetention "s3:PutObjectRetention" put_object_retention;
+    PUT Object Has("tagging") => PutObjectTagging "s3:PutObjectTagging" put_object_tagging;
     PUT Object HasBothAndHeader("partNumber", "uploadId", "x-amz-copy-source") => UploadPartCopy "s3:PutObject" upload_part_copy;
     PUT Object HasBoth("partNumber", "uploadId") => UploadPart "s3:PutObject" upload_part;
     PUT Object Header("x-amz-copy-source") => CopyObject "s3:PutObject" copy_object;
@@ -274,7 +274,7 @@ operations! {
     POST Object Has("select") => SelectObjectContent "s3:GetObject" missing;
     POST Object Has("uploads") => CreateMultipartUpload "s3:PutObject" create_multipart_upload;
     POST Object Has("uploadId") => CompleteMultipartUpload "s3:PutObject" complete_multipart_upload;
-    DELETE Object Has("tagging") => DeleteObjectTagging "s3:DeleteObjectTagging" missing;
+    DELETE Object Has("tagging") => DeleteObjectTagging "s3:DeleteObjectTagging" delete_object_tagging;
     DELETE Object Has("uploadId") => AbortMultipartUpload "s3:AbortMultipartUpload" abort_multipart_upload;
     DELETE Object Otherwise => DeleteObject "s3:DeleteObject" delete_object;
     OPTIONS Object Otherwise => PreflightObject "s3:Preflight" edge;

@@ -18,7 +18,6 @@ pub fn refuse_unbuilt(headers: &HeaderMap) -> Result<(), S3Error> {
             "storage-class" if value == b"STANDARD" => {}
             "storage-class" => return Err(S3Error::of(S3ErrorCode::InvalidStorageClass)),
             "server-side-encryption-bucket-key-enabled" if value.eq_ignore_ascii_case(b"false") => {}
-            "tagging-directive" if value == b"COPY" => {}
             _ if is_built(feature, name) => {}
             _ => return Err(S3Error::not_implemented(format!("The header {name}"))),
         }
@@ -31,9 +30,10 @@ fn is_built(feature: &str, name: &str) -> bool {
 }
 
 /// What this server understands, or what changes nothing by its nature (who pays, which SDK sends).
-const BUILT: [&str; 29] = [
+const BUILT: [&str; 35] = [
     "acl",
     "api-version",
+    "bypass-governance-retention",
     "checksum-algorithm",
     "checksum-type",
     "content-sha256",
@@ -52,11 +52,16 @@ const BUILT: [&str; 29] = [
     "decoded-content-length",
     "expected-bucket-owner",
     "metadata-directive",
+    "object-lock-legal-hold",
+    "object-lock-mode",
+    "object-lock-retain-until-date",
     "request-payer",
     "sdk-checksum-algorithm",
     "security-token",
     "server-side-encryption",
     "source-expected-bucket-owner",
+    "tagging",
+    "tagging-directive",
     "te",
     "trailer",
     "user-agent",
@@ -87,9 +92,6 @@ mod tests {
             assert_eq!(code(name, value), None, "{name}");
         }
         for name in [
-            "x-amz-tagging",
-            "x-amz-object-lock-mode",
-            "x-amz-object-lock-legal-hold",
             "x-amz-server-side-encryption-aws-kms-key-id",
             "x-amz-server-side-encryption-context",
             "x-amz-write-offset-bytes",

@@ -13,11 +13,14 @@ use crate::app::App;
 use crate::s3::checksum::Checksum;
 use crate::s3::conditions::{Conditions, ReadOutcome, Validators, http_date, range_applies};
 use crate::s3::error::{S3Error, S3ErrorCode};
+use crate::s3::lock::write_lock;
 use crate::s3::names::PartNumber;
 use crate::s3::range::{ByteRange, content_range};
 use crate::s3::request::{Query, S3Request};
 use crate::s3::seal::{write_checksum, write_etag};
 use crate::s3::sse::{self, Encryption};
+use crate::s3::tags::TagSet;
+use crate::s3::versioning::{DELETE_MARKER, VERSION_ID, version_text, version_value, write_version};
 
 /// A read whose answer is known but for the bytes.
 pub struct PreparedRead {
@@ -51,13 +54,13 @@ pub fn prepare(app: &Arc<App>, request: &mut S3Request) -> Result<PreparedRead, 
         ReadOutcome::Proceed => {}
         ReadOutcome::Failed => return Err(S3Error::of(S3ErrorCode::PreconditionFailed)),
         ReadOutcome::NotModified => {
-            let mut headers = head(&object, &encryption);
+            let mut headers = head(app, &bucket, key, &object, &encryption)?;
             headers.remove(header::CONTENT_TYPE);
             return Ok(PreparedRead { status: StatusCode::NOT_MODIFIED, headers, body: None });
         }
     }
     let selected = select(request, &object, part)?;
-    let mut headers = head(&object, &encryption);
+    let mut headers = head(app, &bucket, key, &object, &encryption)?;
     override_headers(&request.query, &mut headers)?;
     if wants_checksums(request) {
         selected.write_checksum(&object, &mut headers)?;
@@ -115,21 +118,6 @@ fn hidden(key: &str, wanted: Option<VersionId>, marker: &VersionRow) -> S3Error 
     error
         .with_header(DELETE_MARKER, HeaderValue::from_static("true"))
         .with_header(VERSION_ID, version_value(marker.version_id))
-}
-
-/// `x-amz-version-id`.
-pub const VERSION_ID: HeaderName = HeaderName::from_static("x-amz-version-id");
-/// `x-amz-delete-marker`.
-pub const DELETE_MARKER: HeaderName = HeaderName::from_static("x-amz-delete-marker");
-
-/// A version id as clients see it: `null`, or 32 hexadecimal digits.
-pub fn version_text(version: VersionId) -> String {
-    if version == VersionId::NULL { "null".to_owned() } else { version.to_string() }
-}
-
-/// A version id as a header value.
-pub fn version_value(version: VersionId) -> HeaderValue {
-    HeaderValue::from_str(&version_text(version)).expect("hexadecimal digits, or `null`")
 }
 
 fn last_modified(row: &VersionRow) -> HeaderValue {
@@ -260,14 +248,26 @@ fn wants_checksums(request: &S3Request) -> bool {
 }
 
 /// What every answer about a version says of it.
-fn head(object: &OpenedObject, encryption: &Encryption) -> HeaderMap {
+fn head(
+    app: &App,
+    bucket: &BucketRow,
+    key: &str,
+    object: &OpenedObject,
+    encryption: &Encryption,
+) -> Result<HeaderMap, S3Error> {
     let mut headers = HeaderMap::with_capacity(16);
     object.metadata.write_to(&mut headers);
     write_etag(&mut headers, &object.row.etag);
     headers.insert(header::LAST_MODIFIED, last_modified(&object.row));
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     encryption.write_to(&mut headers);
-    headers
+    write_version(&mut headers, bucket, object.row.version_id);
+    write_lock(&object.row, &mut headers);
+    if !object.row.sealed_tags.is_empty() {
+        let tags = TagSet::of_row(&app.operator_key, bucket.id, key, &object.row)?;
+        headers.insert("x-amz-tagging-count", tags.len().into());
+    }
+    Ok(headers)
 }
 
 /// The `response-*` parameters. Every request is signed, so they are always the signer's wish.

@@ -23,6 +23,7 @@ use crate::s3::error::S3Error;
 use crate::s3::names::{ObjectKey, RequestId};
 use crate::s3::request::{Caller, S3Request, Transport, XML_BODY_LEN_BYTES_MAX};
 use crate::s3::response::{ResponseBody, S3Response, error_document, xml};
+use crate::s3::versioning::write_version;
 use crate::s3::xml::XmlWriter;
 
 /// What a Complete asks for, read from the request whole.
@@ -99,11 +100,14 @@ pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response
 struct Answer {
     document: Bytes,
     mode: Option<Mode>,
+    /// `x-amz-version-id`, where there are versions to tell apart.
+    version: HeaderMap,
 }
 
 impl Answer {
     fn into_response(self) -> S3Response {
         let mut response = xml(StatusCode::OK, self.document);
+        response.headers_mut().extend(self.version);
         let (name, value) = match self.mode {
             Some(Mode::O) => ("x-amz-server-side-encryption", "AES256"),
             Some(Mode::C) => ("x-amz-server-side-encryption-customer-algorithm", "AES256"),
@@ -118,7 +122,9 @@ async fn run(app: Arc<App>, job: Job, location: String) -> Result<Answer, S3Erro
     let Some(completed) = complete(&app, &job).await? else {
         return Err(no_such_upload(&job.upload.to_string()));
     };
-    Ok(Answer { document: result_document(&job, &location, &completed), mode: completed.mode })
+    let mut version = HeaderMap::new();
+    write_version(&mut version, &job.bucket, completed.version_id);
+    Ok(Answer { document: result_document(&job, &location, &completed), mode: completed.mode, version })
 }
 
 fn result_document(job: &Job, location: &str, completed: &Completed) -> Bytes {

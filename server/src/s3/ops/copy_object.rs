@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chartrier_crypto::{WrapContext, wrap};
+use chartrier_storage::ids::VersionId;
 use chartrier_storage::namespace::command::{Op, Outcome, WriteCondition};
+use chartrier_storage::namespace::lock::Versioning;
 use chartrier_storage::namespace::rows::BucketRow;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tokio::task::JoinHandle;
@@ -22,6 +24,7 @@ use crate::app::App;
 use crate::s3::checksum::{Checksum, ChecksumAlgorithm, expect::parse_algorithm};
 use crate::s3::conditions::{unquote, write_condition};
 use crate::s3::error::{S3Error, S3ErrorCode};
+use crate::s3::lock::LockRequest;
 use crate::s3::metadata::{ObjectMetadata, refuse_unbuilt};
 use crate::s3::names::{ObjectKey, RequestId};
 use crate::s3::open::OpenedObject;
@@ -32,6 +35,8 @@ use crate::s3::seal::{Committed, Lineage, SingleWrite, UPLOAD_BYTES_MAX, Version
 use crate::s3::settings::encryption::refuse_blocked;
 use crate::s3::settings::quota::{self, Added};
 use crate::s3::sse::{self, Encryption};
+use crate::s3::tags::{TagPlace, TagSet};
+use crate::s3::versioning::{COPY_SOURCE_VERSION_ID, version_value, write_version};
 use crate::s3::xml::XmlWriter;
 
 /// How long a client waits for a status of its own; then 200 is sent and spaces keep it waiting.
@@ -46,20 +51,25 @@ pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response
     let copy = Copy::plan(app, &mut request)?;
     let mut headers = HeaderMap::new();
     copy.encryption.write_to(&mut headers);
-    let mut response = if copy.rewraps() {
-        xml(StatusCode::OK, document(&copy.rewrap(app).await?))
+    headers.extend(copy.source_version());
+    let bucket = copy.bucket.clone();
+    let mut response = if copy.rewraps(app)? {
+        done(&bucket, &copy.rewrap(app).await?)
     } else {
-        answer(tokio::spawn(copy.reseal(app.clone())), request.request_id).await?
+        answer(&bucket, tokio::spawn(copy.reseal(app.clone())), request.request_id).await?
     };
     response.headers_mut().extend(headers);
     Ok(response)
 }
 
 /// The answer of a copy that may take long: a client must not take silence for a dead server.
-async fn answer(mut work: JoinHandle<Result<Committed, S3Error>>, id: RequestId) -> Result<S3Response, S3Error> {
-    if let Ok(done) = tokio::time::timeout(ANSWER_WITHIN, &mut work).await {
-        let committed = done.map_err(S3Error::internal)??;
-        return Ok(xml(StatusCode::OK, document(&committed)));
+async fn answer(
+    bucket: &BucketRow,
+    mut work: JoinHandle<Result<Committed, S3Error>>,
+    id: RequestId,
+) -> Result<S3Response, S3Error> {
+    if let Ok(result) = tokio::time::timeout(ANSWER_WITHIN, &mut work).await {
+        return Ok(done(bucket, &result.map_err(S3Error::internal)??));
     }
     let mut response = S3Response::new(ResponseBody::keep_alive_then(async move {
         match work.await.map_err(S3Error::internal).and_then(|result| result) {
@@ -75,6 +85,12 @@ async fn answer(mut work: JoinHandle<Result<Committed, S3Error>>, id: RequestId)
     Ok(response)
 }
 
+fn done(bucket: &BucketRow, committed: &Committed) -> S3Response {
+    let mut response = xml(StatusCode::OK, document(committed));
+    write_version(response.headers_mut(), bucket, committed.version_id);
+    response
+}
+
 /// A copy whose request and source have been judged.
 struct Copy {
     source: OpenedObject,
@@ -83,8 +99,13 @@ struct Copy {
     onto_itself: bool,
     encryption: Encryption,
     metadata: ObjectMetadata,
+    /// Those of the source, or the request's.
+    tags: TagSet,
+    replaces_tags: bool,
+    lock: LockRequest,
     algorithm: Option<ChecksumAlgorithm>,
     condition: WriteCondition,
+    source_bucket: BucketRow,
     caller: Caller,
     access: NewObjectAccess,
     request_id: RequestId,
@@ -120,7 +141,8 @@ impl Copy {
             || encryption.mode() != source.mode
             || algorithm.is_some()
             || request.headers.contains_key("x-amz-website-redirect-location");
-        if onto_itself && !changes {
+        // An older version copied onto its own key is restored, which changes something.
+        if onto_itself && !changes && named.version_id.is_none() {
             return Err(S3Error::new(
                 S3ErrorCode::InvalidRequest,
                 "This copy request is illegal because it is trying to copy an object to itself without changing the \
@@ -139,6 +161,14 @@ impl Copy {
             quota::check(app, &bucket, Added { bytes: source.row.size_bytes, objects: 1 })?;
         }
         let metadata = metadata(app, request, &source, directive)?;
+        let source_bucket = app.engine.bucket(named.bucket.as_str())?;
+        let source_bucket = source_bucket.ok_or_else(|| S3Error::of(S3ErrorCode::NoSuchBucket))?;
+        let replaces_tags = tagging_directive(&request.headers)? == Directive::Replace;
+        let tags = match replaces_tags {
+            true => TagSet::from_headers(&request.headers)?,
+            false => TagSet::of_row(&app.operator_key, source_bucket.id, named.key.as_str(), &source.row)?,
+        };
+        let lock = LockRequest::from_headers(&request.headers, &bucket, app.now_us())?;
         let (caller, request_id) = (request.caller.clone(), request.request_id);
         Ok(Self {
             source,
@@ -147,20 +177,43 @@ impl Copy {
             onto_itself,
             encryption,
             metadata,
+            tags,
+            replaces_tags,
+            lock,
             algorithm,
             condition,
+            source_bucket,
             caller,
             access,
             request_id,
         })
     }
 
-    /// True if the stripes can stay: same key, same mode (the bytes are bound to it), same checksum.
-    fn rewraps(&self) -> bool {
+    /// `x-amz-copy-source-version-id`, where the source's bucket has versions.
+    fn source_version(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        if self.source_bucket.versioning != Versioning::Unversioned {
+            headers.insert(COPY_SOURCE_VERSION_ID, version_value(self.source.row.version_id));
+        }
+        headers
+    }
+
+    /// True if the stripes can stay: same key, no version to keep (a copy makes a new one where they are
+    /// enabled), same mode (the bytes are bound to it), same checksum.
+    fn rewraps(&self, app: &App) -> Result<bool, S3Error> {
+        let row = &self.source.row;
+        if !self.onto_itself
+            || self.bucket.versioning == Versioning::Enabled
+            || row.version_id != VersionId::NULL
+            || self.lock != LockRequest::default()
+        {
+            return Ok(false);
+        }
+        let current = app.engine.current(self.bucket.id, self.key.as_str())?;
         let checksum = self.source.metadata.checksum.as_ref().map(Checksum::algorithm);
-        self.onto_itself
+        Ok(current.is_some_and(|current| current.commit_index == row.commit_index)
             && self.encryption.mode() == self.source.mode
-            && self.algorithm.is_none_or(|algorithm| Some(algorithm) == checksum)
+            && self.algorithm.is_none_or(|algorithm| Some(algorithm) == checksum))
     }
 
     /// Replaces metadata and wrap; no data is read or written.
@@ -177,7 +230,8 @@ impl Copy {
             object_uuid: row.object_uuid.as_bytes(),
         };
         let root = self.encryption.root(&app.operator_key);
-        let committed = Committed { etag: row.etag.clone(), checksum, modified_us: app.now_us() };
+        let version_id = VersionId::NULL;
+        let committed = Committed { etag: row.etag.clone(), checksum, modified_us: app.now_us(), version_id };
         let draft = VersionDraft {
             wrap_version: row.wrap_version,
             object_uuid: row.object_uuid,
@@ -193,6 +247,8 @@ impl Copy {
         };
         let manifest_key = self.source.object_key().manifest_key();
         let mut rewrapped = draft.seal(&manifest_key, self.source.metadata_key(), &*app.random);
+        let place = TagPlace { bucket: self.bucket.id, key: self.key.as_str(), wrap_version: row.wrap_version };
+        rewrapped.sealed_tags = self.tags.seal(&app.operator_key, &*app.random, place);
         rewrapped.acl = self.access.acl;
         let op = Op::Rewrap {
             bucket: self.bucket.id,
@@ -200,7 +256,7 @@ impl Copy {
             expected_commit_index: row.commit_index,
             row: Box::new(rewrapped),
             condition: self.condition,
-            keep_tags: true,
+            keep_tags: !self.replaces_tags,
         };
         match app.propose(&self.caller, self.request_id, op).await?.outcome {
             Outcome::Refused(refusal) => Err(object_refusal(refusal, self.key.as_str())),
@@ -223,6 +279,8 @@ impl Copy {
             metadata: self.metadata,
             algorithm: self.algorithm.or(stored).unwrap_or(ChecksumAlgorithm::Crc64Nvme),
             condition: self.condition,
+            tags: self.tags,
+            lock: self.lock,
         };
         let mut plain = self.source.into_stream(app.engine.clone(), 0..size_bytes);
         let mut upload = write.begin(&app, Some(size_bytes), []).await;
@@ -239,6 +297,14 @@ fn directive(headers: &HeaderMap) -> Result<Directive, S3Error> {
         None | Some(b"COPY") => Ok(Directive::Copy),
         Some(b"REPLACE") => Ok(Directive::Replace),
         Some(_) => Err(S3Error::invalid_argument("Unknown metadata directive.", "x-amz-metadata-directive", "")),
+    }
+}
+
+fn tagging_directive(headers: &HeaderMap) -> Result<Directive, S3Error> {
+    match headers.get("x-amz-tagging-directive").map(HeaderValue::as_bytes) {
+        None | Some(b"COPY") => Ok(Directive::Copy),
+        Some(b"REPLACE") => Ok(Directive::Replace),
+        Some(_) => Err(S3Error::invalid_argument("Unknown tagging directive.", "x-amz-tagging-directive", "")),
     }
 }
 

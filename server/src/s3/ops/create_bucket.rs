@@ -7,7 +7,7 @@ use std::sync::Arc;
 use chartrier_storage::ids::BucketId;
 use chartrier_storage::namespace::bucket_config::BucketConfigKind;
 use chartrier_storage::namespace::command::{Op, Outcome, Refusal};
-use chartrier_storage::namespace::lock::Versioning;
+use chartrier_storage::namespace::lock::{ObjectLock, Versioning};
 use chartrier_storage::namespace::rows::BucketRow;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
@@ -44,14 +44,16 @@ pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response
     }
 
     let id = BucketId::from_bytes(app.random_bytes());
+    let locks = request.headers.get("x-amz-bucket-object-lock-enabled");
+    let locks = locks.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"));
     let row = BucketRow {
         id,
         name: name.clone(),
         owner: caller.user_id.to_string(),
         created_us: app.clock.now_us(),
         region,
-        versioning: Versioning::Unversioned,
-        object_lock: None,
+        versioning: if locks { Versioning::Enabled } else { Versioning::Unversioned },
+        object_lock: locks.then(ObjectLock::default),
     };
     let op = Op::CreateBucket(row);
     match app.propose(caller, request.request_id, op).await?.outcome {
@@ -118,12 +120,16 @@ fn created(name: &str) -> S3Response {
     response
 }
 
+fn is_bool(value: &[u8]) -> bool {
+    value.eq_ignore_ascii_case(b"true") || value.eq_ignore_ascii_case(b"false")
+}
+
 /// Refuses what a bucket cannot have yet, rather than promise it.
 fn refuse_unbuilt(headers: &HeaderMap) -> Result<(), S3Error> {
     for (name, value) in headers {
         let value = value.as_bytes();
         let holds = match name.as_str() {
-            "x-amz-bucket-object-lock-enabled" => value.eq_ignore_ascii_case(b"false"),
+            "x-amz-bucket-object-lock-enabled" => is_bool(value),
             "x-amz-bucket-namespace" => value == b"global",
             _ => true,
         };

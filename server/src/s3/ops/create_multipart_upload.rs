@@ -17,6 +17,7 @@ use super::refusal::refused;
 use crate::app::App;
 use crate::lifecycle::announce_upload;
 use crate::s3::error::S3Error;
+use crate::s3::lock::LockRequest;
 use crate::s3::metadata::{ObjectMetadata, refuse_unbuilt};
 use crate::s3::request::S3Request;
 use crate::s3::response::{S3Response, xml};
@@ -24,6 +25,7 @@ use crate::s3::seal::{Lineage, random_bytes};
 use crate::s3::settings::encryption::refuse_blocked;
 use crate::s3::settings::quota::{self, Added};
 use crate::s3::sse::{for_write, refuse_key_in_query};
+use crate::s3::tags::{TagPlace, TagSet};
 use crate::s3::xml::XmlWriter;
 
 /// Begins an upload: draws its lineage and keeps what the object will carry. Durable when it answers.
@@ -45,12 +47,15 @@ pub async fn handle(app: &Arc<App>, request: S3Request) -> Result<S3Response, S3
     let metadata = ObjectMetadata::from_headers(&request.headers, random_bytes(random))?;
 
     let now_us = app.clock.now_us();
+    let tags = TagSet::from_headers(&request.headers)?;
+    let lock = LockRequest::from_headers(&request.headers, &bucket, now_us)?;
     let id = new_upload_id(now_us, random);
     let mut lineage = Lineage::draw(random, encryption.mode());
     lineage.uuid = ObjectUuid::from_bytes(*id.as_bytes());
     let wrap_version = VersionId::from_bytes(random_bytes(random));
     let context = wrap_context(lineage.mode, &bucket.id, key.as_str(), &wrap_version, &lineage.uuid);
     let (manifest_key, metadata_key) = (lineage.key.manifest_key(), lineage.key.metadata_key());
+    let place = TagPlace { bucket: bucket.id, key: key.as_str(), wrap_version };
     let row = UploadRow {
         id,
         wrap_version,
@@ -69,9 +74,9 @@ pub async fn handle(app: &Arc<App>, request: S3Request) -> Result<S3Response, S3
             &metadata_key,
         ),
         key_commitment: metadata.key_commitment(key.as_str()),
-        sealed_tags: Vec::new(),
-        retention: None,
-        legal_hold: None,
+        sealed_tags: tags.seal(&app.operator_key, random, place),
+        retention: lock.retention,
+        legal_hold: lock.legal_hold,
         acl: access.acl,
     };
     let op = Op::CreateUpload { bucket: bucket.id, key: key.as_str().to_owned(), row: Box::new(row) };

@@ -4,20 +4,23 @@
 
 use std::sync::Arc;
 
-use chartrier_storage::ids::BucketId;
-use chartrier_storage::namespace::command::{Attempt, Op, WriteCondition};
+use chartrier_storage::ids::{BucketId, VersionId};
+use chartrier_storage::namespace::command::{Attempt, Op};
 use chartrier_storage::namespace::rows::BucketRow;
 use http::StatusCode;
 use tokio::task::JoinSet;
 
-use super::delete_object::{Deletion, match_condition};
+use super::delete_object::Deletion;
 use crate::app::App;
 use crate::s3::checksum::{ExpectedChecksums, digest};
+use crate::s3::conditions::deletion_condition;
 use crate::s3::error::{S3Error, S3ErrorCode};
+use crate::s3::lock::bypasses_governance;
 use crate::s3::names::ObjectKey;
 use crate::s3::open::read::parse_version;
 use crate::s3::request::{S3Request, XML_BODY_LEN_BYTES_MAX};
 use crate::s3::response::{S3Response, xml};
+use crate::s3::versioning::version_text;
 use crate::s3::xml::{Element, XmlWriter};
 
 /// Most objects in one request.
@@ -49,8 +52,8 @@ pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response
     document.open_root("DeleteResult");
     for (object, result) in objects.iter().zip(results) {
         match result {
-            Ok(()) if quiet => {}
-            Ok(()) => object.write_deleted(&mut document),
+            Ok(_) if quiet => {}
+            Ok(marker) => object.write_deleted(marker, &mut document),
             Err(error) => object.write_error(&error, &mut document),
         }
     }
@@ -58,15 +61,19 @@ pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response
     Ok(xml(StatusCode::OK, document.finish()))
 }
 
+/// The delete marker that was made or removed, or why the object was not removed.
+type Removed = Result<Option<VersionId>, S3Error>;
+
 /// Answers one result an object, in the order of the request.
 async fn remove_all(
     app: &Arc<App>,
     request: &S3Request,
     bucket: &BucketRow,
     objects: &[Object],
-) -> Result<Vec<Result<(), S3Error>>, S3Error> {
-    let mut results: Vec<Result<(), S3Error>> = Vec::with_capacity(objects.len());
-    results.resize_with(objects.len(), || Ok(()));
+) -> Result<Vec<Removed>, S3Error> {
+    let bypass_governance = bypasses_governance(request);
+    let mut results: Vec<Removed> = Vec::with_capacity(objects.len());
+    results.resize_with(objects.len(), || Ok(None));
     let mut running = JoinSet::new();
     for (index, object) in objects.iter().enumerate() {
         if running.len() == CONCURRENT_MAX {
@@ -78,7 +85,7 @@ async fn remove_all(
             results[index] = Err(S3Error::of(S3ErrorCode::AccessDenied));
             continue;
         }
-        match object.deletion(bucket.id) {
+        match object.deletion(bucket, bypass_governance) {
             Ok(deletion) => {
                 let (app, caller, request_id) = (app.clone(), request.caller.clone(), request.request_id);
                 running.spawn(async move { (index, deletion.apply(&app, &caller, request_id).await) });
@@ -104,10 +111,7 @@ async fn record_refused_delete(app: &Arc<App>, request: &S3Request, bucket: Buck
     }
 }
 
-async fn settle(
-    running: &mut JoinSet<(usize, Result<(), S3Error>)>,
-    results: &mut [Result<(), S3Error>],
-) -> Result<(), S3Error> {
+async fn settle(running: &mut JoinSet<(usize, Removed)>, results: &mut [Removed]) -> Result<(), S3Error> {
     if let Some(joined) = running.join_next().await {
         let (index, result) = joined.map_err(S3Error::internal)?;
         results[index] = result;
@@ -128,8 +132,8 @@ struct Object {
     key: String,
     version_id: Option<String>,
     etag: Option<String>,
-    /// Names a condition that exists for directory buckets only.
-    unbuilt_condition: bool,
+    modified: Option<String>,
+    size: Option<String>,
 }
 
 impl Delete {
@@ -160,25 +164,27 @@ impl Object {
             key,
             version_id: text("VersionId"),
             etag: text("ETag"),
-            unbuilt_condition: element.child("LastModifiedTime").is_some() || element.child("Size").is_some(),
+            modified: text("LastModifiedTime"),
+            size: text("Size"),
         })
     }
 
-    fn deletion(&self, bucket: BucketId) -> Result<Deletion, S3Error> {
+    fn deletion(&self, bucket: &BucketRow, bypass_governance: bool) -> Result<Deletion, S3Error> {
         let key = ObjectKey::parse(self.key.clone())?.into_string();
-        if self.unbuilt_condition {
-            return Err(S3Error::not_implemented("A condition on time or size of a removal"));
-        }
         let version_id = self.version_id.as_deref().map(parse_version).transpose();
         let version_id = version_id.map_err(|_| S3Error::of(S3ErrorCode::NoSuchVersion))?;
-        let condition = self.etag.as_deref().map_or(WriteCondition::None, match_condition);
-        Ok(Deletion { bucket, key, version_id, condition })
+        let condition = deletion_condition(self.etag.as_deref(), self.modified.as_deref(), self.size.as_deref())?;
+        Ok(Deletion { bucket: bucket.clone(), key, version_id, condition, bypass_governance })
     }
 
-    fn write_deleted(&self, document: &mut XmlWriter) {
+    fn write_deleted(&self, marker: Option<VersionId>, document: &mut XmlWriter) {
         document.open("Deleted");
         document.element("Key", &self.key);
         document.element_if("VersionId", self.version_id.as_deref());
+        if let Some(marker) = marker {
+            document.value("DeleteMarker", true);
+            document.element("DeleteMarkerVersionId", &version_text(marker));
+        }
         document.close("Deleted");
     }
 
@@ -197,7 +203,23 @@ impl Object {
 
 #[cfg(test)]
 mod tests {
+    use chartrier_storage::ids::BucketId;
+    use chartrier_storage::namespace::command::WriteCondition;
+    use chartrier_storage::namespace::lock::Versioning;
+
     use super::*;
+
+    fn bucket() -> BucketRow {
+        BucketRow {
+            id: BucketId::from_bytes([1; 16]),
+            name: "b".into(),
+            owner: "o".into(),
+            created_us: 0,
+            region: "fr".into(),
+            versioning: Versioning::Unversioned,
+            object_lock: None,
+        }
+    }
 
     fn parse(body: &str) -> Result<Delete, S3ErrorCode> {
         Delete::parse(body.as_bytes()).map_err(|error| error.code)
@@ -213,8 +235,7 @@ mod tests {
         .unwrap();
         assert!(delete.quiet);
         assert_eq!(delete.objects[0].key, " a&b\n");
-        let bucket = BucketId::from_bytes([1; 16]);
-        let second = delete.objects[1].deletion(bucket).unwrap_or_else(|error| panic!("{error}"));
+        let second = delete.objects[1].deletion(&bucket(), false).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(second.condition, WriteCondition::IfMatch("e".into()));
         assert!(second.version_id.is_some());
     }
@@ -238,16 +259,17 @@ mod tests {
 
     #[test]
     fn what_one_object_breaks_is_its_own_error() {
-        let object = |key: &str, version: Option<&str>, unbuilt_condition| Object {
+        let object = |key: &str, version: Option<&str>, size: Option<&str>| Object {
             key: key.into(),
             version_id: version.map(str::to_owned),
             etag: None,
-            unbuilt_condition,
+            modified: None,
+            size: size.map(str::to_owned),
         };
-        let code = |object: Object| object.deletion(BucketId::from_bytes([1; 16])).err().map(|error| error.code);
-        assert_eq!(code(object(&"k".repeat(1025), None, false)), Some(S3ErrorCode::KeyTooLongError));
-        assert_eq!(code(object("k", Some("x"), false)), Some(S3ErrorCode::NoSuchVersion));
-        assert_eq!(code(object("k", None, true)), Some(S3ErrorCode::NotImplemented));
-        assert_eq!(code(object("k", Some("null"), false)), None);
+        let code = |object: Object| object.deletion(&bucket(), false).err().map(|error| error.code);
+        assert_eq!(code(object(&"k".repeat(1025), None, None)), Some(S3ErrorCode::KeyTooLongError));
+        assert_eq!(code(object("k", Some("x"), None)), Some(S3ErrorCode::NoSuchVersion));
+        assert_eq!(code(object("k", None, Some("many"))), Some(S3ErrorCode::InvalidArgument));
+        assert_eq!(code(object("k", Some("null"), Some("7"))), None);
     }
 }

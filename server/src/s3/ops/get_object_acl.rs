@@ -11,9 +11,10 @@ use crate::access::acl::Acl;
 use crate::access::object_acl;
 use crate::app::App;
 use crate::s3::error::S3Error;
-use crate::s3::open::read::{VERSION_ID, find, requested_version, version_value};
+use crate::s3::open::read::{find, requested_version};
 use crate::s3::request::S3Request;
 use crate::s3::response::{S3Response, xml};
+use crate::s3::versioning::{VERSION_ID, version_value};
 
 /// Answers the grants of a version; full control of the bucket's owner where ACLs are off.
 ///

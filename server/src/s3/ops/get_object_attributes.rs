@@ -15,6 +15,7 @@ use crate::s3::open::read::current;
 use crate::s3::request::S3Request;
 use crate::s3::response::{S3Response, xml};
 use crate::s3::sse;
+use crate::s3::versioning::write_version;
 use crate::s3::xml::XmlWriter;
 
 /// Most parts in one answer.
@@ -38,6 +39,7 @@ pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response
     let modified = HeaderValue::from_str(&http_date(object.row.modified_us)).expect("a date is visible ASCII");
     response.headers_mut().insert(header::LAST_MODIFIED, modified);
     encryption.write_to(response.headers_mut());
+    write_version(response.headers_mut(), &bucket, object.row.version_id);
     Ok(response)
 }
 

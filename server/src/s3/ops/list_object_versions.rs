@@ -1,25 +1,22 @@
 //! `GET /bucket?versions`: ListObjectVersions.
 //!
-//! Buckets have no versioning yet: each object has one version, `null`, and no delete marker.
-//!
 //! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html>.
 
 use std::sync::Arc;
 
-use chartrier_storage::ids::VersionId;
-use chartrier_storage::namespace::query::{ListEntry, ListFrom, ListPage};
+use chartrier_storage::namespace::query::{ListFrom, VersionEntry, VersionFrom, VersionPage, VersionQuery};
 use http::StatusCode;
 
-use super::listing::{
-    ListingParams, Owners, after_marker, bounded, common_prefixes, last_name, object_fields, prefixes, read_page,
-};
+use super::listing::{ListingParams, Owners, after_marker, bounded, common_prefixes, iso_time, object_fields};
 use crate::app::App;
 use crate::s3::error::S3Error;
+use crate::s3::open::read::parse_version;
 use crate::s3::request::{Query, S3Request};
 use crate::s3::response::{S3Response, xml};
+use crate::s3::versioning::version_text;
 use crate::s3::xml::XmlWriter;
 
-/// Answers one page of versions.
+/// Answers one page of versions and delete markers: by key, newest first.
 ///
 /// # Errors
 /// `InvalidArgument` for a bad parameter; what authorising answers.
@@ -28,9 +25,14 @@ pub async fn handle(app: &Arc<App>, request: S3Request) -> Result<S3Response, S3
     let params = ListingParams::parse(&request.query, "max-keys")?;
     let key_marker = bounded(&request.query, "key-marker")?.unwrap_or_default();
     let version_id_marker = version_id_marker(&request.query, key_marker)?;
-    // With one version a key, "after this version of the key" and "after the key" are one place.
-    let after = after_marker(key_marker, &params);
-    let ListPage { entries, next } = read_page(app, bucket.id, &params, after).await?;
+    let after = after(key_marker, version_id_marker, &params)?;
+    let VersionPage { entries, next } = match params.page_size {
+        0 => VersionPage::default(),
+        limit => {
+            let (prefix, delimiter) = (params.prefix.clone(), params.delimiter.clone());
+            app.engine.list_versions(VersionQuery { bucket: bucket.id, prefix, delimiter, after, limit }).await?
+        }
+    };
 
     let name = |text| params.encoding.encode(text);
     let mut doc = XmlWriter::new();
@@ -39,11 +41,13 @@ pub async fn handle(app: &Arc<App>, request: S3Request) -> Result<S3Response, S3
     doc.element("Prefix", &name(&params.prefix));
     doc.element("KeyMarker", &name(key_marker));
     doc.element("VersionIdMarker", version_id_marker);
-    if let Some(next) = &next {
-        doc.element("NextKeyMarker", &name(last_name(next)));
-        if let ListFrom::AfterKey(_) = next {
-            doc.element("NextVersionIdMarker", NULL_VERSION);
+    match &next {
+        None => {}
+        Some(VersionFrom::AfterVersion(key, version)) => {
+            doc.element("NextKeyMarker", &name(key));
+            doc.element("NextVersionIdMarker", &version_text(*version));
         }
+        Some(VersionFrom::AfterKey(last) | VersionFrom::PastPrefix(last)) => doc.element("NextKeyMarker", &name(last)),
     }
     doc.value("MaxKeys", params.page_size);
     doc.element_if("Delimiter", params.delimiter.as_deref().map(name).as_deref());
@@ -52,25 +56,38 @@ pub async fn handle(app: &Arc<App>, request: S3Request) -> Result<S3Response, S3
     let mut owners = Owners::new(app);
     let sole_owner = app.sole_owner(&bucket)?;
     for entry in &entries {
-        if let ListEntry::Object { key, summary } = entry {
-            doc.open("Version");
+        if let VersionEntry::Version { key, is_latest, summary } = entry {
+            let element = if summary.delete_marker { "DeleteMarker" } else { "Version" };
+            doc.open(element);
             doc.element("Key", &name(key));
             doc.element("VersionId", &version_text(summary.version_id));
-            doc.value("IsLatest", true);
-            object_fields(&mut doc, summary);
+            doc.value("IsLatest", is_latest);
+            if summary.delete_marker {
+                doc.element("LastModified", &iso_time(summary.modified_us));
+            } else {
+                object_fields(&mut doc, summary);
+            }
             owners.write(&mut doc, "Owner", sole_owner.unwrap_or(&summary.owner))?;
-            doc.close("Version");
+            doc.close(element);
         }
     }
-    common_prefixes(&mut doc, params.encoding, prefixes(&entries));
+    let prefixes = entries.iter().filter_map(|entry| match entry {
+        VersionEntry::Prefix(prefix) => Some(prefix.as_str()),
+        VersionEntry::Version { .. } => None,
+    });
+    common_prefixes(&mut doc, params.encoding, prefixes);
     doc.close("ListVersionsResult");
     Ok(xml(StatusCode::OK, doc.finish()))
 }
 
-const NULL_VERSION: &str = "null";
-
-fn version_text(id: VersionId) -> String {
-    if id == VersionId::NULL { NULL_VERSION.to_owned() } else { id.to_string() }
+/// Where a page begins. A marker inside a common prefix skips it, whatever version it names.
+fn after(key_marker: &str, version_id_marker: &str, params: &ListingParams) -> Result<Option<VersionFrom>, S3Error> {
+    Ok(match after_marker(key_marker, params) {
+        None => None,
+        Some(ListFrom::PastPrefix(prefix)) => Some(VersionFrom::PastPrefix(prefix)),
+        Some(ListFrom::AfterKey(key)) if version_id_marker.is_empty() => Some(VersionFrom::AfterKey(key)),
+        Some(ListFrom::AfterKey(key)) => Some(VersionFrom::AfterVersion(key, parse_version(version_id_marker)?)),
+    })
 }
 
 fn version_id_marker<'q>(query: &'q Query, key_marker: &str) -> Result<&'q str, S3Error> {
@@ -79,7 +96,7 @@ fn version_id_marker<'q>(query: &'q Query, key_marker: &str) -> Result<&'q str, 
         None => Ok(""),
         Some(_) if key_marker.is_empty() => refused("A version-id marker cannot be specified without a key marker."),
         Some("") => refused("A version-id marker cannot be empty."),
-        Some(text) if text == NULL_VERSION || text.parse::<VersionId>().is_ok() => Ok(text),
+        Some(text) if parse_version(text).is_ok() => Ok(text),
         Some(_) => refused("Invalid version id specified"),
     }
 }

@@ -21,6 +21,7 @@ use crate::s3::request::{Caller, RequestBody, S3Request, SseHeaders};
 use crate::s3::response::{S3Response, empty, xml};
 use crate::s3::seal::{Committed, SingleWrite, UPLOAD_BYTES_MAX, write_checksum, write_etag};
 use crate::s3::settings::quota::{self, Added};
+use crate::s3::versioning::write_version;
 use crate::s3::xml::XmlWriter;
 
 /// Stores the file of a form as an object. Durable when it answers; the file is never held in memory.
@@ -55,7 +56,7 @@ pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response
     let bucket = app.authorise_bucket(&request)?;
     quota::check(app, &bucket, Added { bytes: form_bytes, objects: 1 })?;
     let expected = ExpectedChecksums::from_headers(&request.headers)?;
-    let write = plan(app, bucket, &mut request, expected.algorithm())?;
+    let write = plan(app, bucket, &mut request, &expected)?;
     let (committed, sealed) = store(app, write, &mut form, &expected, range).await?;
     answer(&request, &fields, &committed, sealed)
 }
@@ -89,7 +90,10 @@ async fn store(
     let part = received.finish().await?;
     let mut headers = HeaderMap::new();
     write.encryption.write_to(&mut headers);
-    Ok((write.commit(app, part).await?, headers))
+    let bucket = write.bucket.clone();
+    let committed = write.commit(app, part).await?;
+    write_version(&mut headers, &bucket, committed.version_id);
+    Ok((committed, headers))
 }
 
 fn form_boundary(headers: &HeaderMap) -> Result<String, S3Error> {

@@ -11,6 +11,7 @@ use crate::app::App;
 use crate::s3::checksum::{ChecksumAlgorithm, ExpectedChecksums};
 use crate::s3::conditions::write_condition;
 use crate::s3::error::S3Error;
+use crate::s3::lock::LockRequest;
 use crate::s3::metadata::{ObjectMetadata, refuse_unbuilt};
 use crate::s3::request::S3Request;
 use crate::s3::response::{S3Response, empty};
@@ -18,6 +19,8 @@ use crate::s3::seal::{Committed, Lineage, SingleWrite, announced_length, random_
 use crate::s3::settings::encryption::refuse_blocked;
 use crate::s3::settings::quota::{self, Added};
 use crate::s3::sse;
+use crate::s3::tags::TagSet;
+use crate::s3::versioning::write_version;
 
 /// Stores an object: sealed, durable on the write quorum, its leaf in the journal when it answers.
 ///
@@ -28,14 +31,16 @@ pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response
     let bucket = app.authorise_bucket(&request)?;
     let expected = ExpectedChecksums::from_headers(&request.headers)?;
     let plain_bytes = announced_length(&request.body)?;
-    let write = plan(app, bucket, &mut request, expected.algorithm())?;
+    let write = plan(app, bucket, &mut request, &expected)?;
 
     let upload = write.begin(app, Some(plain_bytes), expected.needed()).await;
     let received = upload.receive(&mut request.body, &expected).await?;
     let part = received.finish().await?;
     let mut response = empty(StatusCode::OK);
     write.encryption.write_to(response.headers_mut());
-    let Committed { etag, checksum, .. } = write.commit(app, part).await?;
+    let bucket = write.bucket.clone();
+    let Committed { etag, checksum, version_id, .. } = write.commit(app, part).await?;
+    write_version(response.headers_mut(), &bucket, version_id);
     write_etag(response.headers_mut(), &etag);
     write_checksum(response.headers_mut(), &checksum);
     Ok(response)
@@ -46,7 +51,7 @@ pub(super) fn plan(
     app: &App,
     bucket: BucketRow,
     request: &mut S3Request,
-    algorithm: Option<ChecksumAlgorithm>,
+    expected: &ExpectedChecksums,
 ) -> Result<SingleWrite, S3Error> {
     sse::refuse_key_in_query(&request.query)?;
     let trio = std::mem::take(&mut request.sse_c.target);
@@ -57,6 +62,9 @@ pub(super) fn plan(
     let condition = write_condition(&request.headers)?;
     let access = app.new_object_access(&bucket, &request.caller, &request.headers)?;
     let metadata = ObjectMetadata::from_headers(&request.headers, random_bytes(&*app.random))?;
+    let tags = TagSet::from_headers(&request.headers)?;
+    let lock = LockRequest::from_headers(&request.headers, &bucket, app.now_us())?;
+    lock.needs_digest(&bucket, expected)?;
     let lineage = Lineage::draw(&*app.random, encryption.mode());
     Ok(SingleWrite {
         bucket,
@@ -66,8 +74,10 @@ pub(super) fn plan(
         request_id: request.request_id,
         encryption,
         metadata,
-        algorithm: algorithm.unwrap_or(ChecksumAlgorithm::Crc64Nvme),
+        algorithm: expected.algorithm().unwrap_or(ChecksumAlgorithm::Crc64Nvme),
         condition,
+        tags,
+        lock,
         lineage,
     })
 }

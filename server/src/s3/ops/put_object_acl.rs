@@ -12,10 +12,11 @@ use super::acl::read_acl;
 use crate::access::acl::AclOn;
 use crate::app::App;
 use crate::s3::error::{S3Error, S3ErrorCode};
-use crate::s3::open::read::{VERSION_ID, find, requested_version, version_value};
+use crate::s3::open::read::{find, requested_version};
 use crate::s3::request::S3Request;
 use crate::s3::response::{S3Response, empty};
 use crate::s3::seal::object_refusal;
+use crate::s3::versioning::{VERSION_ID, version_value};
 
 /// Replaces the grants of a version. In force when it answers.
 ///

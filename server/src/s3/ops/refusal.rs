@@ -15,6 +15,16 @@ pub(crate) fn refused(refusal: Refusal) -> S3Error {
         Refusal::NoSuchUpload => S3Error::of(S3ErrorCode::NoSuchUpload),
         Refusal::PartsChanged | Refusal::Superseded => S3Error::of(S3ErrorCode::OperationAborted),
         Refusal::TooLarge => S3Error::of(S3ErrorCode::EntityTooLarge),
+        Refusal::NoSuchVersion => S3Error::of(S3ErrorCode::NoSuchVersion),
+        Refusal::IsDeleteMarker => S3Error::of(S3ErrorCode::MethodNotAllowed),
+        Refusal::Locked => {
+            S3Error::new(S3ErrorCode::AccessDenied, "Access Denied because object protected by object lock.")
+        }
+        Refusal::NoObjectLock => {
+            S3Error::new(S3ErrorCode::InvalidRequest, "Bucket is missing Object Lock Configuration")
+        }
+        Refusal::InvalidBucketState => S3Error::of(S3ErrorCode::InvalidBucketState),
+        Refusal::VersioningChanged => S3Error::of(S3ErrorCode::OperationAborted),
         other => S3Error::internal(format!("an operation that cannot meet it was refused with {other:?}")),
     }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use chartrier_storage::namespace::lock::Versioning;
 use chartrier_storage::namespace::rows::PartRow;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
@@ -29,6 +30,7 @@ use crate::s3::seal::{Lineage, SealedUpload, UPLOAD_BYTES_MAX};
 use crate::s3::settings::encryption::refuse_blocked;
 use crate::s3::settings::quota::{self, Added};
 use crate::s3::sse::refuse_key_in_query;
+use crate::s3::versioning::{COPY_SOURCE_VERSION_ID, version_value};
 use crate::s3::xml::XmlWriter;
 
 /// How long a client waits for a status of its own; then 200 is sent and spaces keep it waiting.
@@ -46,11 +48,16 @@ pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response
     let trio = std::mem::take(&mut request.sse_c.target);
     let (lineage, encryption) = keys::open_for_part(&upload, trio, request.transport, &app.operator_key)?;
     refuse_blocked(app, &upload.bucket, &encryption)?;
-    let source = CopySource::from_headers(&request.headers)?.open(app, &mut request)?;
+    let named = CopySource::from_headers(&request.headers)?;
+    let source = named.open(app, &mut request)?;
     let range = range(&request.headers, source.row.size_bytes)?;
     quota::check(app, &upload.bucket, Added { bytes: range.end - range.start, objects: 1 })?;
     let mut headers = HeaderMap::new();
     encryption.write_to(&mut headers);
+    let source_bucket = app.engine.bucket(named.bucket.as_str())?;
+    if source_bucket.is_some_and(|bucket| bucket.versioning != Versioning::Unversioned) {
+        headers.insert(COPY_SOURCE_VERSION_ID, version_value(source.row.version_id));
+    }
 
     let copy =
         PartCopy { caller: request.caller, request_id: request.request_id, upload, lineage, number, source, range };

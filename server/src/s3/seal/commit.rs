@@ -14,10 +14,12 @@ use crate::access::NewObjectAccess;
 use crate::app::App;
 use crate::s3::checksum::{Checksum, ChecksumAlgorithm};
 use crate::s3::error::{S3Error, S3ErrorCode};
+use crate::s3::lock::LockRequest;
 use crate::s3::metadata::ObjectMetadata;
 use crate::s3::names::{ObjectKey, RequestId};
 use crate::s3::request::Caller;
 use crate::s3::sse::Encryption;
+use crate::s3::tags::{TagPlace, TagSet};
 
 /// A whole object about to be written in one part.
 pub struct SingleWrite {
@@ -39,6 +41,10 @@ pub struct SingleWrite {
     pub algorithm: ChecksumAlgorithm,
     /// Evaluated when the write becomes visible.
     pub condition: WriteCondition,
+    /// For the new version.
+    pub tags: TagSet,
+    /// For the new version.
+    pub lock: LockRequest,
     /// The new lineage.
     pub lineage: Lineage,
 }
@@ -52,6 +58,8 @@ pub struct Committed {
     pub checksum: Checksum,
     /// Unix time in microseconds.
     pub modified_us: u64,
+    /// The version that was made.
+    pub version_id: VersionId,
 }
 
 impl SingleWrite {
@@ -106,6 +114,10 @@ impl SingleWrite {
             wrap: wrap(root, &self.lineage.key, &context, random_bytes(random)),
         };
         let mut row = draft.seal(&self.lineage.key.manifest_key(), &self.lineage.key.metadata_key(), random);
+        let place = TagPlace { bucket: self.bucket.id, key: self.key.as_str(), wrap_version };
+        row.sealed_tags = self.tags.seal(&app.operator_key, random, place);
+        row.retention = self.lock.retention;
+        row.legal_hold = self.lock.legal_hold;
         row.acl = self.access.acl;
         let op = Op::PutVersion {
             bucket: self.bucket.id,
@@ -117,7 +129,10 @@ impl SingleWrite {
         let applied = app.propose(&self.caller, self.request_id, op).await?;
         match applied.outcome {
             Outcome::Refused(refusal) => Err(object_refusal(refusal, self.key.as_str())),
-            Outcome::Done | Outcome::Deleted { .. } => Ok(Committed { etag, checksum, modified_us }),
+            Outcome::Done | Outcome::Deleted { .. } => {
+                let version_id = applied.version_id.unwrap_or(VersionId::NULL);
+                Ok(Committed { etag, checksum, modified_us, version_id })
+            }
         }
     }
 }
@@ -130,6 +145,16 @@ pub fn object_refusal(refusal: Refusal, key: &str) -> S3Error {
         Refusal::PreconditionFailed => S3Error::of(S3ErrorCode::PreconditionFailed),
         Refusal::Superseded => S3Error::of(S3ErrorCode::ConditionalRequestConflict).with_detail("Key", key),
         Refusal::TooLarge => S3Error::of(S3ErrorCode::EntityTooLarge),
+        Refusal::NoSuchVersion => S3Error::of(S3ErrorCode::NoSuchVersion),
+        Refusal::IsDeleteMarker => S3Error::of(S3ErrorCode::MethodNotAllowed),
+        Refusal::Locked => {
+            S3Error::new(S3ErrorCode::AccessDenied, "Access Denied because object protected by object lock.")
+        }
+        Refusal::NoObjectLock => {
+            S3Error::new(S3ErrorCode::InvalidRequest, "Bucket is missing Object Lock Configuration")
+        }
+        Refusal::InvalidBucketState => S3Error::of(S3ErrorCode::InvalidBucketState),
+        Refusal::VersioningChanged => S3Error::of(S3ErrorCode::OperationAborted),
         other => S3Error::internal(format!("an object operation was refused with {other:?}")),
     }
 }

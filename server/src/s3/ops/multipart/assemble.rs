@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chartrier_crypto::{METADATA_LABEL, MetadataKey, Mode};
+use chartrier_storage::ids::VersionId;
 use chartrier_storage::namespace::command::{Op, Outcome, Refusal};
 use chartrier_storage::namespace::rows::{PartRow, VersionRow};
 
@@ -28,6 +29,8 @@ pub struct Completed {
     pub checksum: Option<Checksum>,
     /// Who holds the root key; `None` for a row that is not ours.
     pub mode: Option<Mode>,
+    /// The version that was made.
+    pub version_id: VersionId,
 }
 
 /// Times that a Complete reads the parts anew because one was replaced under it.
@@ -54,7 +57,7 @@ pub async fn complete(app: &Arc<App>, job: &Job) -> Result<Option<Completed>, S3
             }
             Err(error) => return Err(error),
         };
-        let completed = Completed { etag: row.etag.clone(), checksum, mode: Mode::try_from(row.mode).ok() };
+        let (etag, mode) = (row.etag.clone(), Mode::try_from(row.mode).ok());
         let op = Op::CompleteUpload {
             bucket: job.bucket.id,
             key: job.key.as_str().to_owned(),
@@ -62,8 +65,12 @@ pub async fn complete(app: &Arc<App>, job: &Job) -> Result<Option<Completed>, S3
             row: Box::new(row),
             condition: job.condition.clone(),
         };
-        match app.propose(&job.caller, job.request_id, op).await?.outcome {
-            Outcome::Done | Outcome::Deleted { .. } => return Ok(Some(completed)),
+        let applied = app.propose(&job.caller, job.request_id, op).await?;
+        match applied.outcome {
+            Outcome::Done | Outcome::Deleted { .. } => {
+                let version_id = applied.version_id.unwrap_or(VersionId::NULL);
+                return Ok(Some(Completed { etag, checksum, mode, version_id }));
+            }
             Outcome::Refused(Refusal::PartsChanged) => {}
             Outcome::Refused(Refusal::NoSuchUpload) => return earlier(app, job),
             Outcome::Refused(refusal) => return Err(refused(refusal)),
@@ -108,7 +115,11 @@ async fn assemble(app: &Arc<App>, job: &Job, upload: &Upload) -> Result<(Version
         wrap: upload.row.wrap.clone(),
     };
     let mut row = draft.seal(&manifest_key, &metadata_key, &*app.random);
+    // Sealed tags and grants stay as they are: both rows are bound to the same `wrap_version`.
+    row.sealed_tags.clone_from(&upload.row.sealed_tags);
     row.acl.clone_from(&upload.row.acl);
+    row.retention = upload.row.retention;
+    row.legal_hold = upload.row.legal_hold;
     Ok((row, checksum))
 }
 
@@ -167,7 +178,7 @@ fn earlier(app: &Arc<App>, job: &Job) -> Result<Option<Completed>, S3Error> {
     let row = completed_by(app, job.bucket.id, job.key.as_str(), job.upload, &job.parts)?;
     let Some(row) = row else { return Ok(None) };
     let mode = Mode::try_from(row.mode).ok();
-    let etag = row.etag.clone();
+    let (etag, version_id) = (row.etag.clone(), row.version_id);
     let checksum = match mode {
         Some(Mode::O) => {
             let opened =
@@ -176,7 +187,7 @@ fn earlier(app: &Arc<App>, job: &Job) -> Result<Option<Completed>, S3Error> {
         }
         _ => None,
     };
-    Ok(Some(Completed { etag, checksum, mode }))
+    Ok(Some(Completed { etag, checksum, mode, version_id }))
 }
 
 #[cfg(test)]
