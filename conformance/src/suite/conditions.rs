@@ -16,6 +16,12 @@ super::cases!("conditions":
     one_of_many_creators_wins,
     one_of_many_replacers_wins,
     complete_only_if_absent,
+    delete_if_match,
+    delete_if_size_and_time,
+    delete_of_nothing_under_a_condition,
+    batch_conditions,
+    a_marker_is_no_object_to_a_condition,
+    conditions_on_a_named_version,
 );
 
 const PAST: &str = "Wed, 21 Oct 2015 07:28:00 GMT";
@@ -147,4 +153,75 @@ async fn complete_only_if_absent(context: Context) -> Result<(), Failure> {
     let request = upload.complete_request(&[part]).header("if-none-match", "*");
     error(&context.send(request).await?, 412, "PreconditionFailed")?;
     context.expect_object("key", b"there first").await.map(drop)
+}
+
+async fn remove(context: &Context, headers: &[(&str, &str)]) -> Result<crate::http::Answer, Failure> {
+    let request = context.request("DELETE", "key");
+    context.send(headers.iter().fold(request, |request, (name, value)| request.header(name, value))).await
+}
+
+async fn delete_if_match(context: Context) -> Result<(), Failure> {
+    let etag = create(&context).await?;
+    error(&remove(&context, &[("if-match", "\"other\"")]).await?, 412, "PreconditionFailed")?;
+    context.expect_object("key", b"body").await?;
+    status(&remove(&context, &[("if-match", &etag)]).await?, 204)?;
+    context.put("key", b"body").await?;
+    status(&remove(&context, &[("if-match", "*")]).await?, 204)?;
+    context.expect_no_object("key").await
+}
+
+async fn delete_if_size_and_time(context: Context) -> Result<(), Failure> {
+    create(&context).await?;
+    let head = context.send(context.request("HEAD", "key")).await?;
+    let modified = has_header(&head, "last-modified")?;
+    let (time, size) = ("x-amz-if-match-last-modified-time", "x-amz-if-match-size");
+    for headers in [&[(size, "3")][..], &[(time, PAST)], &[(size, "4"), (time, PAST)], &[(size, "3"), (time, modified)]]
+    {
+        error(&remove(&context, headers).await?, 412, "PreconditionFailed")?;
+    }
+    status(&remove(&context, &[(size, "4"), (time, modified)]).await?, 204)?;
+    context.expect_no_object("key").await
+}
+
+async fn delete_of_nothing_under_a_condition(context: Context) -> Result<(), Failure> {
+    context.create_bucket().await?;
+    status(&remove(&context, &[("if-match", "\"etag\"")]).await?, 204)
+}
+
+async fn batch_conditions(context: Context) -> Result<(), Failure> {
+    let etag = create(&context).await?;
+    let batch = |inside: &str| {
+        let document = format!("<Delete><Object><Key>key</Key>{inside}</Object></Delete>");
+        super::lock::with_digest(context.request("POST", "").query("delete", ""), document)
+    };
+    for inside in
+        ["<ETag>\"other\"</ETag>", "<Size>3</Size>", "<LastModifiedTime>2015-10-21T07:28:00Z</LastModifiedTime>"]
+    {
+        let answer = context.send(batch(inside)).await?;
+        let code = super::context::element(&super::context::text(&answer), "Code");
+        check(code.as_deref() == Some("PreconditionFailed"), format!("{inside}: {code:?}"))?;
+    }
+    status(&context.send(batch(&format!("<ETag>{etag}</ETag><Size>4</Size>"))).await?, 200)?;
+    context.expect_no_object("key").await
+}
+
+async fn a_marker_is_no_object_to_a_condition(context: Context) -> Result<(), Failure> {
+    super::versions::enable(&context).await?;
+    let etag = has_header(&context.put("key", b"x").await?, "etag")?.to_owned();
+    status(&remove(&context, &[]).await?, 204)?;
+    let put = |name: &str, value: &str| context.request("PUT", "key").header(name, value).body("y");
+    error(&context.send(put("if-match", &etag)).await?, 404, "NoSuchKey")?;
+    status(&context.send(put("if-none-match", "*")).await?, 200)?;
+    error(&context.send(put("if-none-match", "*")).await?, 412, "PreconditionFailed")
+}
+
+async fn conditions_on_a_named_version(context: Context) -> Result<(), Failure> {
+    super::versions::enable(&context).await?;
+    let one = context.put("key", b"one").await?;
+    let two = context.put("key", b"two").await?;
+    let id = has_header(&one, "x-amz-version-id")?;
+    let by_id = |etag: &str| context.request("DELETE", "key").query("versionId", id).header("if-match", etag);
+    error(&context.send(by_id(has_header(&two, "etag")?)).await?, 412, "PreconditionFailed")?;
+    status(&context.send(by_id(has_header(&one, "etag")?)).await?, 204)?;
+    context.expect_object("key", b"two").await.map(drop)
 }

@@ -9,10 +9,13 @@ mod forms;
 mod hostile;
 mod keys;
 mod listing;
+mod lock;
 mod multipart;
 mod objects;
 mod settings;
 mod sse_c;
+mod tagging;
+mod versions;
 mod vitam;
 
 use std::future::Future;
@@ -83,10 +86,13 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         hostile::CASES,
         keys::CASES,
         listing::CASES,
+        lock::CASES,
         multipart::CASES,
         objects::CASES,
         settings::CASES,
         sse_c::CASES,
+        tagging::CASES,
+        versions::CASES,
         vitam::CASES,
     ]
     .into_iter()
