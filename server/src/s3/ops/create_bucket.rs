@@ -212,7 +212,9 @@ mod tests {
             headers.insert(name, HeaderValue::from_static(value));
             refuse_unbuilt(&headers).err().map(|error| error.code)
         };
-        assert_eq!(code("x-amz-bucket-object-lock-enabled", "false"), None);
-        assert_eq!(code("x-amz-bucket-object-lock-enabled", "true"), Some(S3ErrorCode::NotImplemented));
+        for holds in ["true", "True", "false"] {
+            assert_eq!(code("x-amz-bucket-object-lock-enabled", holds), None);
+        }
+        assert_eq!(code("x-amz-bucket-object-lock-enabled", "maybe"), Some(S3ErrorCode::NotImplemented));
     }
 }
