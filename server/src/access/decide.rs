@@ -1,6 +1,6 @@
 //! The decision: what policies, ACLs and the public access block say together.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 
 use chartrier_storage::namespace::rows::{BucketRow, VersionRow};
 
@@ -16,6 +16,7 @@ use crate::s3::error::{S3Error, S3ErrorCode};
 use crate::s3::open::read::parse_version;
 use crate::s3::request::S3Request;
 use crate::s3::table::Operation;
+use crate::s3::tags::TagSet;
 
 /// One question: may the request's caller do this to that?
 #[derive(Clone, Copy)]
@@ -190,13 +191,18 @@ impl App {
     /// # Errors
     /// The engine's, and a stored document that does not parse: never an answer on part of the rules.
     pub fn may(&self, request: &S3Request, asked: Asked<'_>) -> Result<Decision, S3Error> {
+        let version = ObjectOf::new(self, asked);
+        let decision = self.decide(request, asked, &version)?;
+        version.known(decision)
+    }
+
+    fn decide(&self, request: &S3Request, asked: Asked<'_>, version: &ObjectOf<'_>) -> Result<Decision, S3Error> {
         let caller = &request.caller;
         let resource = match (asked.key, asked.bucket_name) {
             (_, "") => "arn:aws:s3:::*".to_owned(),
             (None, bucket) => format!("arn:aws:s3:::{bucket}"),
             (Some(key), bucket) => format!("arn:aws:s3:::{bucket}/{key}"),
         };
-        let version = ObjectOf::new(self, asked);
         let existing_tags = || version.tags();
         let context = RequestContext {
             app: self,
@@ -394,11 +400,12 @@ struct ObjectOf<'a> {
     app: &'a App,
     asked: Asked<'a>,
     row: OnceCell<Option<VersionRow>>,
+    unreadable: Cell<Option<S3Error>>,
 }
 
 impl<'a> ObjectOf<'a> {
     fn new(app: &'a App, asked: Asked<'a>) -> Self {
-        Self { app, asked, row: OnceCell::new() }
+        Self { app, asked, row: OnceCell::new(), unreadable: Cell::new(None) }
     }
 
     fn row(&self) -> Result<Option<&VersionRow>, S3Error> {
@@ -420,7 +427,25 @@ impl<'a> ObjectOf<'a> {
         Ok(self.row.get_or_init(|| row).as_ref())
     }
 
+    /// The tags of the object. If they cannot be read nobody may decide as if there were none: see
+    /// [`ObjectOf::known`].
     fn tags(&self) -> Vec<(String, String)> {
-        Vec::new()
+        self.read_tags().unwrap_or_else(|error| {
+            self.unreadable.set(Some(error));
+            Vec::new()
+        })
+    }
+
+    fn read_tags(&self) -> Result<Vec<(String, String)>, S3Error> {
+        let (Some(bucket), Some(key), Some(row)) = (self.asked.bucket, self.asked.key, self.row()?) else {
+            return Ok(Vec::new());
+        };
+        let tags = TagSet::of_row(&self.app.operator_key, bucket.id, key, row)?;
+        Ok(tags.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
+    }
+
+    /// A decision that rests on all that was asked of the object.
+    fn known(&self, decision: Decision) -> Result<Decision, S3Error> {
+        self.unreadable.take().map_or(Ok(decision), Err)
     }
 }

@@ -242,7 +242,7 @@ async fn run(app: &Arc<App>, request: S3Request, seen: &mut Seen) -> Result<S3Re
     {
         lifecycle::announce(app, &announced.bucket, &announced.key, response.headers_mut())?;
     }
-    let denied = answered.as_ref().is_err_and(|error| error.code == S3ErrorCode::AccessDenied);
+    let denied = answered.as_ref().is_err_and(|error| error.code == S3ErrorCode::AccessDenied && !error.journalled);
     if let Some(refusal) = refusal.filter(|_| denied) {
         refusal.record(app).await;
     }

@@ -22,12 +22,22 @@ pub struct S3Error {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// What went wrong below, for the log only.
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    /// True if the refusal has its leaf already: apply wrote it.
+    pub journalled: bool,
 }
 
 impl S3Error {
     /// An error with a message of its own.
     pub fn new(code: S3ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), resource: None, details: Vec::new(), headers: Vec::new(), source: None }
+        Self {
+            code,
+            message: message.into(),
+            resource: None,
+            details: Vec::new(),
+            headers: Vec::new(),
+            source: None,
+            journalled: false,
+        }
     }
 
     /// An error with the code's usual message.
@@ -67,6 +77,13 @@ impl S3Error {
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
+        self
+    }
+
+    /// Says that the refusal has its leaf.
+    #[must_use]
+    pub fn already_journalled(mut self) -> Self {
+        self.journalled = true;
         self
     }
 

@@ -1,6 +1,9 @@
 //! Tags of objects and buckets.
 
-use crate::buckets::said;
+use serde_json::json;
+
+use crate::buckets::{another_user, said};
+use crate::policy::{canonical_id, put_policy, statement};
 use crate::support::{Answer, Client};
 use crate::versions::{bucket, header, put_document, version, versioning};
 
@@ -137,5 +140,29 @@ async fn each_version_has_its_own_tags() {
     let marker = version(&client.send("DELETE", "/kept/k", &[], b"").await);
     assert_eq!(said(&client.get(&format!("{}tagging", of(&marker))).await), is(405, "MethodNotAllowed"));
     assert_eq!(said(&tag(&client, "/kept/k?", &[("n", "3")]).await), is(404, "NoSuchKey"));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn policies_see_the_tags_that_are_and_those_that_are_asked_for() {
+    let (server, client) = bucket(&[]).await;
+    let other = another_user(&server, "reader").await;
+    let id = canonical_id(&other).await;
+    let conditional = |action: &str, key: &str, value: &str| {
+        let mut allowed = statement("Allow", json!({"CanonicalUser": id}), json!(action), "kept/*");
+        allowed["Condition"] = json!({"StringEquals": {key: value}});
+        allowed
+    };
+    let mut denied = statement("Deny", json!("*"), json!("s3:PutObjectTagging"), "kept/*");
+    denied["Condition"] = json!({"StringEquals": {"s3:RequestObjectTag/open": "never"}});
+    let statements = vec![conditional("s3:GetObject", "s3:ExistingObjectTag/open", "yes"), denied];
+    assert_eq!(put_policy(&client, "kept", statements).await.status, 204);
+    client.put("/kept/k", b"body").await;
+    assert_eq!(said(&other.get("/kept/k").await), is(403, "AccessDenied"));
+    assert_eq!(tag(&client, "/kept/k?", &[("open", "yes")]).await.status, 200);
+    assert_eq!(other.get("/kept/k").await.text(), "body");
+    assert_eq!(said(&tag(&client, "/kept/k?", &[("open", "never")]).await), is(403, "AccessDenied"));
+    assert_eq!(tag(&client, "/kept/k?", &[("open", "no")]).await.status, 200);
+    assert_eq!(said(&other.get("/kept/k").await), is(403, "AccessDenied"));
     server.stop().await;
 }

@@ -148,7 +148,8 @@ pub fn object_refusal(refusal: Refusal, key: &str) -> S3Error {
         Refusal::NoSuchVersion => S3Error::of(S3ErrorCode::NoSuchVersion),
         Refusal::IsDeleteMarker => S3Error::of(S3ErrorCode::MethodNotAllowed),
         Refusal::Locked => {
-            S3Error::new(S3ErrorCode::AccessDenied, "Access Denied because object protected by object lock.")
+            let message = "Access Denied because object protected by object lock.";
+            S3Error::new(S3ErrorCode::AccessDenied, message).already_journalled()
         }
         Refusal::NoObjectLock => {
             S3Error::new(S3ErrorCode::InvalidRequest, "Bucket is missing Object Lock Configuration")
