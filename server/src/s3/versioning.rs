@@ -35,6 +35,13 @@ pub fn write_version(headers: &mut HeaderMap, bucket: &BucketRow, version: Versi
     }
 }
 
+/// Adds the id of the version that a write made. A write of the null version says none, as on AWS.
+pub fn write_new_version(headers: &mut HeaderMap, version: VersionId) {
+    if version != VersionId::NULL {
+        headers.insert(VERSION_ID, version_value(version));
+    }
+}
+
 /// Reads a `VersioningConfiguration` document.
 ///
 /// # Errors

@@ -23,7 +23,7 @@ use crate::s3::error::S3Error;
 use crate::s3::names::{ObjectKey, RequestId};
 use crate::s3::request::{Caller, S3Request, Transport, XML_BODY_LEN_BYTES_MAX};
 use crate::s3::response::{ResponseBody, S3Response, error_document, xml};
-use crate::s3::versioning::write_version;
+use crate::s3::versioning::write_new_version;
 use crate::s3::xml::XmlWriter;
 
 /// What a Complete asks for, read from the request whole.
@@ -100,7 +100,7 @@ pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response
 struct Answer {
     document: Bytes,
     mode: Option<Mode>,
-    /// `x-amz-version-id`, where there are versions to tell apart.
+    /// `x-amz-version-id`, if it is not the null version.
     version: HeaderMap,
 }
 
@@ -123,7 +123,7 @@ async fn run(app: Arc<App>, job: Job, location: String) -> Result<Answer, S3Erro
         return Err(no_such_upload(&job.upload.to_string()));
     };
     let mut version = HeaderMap::new();
-    write_version(&mut version, &job.bucket, completed.version_id);
+    write_new_version(&mut version, completed.version_id);
     Ok(Answer { document: result_document(&job, &location, &completed), mode: completed.mode, version })
 }
 

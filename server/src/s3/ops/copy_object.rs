@@ -36,7 +36,7 @@ use crate::s3::settings::encryption::refuse_blocked;
 use crate::s3::settings::quota::{self, Added};
 use crate::s3::sse::{self, Encryption};
 use crate::s3::tags::{TagPlace, TagSet};
-use crate::s3::versioning::{COPY_SOURCE_VERSION_ID, version_value, write_version};
+use crate::s3::versioning::{COPY_SOURCE_VERSION_ID, version_value, write_new_version};
 use crate::s3::xml::XmlWriter;
 
 /// How long a client waits for a status of its own; then 200 is sent and spaces keep it waiting.
@@ -52,24 +52,19 @@ pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response
     let mut headers = HeaderMap::new();
     copy.encryption.write_to(&mut headers);
     headers.extend(copy.source_version());
-    let bucket = copy.bucket.clone();
     let mut response = if copy.rewraps(app)? {
-        done(&bucket, &copy.rewrap(app).await?)
+        done(&copy.rewrap(app).await?)
     } else {
-        answer(&bucket, tokio::spawn(copy.reseal(app.clone())), request.request_id).await?
+        answer(tokio::spawn(copy.reseal(app.clone())), request.request_id).await?
     };
     response.headers_mut().extend(headers);
     Ok(response)
 }
 
 /// The answer of a copy that may take long: a client must not take silence for a dead server.
-async fn answer(
-    bucket: &BucketRow,
-    mut work: JoinHandle<Result<Committed, S3Error>>,
-    id: RequestId,
-) -> Result<S3Response, S3Error> {
+async fn answer(mut work: JoinHandle<Result<Committed, S3Error>>, id: RequestId) -> Result<S3Response, S3Error> {
     if let Ok(result) = tokio::time::timeout(ANSWER_WITHIN, &mut work).await {
-        return Ok(done(bucket, &result.map_err(S3Error::internal)??));
+        return Ok(done(&result.map_err(S3Error::internal)??));
     }
     let mut response = S3Response::new(ResponseBody::keep_alive_then(async move {
         match work.await.map_err(S3Error::internal).and_then(|result| result) {
@@ -85,9 +80,9 @@ async fn answer(
     Ok(response)
 }
 
-fn done(bucket: &BucketRow, committed: &Committed) -> S3Response {
+fn done(committed: &Committed) -> S3Response {
     let mut response = xml(StatusCode::OK, document(committed));
-    write_version(response.headers_mut(), bucket, committed.version_id);
+    write_new_version(response.headers_mut(), committed.version_id);
     response
 }
 

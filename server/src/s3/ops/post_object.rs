@@ -21,7 +21,7 @@ use crate::s3::request::{Caller, RequestBody, S3Request, SseHeaders};
 use crate::s3::response::{S3Response, empty, xml};
 use crate::s3::seal::{Committed, SingleWrite, UPLOAD_BYTES_MAX, write_checksum, write_etag};
 use crate::s3::settings::quota::{self, Added};
-use crate::s3::versioning::write_version;
+use crate::s3::versioning::write_new_version;
 use crate::s3::xml::XmlWriter;
 
 /// Stores the file of a form as an object. Durable when it answers; the file is never held in memory.
@@ -90,9 +90,8 @@ async fn store(
     let part = received.finish().await?;
     let mut headers = HeaderMap::new();
     write.encryption.write_to(&mut headers);
-    let bucket = write.bucket.clone();
     let committed = write.commit(app, part).await?;
-    write_version(&mut headers, &bucket, committed.version_id);
+    write_new_version(&mut headers, committed.version_id);
     Ok((committed, headers))
 }
 

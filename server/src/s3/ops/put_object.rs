@@ -20,7 +20,7 @@ use crate::s3::settings::encryption::refuse_blocked;
 use crate::s3::settings::quota::{self, Added};
 use crate::s3::sse;
 use crate::s3::tags::TagSet;
-use crate::s3::versioning::write_version;
+use crate::s3::versioning::write_new_version;
 
 /// Stores an object: sealed, durable on the write quorum, its leaf in the journal when it answers.
 ///
@@ -38,9 +38,8 @@ pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response
     let part = received.finish().await?;
     let mut response = empty(StatusCode::OK);
     write.encryption.write_to(response.headers_mut());
-    let bucket = write.bucket.clone();
     let Committed { etag, checksum, version_id, .. } = write.commit(app, part).await?;
-    write_version(response.headers_mut(), &bucket, version_id);
+    write_new_version(response.headers_mut(), version_id);
     write_etag(response.headers_mut(), &etag);
     write_checksum(response.headers_mut(), &checksum);
     Ok(response)
