@@ -145,8 +145,9 @@ async fn headers_come_back_and_head_says_the_same() {
 async fn what_is_not_built_is_refused_by_name_before_anything_is_stored() {
     let (_server, client) = started().await;
     for (name, value, expected) in [
-        ("x-amz-tagging", "a=b", is(501, "NotImplemented")),
-        ("x-amz-object-lock-mode", "COMPLIANCE", is(501, "NotImplemented")),
+        ("x-amz-tagging", "a=b&a=c", is(400, "InvalidTag")),
+        ("x-amz-object-lock-mode", "COMPLIANCE", is(400, "InvalidArgument")),
+        ("x-amz-write-offset-bytes", "5", is(501, "NotImplemented")),
         ("x-amz-grant-read", "id=1", is(400, "InvalidArgument")),
         ("x-amz-acl", "public-read", is(400, "AccessControlListNotSupported")),
         ("x-amz-server-side-encryption", "aws:kms", is(501, "NotImplemented")),
