@@ -78,6 +78,8 @@ impl FormFields {
         let mut headers = HeaderMap::new();
         for (name, value) in self.iter() {
             let (header, value) = match name {
+                // The default of every bucket: forms in the field say it even where ACLs are off.
+                "acl" if value == "private" => continue,
                 "acl" => ("x-amz-acl", value.to_owned()),
                 "tagging" => ("x-amz-tagging", tags(value)?),
                 name if CREDENTIALS.contains(&name) => continue,
@@ -123,7 +125,7 @@ mod tests {
         let tagging = "<Tagging><TagSet><Tag><Key>a b</Key><Value>é</Value></Tag></TagSet></Tagging>";
         let headers = fields(&[
             ("key", "k"),
-            ("ACL", "private"),
+            ("ACL", "public-read"),
             ("Content-Type", "text/plain"),
             ("x-amz-meta-Colour", "bleu"),
             ("X-Amz-Signature", "s"),
@@ -135,7 +137,8 @@ mod tests {
         .to_headers()
         .unwrap();
         assert_eq!(headers.len(), 4);
-        assert_eq!(headers["x-amz-acl"], "private");
+        assert_eq!(headers["x-amz-acl"], "public-read");
+        assert!(!fields(&[("acl", "private")]).to_headers().unwrap().contains_key("x-amz-acl"));
         assert_eq!(headers["content-type"], "text/plain");
         assert_eq!(headers["x-amz-meta-colour"], "bleu");
         assert_eq!(headers["x-amz-tagging"], "a%20b=%C3%A9");
