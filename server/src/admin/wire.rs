@@ -122,7 +122,7 @@ pub struct Drive {
     pub id: String,
     /// Its directory.
     pub path: String,
-    /// `online`, `read-only`, `failed`, or `missing` when it is not open.
+    /// `online`, `slow`, `read-only`, `failed`, or `missing` when it is not open.
     pub state: String,
     /// Why it is not online.
     pub reason: Option<String>,

@@ -74,6 +74,7 @@ fn data(page: &mut Page, snapshot: &EngineMetricsSnapshot) {
     page.counter("chartrier_cells_missing_total", "Cells that could not be read.", data.cells_missing);
     page.counter("chartrier_cells_rebuilt_total", "Cells rebuilt from others.", data.cells_rebuilt);
     page.counter("chartrier_reads_hedged_total", "Reads that did not wait for a late drive.", data.reads_hedged);
+    page.counter("chartrier_writes_hedged_total", "Writes that did not wait for a late drive.", data.writes_hedged);
     page.counter("chartrier_shards_missed_total", "Shards that a write did without.", data.shards_missed);
     page.counter("chartrier_shards_freed_total", "Shards whose records were freed.", data.shards_freed);
     page.gauge("chartrier_shards_to_heal", "Shards that degraded writes left to be healed.", snapshot.shards_to_heal);

@@ -20,7 +20,12 @@ use crate::segment::stripe::{EncodedStripe, encode_row, parity_bytes};
 
 /// Stripes of one blob that are with the drives while the next is filled.
 const STRIPES_IN_FLIGHT_MAX: usize = 2;
-/// When the quorum has answered, a drive that has not for this long is taken out of service.
+/// When the quorum has answered, a drive that has not for this long is not waited for: its shard is missing, and
+/// healed later. Long beside any healthy sync, so that a busy machine does not make repairs.
+const HEDGE_AFTER: Duration = Duration::from_secs(2);
+/// At most one shard in so many is not waited for.
+const HEDGE_SHARE: u64 = 20;
+/// A drive that has not answered for this long is taken out of service.
 const LATE_DRIVE_MAX: Duration = Duration::from_secs(10);
 /// How long a write waits for its quorum, or for the last sync of a drive.
 const DRIVE_ANSWER_MAX: Duration = Duration::from_secs(30);
@@ -97,11 +102,6 @@ impl InFlight {
 
     fn stored(&self) -> usize {
         self.segments.iter().flatten().count()
-    }
-
-    /// Shards whose drive has not answered.
-    fn late(&self) -> Vec<usize> {
-        (0..self.answers.len()).filter(|shard| self.answers[*shard].is_some()).collect()
     }
 }
 
@@ -274,19 +274,25 @@ impl BlobWriter {
         let drives = self.placement.targets(self.stored.len() as u32);
         let quorum = self.geometry.write_quorum();
         let Some(oldest) = self.in_flight.front_mut() else { return Ok(()) };
-        oldest.collect(oldest.begun + LATE_DRIVE_MAX).await;
+        oldest.collect(oldest.begun + HEDGE_AFTER).await;
+        if oldest.stored() < quorum || !self.store.may_hedge_write() {
+            oldest.collect(oldest.begun + LATE_DRIVE_MAX).await;
+        }
         if oldest.stored() < quorum {
             oldest.collect(oldest.begun + DRIVE_ANSWER_MAX).await;
         }
         let Some(answered) = self.in_flight.pop_front() else { return Ok(()) };
-        let (stored, late) = (answered.stored(), answered.late());
-        self.stored.push(StoredStripe { segments: answered.segments });
+        let InFlight { answers, begun, segments, errors } = answered;
+        let stored = segments.iter().flatten().count();
+        self.stored.push(StoredStripe { segments });
         if stored < quorum {
-            return Err(below_quorum(stored, quorum, &answered.errors));
+            return Err(below_quorum(stored, quorum, &errors));
         }
         // Others answered, so the late ones are to blame, and not the machine.
-        for drive in late.into_iter().filter_map(|shard| self.store.drive(drives[shard])) {
-            drive.fail(&format!("no answer to a write within {} s", LATE_DRIVE_MAX.as_secs()));
+        for (answer, drive) in answers.into_iter().zip(drives) {
+            if let (Some(answer), Some(drive)) = (answer, self.store.drive(*drive)) {
+                self.store.go_on_without(drive, begun, answer);
+            }
         }
         Ok(())
     }
@@ -314,12 +320,35 @@ impl BlobWriter {
                 }
             }
         }
-        let deadline = Instant::now() + DRIVE_ANSWER_MAX;
-        for (drive, answer) in syncs {
-            if !matches!(timeout_at(deadline, answer).await, Ok(Ok(Ok(())))) {
+        let begun = Instant::now();
+        let mut late = Vec::new();
+        for (drive, mut answer) in syncs {
+            match timeout_at(begun + HEDGE_AFTER, &mut answer).await {
+                Ok(Ok(Ok(()))) => {}
+                Ok(_) => self.forget_drive(drive),
+                Err(_elapsed) => late.push((drive, answer)),
+            }
+        }
+        let hedge = self.has_quorum_without(&late) && self.store.may_hedge_write();
+        for (drive, mut answer) in late {
+            if hedge {
+                self.forget_drive(drive);
+                if let Some(drive) = self.store.drive(drive) {
+                    self.store.go_on_without(drive, begun, answer);
+                }
+            } else if !matches!(timeout_at(begun + DRIVE_ANSWER_MAX, &mut answer).await, Ok(Ok(Ok(())))) {
                 self.forget_drive(drive);
             }
         }
+    }
+
+    /// Whether every stripe is on enough drives besides those that are late.
+    fn has_quorum_without<T>(&self, late: &[(DriveId, T)]) -> bool {
+        let is_late = |drive: &DriveId| late.iter().any(|(other, _)| other == drive);
+        self.stored.iter().enumerate().all(|(index, stripe)| {
+            let drives = self.placement.targets(index as u32).iter().zip(&stripe.segments);
+            drives.filter(|(drive, held)| held.is_some() && !is_late(drive)).count() >= self.geometry.write_quorum()
+        })
     }
 
     /// Nothing on this drive is known to be durable.
@@ -364,6 +393,30 @@ impl BlobWriter {
             first_group: self.placement.first_group(),
             blake3: [0; 32],
         }
+    }
+}
+
+impl StoreCore {
+    /// Going on without late drives leaves work to be done later: at most one shard in twenty, or load would make load.
+    fn may_hedge_write(&self) -> bool {
+        let counts = self.metrics.snapshot();
+        counts.writes_hedged * HEDGE_SHARE < counts.records + 10 * HEDGE_SHARE
+    }
+
+    /// Leaves a late drive behind: it is counted, and taken out of service if the answer never comes.
+    fn go_on_without<T: Send + 'static>(
+        &self,
+        drive: Arc<Drive>,
+        begun: Instant,
+        answer: oneshot::Receiver<Result<T, DriveError>>,
+    ) {
+        DataMetrics::add(&self.metrics.writes_hedged, 1);
+        drive.note_late();
+        tokio::spawn(async move {
+            if timeout_at(begun + LATE_DRIVE_MAX, answer).await.is_err() {
+                drive.fail(&format!("no answer to a write within {} s", LATE_DRIVE_MAX.as_secs()));
+            }
+        });
     }
 }
 

@@ -9,11 +9,18 @@ use crate::ids::DriveId;
 /// Failed writes or syncs after which a drive takes no more writes.
 pub(super) const WRITE_ERRORS_MAX: u64 = 2;
 
+/// So many late answers in so many microseconds make a drive slow, and for how long it is spared then.
+const LATE_MAX: usize = 5;
+const LATE_WINDOW_US: u64 = 60 * 1_000_000;
+const SPARED_US: u64 = 60 * 1_000_000;
+
 /// What a drive is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DriveState {
     /// Reads and writes.
     Online,
+    /// Reads only, for a while: its answers to writes come much later than those of other drives.
+    Slow,
     /// Reads only: writes failed twice.
     ReadOnly,
     /// Nothing: its directory is gone, or it does not answer.
@@ -40,6 +47,7 @@ impl DriveState {
     pub fn word(self) -> &'static str {
         match self {
             Self::Online => "online",
+            Self::Slow => "slow",
             Self::ReadOnly => "read-only",
             Self::Failed => "failed",
         }
@@ -71,12 +79,22 @@ pub struct DriveStatus {
     pub crc_failures: u64,
 }
 
-/// The state of a drive, behind its own lock.
-pub(super) struct Health(Mutex<(DriveState, Option<String>)>);
+/// The state of a drive, behind its own locks.
+pub(super) struct Health {
+    state: Mutex<(DriveState, Option<String>)>,
+    late: Mutex<Late>,
+}
+
+/// Late answers of the last while, in microseconds, and until when the drive is spared.
+#[derive(Default)]
+struct Late {
+    at_us: Vec<u64>,
+    spared_until_us: u64,
+}
 
 impl Default for Health {
     fn default() -> Self {
-        Self(Mutex::new((DriveState::Online, None)))
+        Self { state: Mutex::new((DriveState::Online, None)), late: Mutex::default() }
     }
 }
 
@@ -99,10 +117,36 @@ impl Health {
         true
     }
 
+    /// Counts an answer that came late while other drives answered in time. True if the drive is slow from now on.
+    pub(super) fn note_late(&self, now_us: u64) -> bool {
+        let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
+        late.at_us.retain(|at| at.saturating_add(LATE_WINDOW_US) > now_us);
+        late.at_us.push(now_us);
+        let mut health = self.lock();
+        if late.at_us.len() < LATE_MAX || health.0 != DriveState::Online {
+            return false;
+        }
+        late.at_us.clear();
+        late.spared_until_us = now_us.saturating_add(SPARED_US);
+        *health = (DriveState::Slow, Some(format!("{LATE_MAX} late answers within a minute")));
+        true
+    }
+
+    /// Gives a slow drive another chance when its time has come. True if this call did.
+    pub(super) fn forgive(&self, now_us: u64) -> bool {
+        let late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut health = self.lock();
+        let due = health.0 == DriveState::Slow && now_us >= late.spared_until_us;
+        if due {
+            *health = (DriveState::Online, None);
+        }
+        due
+    }
+
     /// True if this call changed it.
     pub(super) fn make_read_only(&self, reason: &str) -> bool {
         let mut health = self.lock();
-        if health.0 != DriveState::Online {
+        if !matches!(health.0, DriveState::Online | DriveState::Slow) {
             return false;
         }
         *health = (DriveState::ReadOnly, Some(format!("{reason} failed {WRITE_ERRORS_MAX} times")));
@@ -112,14 +156,14 @@ impl Health {
     /// The error of a drive that cannot do what was asked in its present state.
     pub(super) fn offline(&self) -> DriveError {
         match &*self.lock() {
-            (DriveState::Online, _) => DriveError::Busy,
+            (DriveState::Online | DriveState::Slow, _) => DriveError::Busy,
             (DriveState::ReadOnly, reason) => DriveError::ReadOnly { reason: reason.clone().unwrap_or_default() },
             (DriveState::Failed, reason) => DriveError::Offline { reason: reason.clone().unwrap_or_default() },
         }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, (DriveState, Option<String>)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

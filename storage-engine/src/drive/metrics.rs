@@ -54,6 +54,8 @@ counters! {
     cells_rebuilt,
     /// Reads that did not wait for a late drive.
     reads_hedged,
+    /// Writes and syncs that did not wait for a late drive.
+    writes_hedged,
     /// Shards that a write did without.
     shards_missed,
     /// Segments begun.

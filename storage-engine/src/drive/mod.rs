@@ -186,6 +186,14 @@ impl Drive {
         self.leaving.store(leaving, Ordering::Relaxed);
     }
 
+    /// Counts an answer that came late while other drives answered in time; several in a short time make the
+    /// drive slow: it takes no writes for a while.
+    pub fn note_late(&self) {
+        if self.core.health.note_late(self.core.env.clock.now_us()) {
+            tracing::warn!(drive = %self.id(), path = %self.core.io.label(), "drive is slow beyond its peers: it takes no writes for a while");
+        }
+    }
+
     /// Counts a failed write or sync outside of the segments; the second one makes the drive read-only.
     pub fn note_write_error(&self, what: &str, error: &io::Error) {
         self.core.note_write_error(what, error);
@@ -197,7 +205,12 @@ impl Drive {
     }
 
     /// Looks whether the directory is still there, and fails the drive if not. No disk access.
+    ///
+    /// A drive that was slow gets another chance when its time has come.
     pub fn check(&self) -> bool {
+        if self.state() == DriveState::Slow && self.core.health.forgive(self.core.env.clock.now_us()) {
+            tracing::info!(drive = %self.id(), "slow drive takes writes again");
+        }
         self.core.check_alive().is_ok()
     }
 
@@ -333,7 +346,8 @@ impl Drive {
 
     /// An answer that never comes is the drive's failure: the job is dropped with its channel.
     fn queue(&self, job: Job) {
-        if !self.state().takes_jobs() {
+        let state = self.state();
+        if !state.takes_jobs() || (state == DriveState::Slow && matches!(job, Job::Append(_))) {
             return job.refuse(&self.core.health);
         }
         if let Err(job) = self.core.jobs.push(job) {

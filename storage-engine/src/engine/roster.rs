@@ -149,7 +149,9 @@ impl Roster {
     /// Whether every drive that a place belongs to is at work: then nobody needs to be remembered
     /// for a drive that is away. Drives that are being left do not count: they will not come back into use.
     pub(super) fn is_complete(&self) -> bool {
-        let online = |row: &DriveRow| self.drives.get(row.id).is_some_and(|drive| drive.state() == DriveState::Online);
+        let online = |row: &DriveRow| {
+            self.drives.get(row.id).is_some_and(|drive| matches!(drive.state(), DriveState::Online | DriveState::Slow))
+        };
         self.table().active().all(online)
     }
 

@@ -178,6 +178,31 @@ async fn two_lost_drives_are_replaced_one_after_the_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn wide_codes_lose_as_many_as_they_may_and_are_whole_again() {
+    let losses: [(u8, u8, &[usize]); 4] =
+        [(8, 3, &[0, 1, 2]), (8, 3, &[3, 7, 10]), (8, 4, &[0, 4, 5, 11]), (8, 4, &[8, 9, 10, 11])];
+    for (k, m, lost) in losses {
+        let rig = Rig::with(k, m, usize::from(k + m));
+        let engine = rig.open_with_bucket().await;
+        fill(&engine).await;
+        for n in lost {
+            wipe(rig.drive(*n));
+        }
+        check_all(&engine).await;
+        for n in lost {
+            engine.replace_drive(rig.drive(*n).to_str().unwrap(), None).await.unwrap();
+        }
+        settled(&engine).await;
+        let others: Vec<usize> = (0..usize::from(k + m)).filter(|n| !lost.contains(n)).take(usize::from(m)).collect();
+        for n in others {
+            wipe(rig.drive(n));
+        }
+        check_all(&engine).await;
+        stop(engine).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn it_grows_from_six_to_eight_and_shrinks_again() {
     let rig = Rig::new();
     let engine = rig.open_with_bucket().await;

@@ -183,3 +183,32 @@ async fn a_failed_sync_in_the_middle_of_a_blob_is_remembered() {
     store.core.drive(order[1]).unwrap().fail("lost in the test");
     assert!(read_all(&store, &written.blob).await.unwrap() == bytes);
 }
+
+/// One drive answers after three seconds, the others at once: nobody waits for it, its shards are missing
+/// and said to be; late again and again it takes no writes for a while.
+#[tokio::test]
+async fn a_slow_drive_is_not_waited_for() {
+    let sim = Sim::new(4, 2);
+    let mut order = Vec::new();
+    let store = sim.open(&mut order);
+    let drive = store.core.drive(order[2]).unwrap();
+    let bytes = pattern(5, 300_000);
+    let whole = write(&store, &bytes, None).await.unwrap();
+    assert!(whole.missing.is_empty());
+    sim.ios[2].set_delay(Some(std::time::Duration::from_secs(3)));
+    let begun = std::time::Instant::now();
+    let written = write(&store, &bytes, None).await.unwrap();
+    assert!(begun.elapsed() < std::time::Duration::from_millis(2900), "{:?}", begun.elapsed());
+    assert_eq!(written.missing.len(), 1);
+    assert_eq!(store.metrics().snapshot().writes_hedged, 1);
+    assert_eq!(drive.state(), DriveState::Online);
+    (0..5).for_each(|_| drive.note_late());
+    assert_eq!(drive.state(), DriveState::Slow);
+    let begun = std::time::Instant::now();
+    let spared = write(&store, &bytes, None).await.unwrap();
+    assert!(begun.elapsed() < std::time::Duration::from_secs(1), "a slow drive is not asked at all");
+    assert_eq!(spared.missing.len(), 1);
+    sim.ios[2].set_delay(None);
+    assert!(read_all(&store, &written.blob).await.unwrap() == bytes);
+    assert!(read_all(&store, &spared.blob).await.unwrap() == bytes);
+}
