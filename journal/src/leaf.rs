@@ -138,6 +138,8 @@ event_types! {
     UserKeyAdd = "user.key.add",
     /// An access key was removed from an account.
     UserKeyRemove = "user.key.remove",
+    /// The policies, or an access key, of a user changed.
+    UserChange = "user.change",
     /// A document of a bucket (CORS, lifecycle, policy, …) was set, replaced or removed.
     BucketConfig = "bucket.config",
     /// Stored bytes were found damaged or missing.

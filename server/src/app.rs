@@ -44,6 +44,8 @@ pub struct App {
     pub metrics: Metrics,
     /// Derived signing keys.
     pub signing: SigningKeys,
+    /// Held while IAM changes something: a change reads what it changes.
+    pub iam_turn: tokio::sync::Mutex<()>,
     /// Opens the admin API.
     pub admin_token: AdminToken,
     /// Names accounts in leaves.
@@ -105,6 +107,7 @@ impl App {
             signing_keys: &self.signing,
             region: &self.config.region,
             region_aliases: &self.config.region_aliases,
+            services: &["s3", "sts"],
             now_seconds: i64::try_from(self.now_us() / 1_000_000).unwrap_or(i64::MAX),
         }
     }

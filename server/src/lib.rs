@@ -19,6 +19,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod edge;
+pub mod iam;
 pub mod identity;
 pub mod lifecycle;
 pub mod logging;

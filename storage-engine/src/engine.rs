@@ -410,6 +410,7 @@ fn grows(op: &Op) -> bool {
         | Op::PutPart { .. }
         | Op::CreateUser(_)
         | Op::AddAccessKey { .. }
+        | Op::SetUserDocument { .. }
         | Op::SetBucketConfig { document: Some(_), .. } => true,
         Op::DeleteBucket { .. }
         | Op::Rewrap { .. }
@@ -423,6 +424,7 @@ fn grows(op: &Op) -> bool {
         | Op::RecordRefusal { .. }
         | Op::RemoveUser { .. }
         | Op::RemoveAccessKey { .. }
+        | Op::SetAccessKey { .. }
         | Op::SignCheckpoint { .. }
         | Op::SetLayout(_)
         | Op::SetJournal(_)

@@ -144,6 +144,8 @@ impl Edge {
             root: true,
             created_us: 0,
             access_keys: vec![key.seal(&operator_key, &env)],
+            account: String::new(),
+            document: Vec::new(),
         };
         let identities = Identities::new();
         identities.load(&[user], &operator_key).unwrap();
@@ -209,12 +211,14 @@ impl Edge {
             path: &request.path,
             query: &request.query,
             headers: &request.headers,
+            body_digest: None,
         };
         let rules = AuthRules {
             identities: &self.identities,
             signing_keys: &self.signing_keys,
             region: REGION,
             region_aliases: &[],
+            services: &["s3"],
             now_seconds: self.now.unix_timestamp(),
         };
         authenticate(head, rules).unwrap_or_else(|error| panic!("{}: {}", error.code.as_str(), error.message))

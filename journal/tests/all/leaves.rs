@@ -46,6 +46,7 @@ fn the_catalogue_has_the_names_of_the_reference() {
             "user.remove",
             "user.key.add",
             "user.key.remove",
+            "user.change",
             "bucket.config",
             "storage.corruption",
             "storage.repair",

@@ -79,6 +79,26 @@ impl Standing {
         }
     }
 
+    /// Of a member of an account, with its policies; `path` begins and ends with a slash.
+    pub fn member(account_id: &str, user_id: &str, path: &str, name: &str, policies: Vec<Arc<Policy>>) -> Self {
+        let number = account_number(account_id);
+        Self {
+            principal: Principal {
+                arn: user_arn(&number, path, name),
+                alias_arn: None,
+                canonical_id: account_id.to_owned(),
+                user_name: name.to_owned(),
+                is_account: false,
+                account: number,
+            },
+            actor_id: user_id.to_owned(),
+            unique_id: unique_id(user_id),
+            identity: IdentityPolicies::Attached(policies),
+            session_policies: Vec::new(),
+            session: None,
+        }
+    }
+
     /// `aws:PrincipalType`.
     pub fn principal_type(&self) -> &'static str {
         match (&self.identity, &self.session) {
@@ -96,6 +116,11 @@ impl Standing {
 pub fn account_number(canonical_id: &str) -> String {
     let head = canonical_id.get(..15).and_then(|head| u64::from_str_radix(head, 16).ok()).unwrap_or(0);
     format!("{:012}", head % 1_000_000_000_000)
+}
+
+/// The id by which IAM names a user, `AIDA…`, from its canonical id.
+pub fn unique_id(canonical_id: &str) -> String {
+    format!("AIDA{}", canonical_id.get(..17).unwrap_or(canonical_id).to_ascii_uppercase())
 }
 
 /// The ARN of a user; `path` begins and ends with a slash.

@@ -6,6 +6,7 @@ use chartrier_storage::namespace::rows::UserRow;
 use super::answer::{AdminError, AdminResponse, json};
 use super::service::propose;
 use super::wire;
+use crate::access::standing::account_number;
 use crate::app::App;
 use crate::identity::access_key::NewAccessKey;
 
@@ -40,15 +41,17 @@ pub async fn add(app: &App, asked: wire::NewUser) -> Result<AdminResponse, Admin
     let env = app.env();
     let key = NewAccessKey::generate(&env);
     let row = UserRow {
-        id: hex::encode(app.random_bytes::<32>()),
+        id: new_account_id(app),
         name: asked.name,
         display_name,
         email,
         root: false,
         created_us: app.now_us(),
         access_keys: vec![key.seal(&app.operator_key, &env)],
+        account: String::new(),
+        document: Vec::new(),
     };
-    change(app, Op::CreateUser(row.clone())).await?;
+    change(app, Op::CreateUser(Box::new(row.clone()))).await?;
     Ok(json(&wire::CreatedUser {
         name: row.name,
         user_id: row.id,
@@ -57,6 +60,17 @@ pub async fn add(app: &App, asked: wire::NewUser) -> Result<AdminResponse, Admin
         access_key_id: key.access_key_id,
         secret_access_key: key.secret.to_string(),
     }))
+}
+
+/// A canonical id whose account number, 12 digits made from it, no other account has: policies name
+/// accounts by it.
+fn new_account_id(app: &App) -> String {
+    loop {
+        let id = hex::encode(app.random_bytes::<32>());
+        if !app.identities.has_account(&account_number(&id)) {
+            return id;
+        }
+    }
 }
 
 /// `DELETE /users/{name}`.

@@ -78,7 +78,8 @@ fn version_4(fields: &FormFields, rules: AuthRules<'_>) -> Result<Caller, S3Erro
     if age < -SKEW_SECONDS_MAX || age > i64::from(PRESIGNED_SECONDS_MAX) {
         return Err(S3Error::of(S3ErrorCode::RequestTimeTooSkewed));
     }
-    let identity = rules.identities.find(scope.access_key_id).ok_or_else(|| unknown(scope.access_key_id))?;
+    let identity =
+        rules.identities.find(scope.access_key_id, rules.now_seconds).ok_or_else(|| unknown(scope.access_key_id))?;
     let key = rules.signing_keys.key(
         scope.access_key_id,
         identity.secret(),
@@ -96,7 +97,7 @@ fn version_4(fields: &FormFields, rules: AuthRules<'_>) -> Result<Caller, S3Erro
 fn version_2(fields: &FormFields, rules: AuthRules<'_>) -> Result<Caller, S3Error> {
     let field = |shown: &'static str| fields.non_empty(&shown.to_ascii_lowercase()).ok_or_else(|| missing(shown));
     let (access_key_id, signature, policy) = (field("AWSAccessKeyId")?, field("signature")?, field("policy")?);
-    let identity = rules.identities.find(access_key_id).ok_or_else(|| unknown(access_key_id))?;
+    let identity = rules.identities.find(access_key_id, rules.now_seconds).ok_or_else(|| unknown(access_key_id))?;
     let ours = hmac_sha1(identity.secret().as_bytes(), policy.as_bytes());
     let theirs = BASE64.decode(signature.trim()).unwrap_or_default();
     let holds = bool::from(ours.as_slice().ct_eq(theirs.as_slice()));

@@ -153,10 +153,17 @@ fn receive(sent: &Sent) -> Result<(Vec<u8>, HeaderMap), S3ErrorCode> {
         identities: &identities,
         signing_keys: &signing_keys,
         region: "fr",
+        services: &["s3", "sts"],
         region_aliases: &[],
         now_seconds: i64::try_from(NOW).unwrap() + 60,
     };
-    let head = RequestHead { method: &sent.method, path: uri.path(), query: &query, headers: &sent.headers };
+    let head = RequestHead {
+        method: &sent.method,
+        path: uri.path(),
+        query: &query,
+        headers: &sent.headers,
+        body_digest: None,
+    };
     let authenticated = authenticate(head, rules).map_err(|error| error.code)?;
     // What is changed so that no signature is left is a stranger's, and no policy lets strangers in here.
     if authenticated.caller.is_anonymous() {

@@ -76,10 +76,11 @@ impl Draft {
             identities: &identities,
             signing_keys: &SigningKeys::default(),
             region: "fr",
+            services: &["s3", "sts"],
             region_aliases: &aliases,
             now_seconds: self.now,
         };
-        let head = RequestHead { method: &Method::PUT, path: self.path, query, headers };
+        let head = RequestHead { method: &Method::PUT, path: self.path, query, headers, body_digest: None };
         let caller = authenticate(head, rules)?.caller;
         if caller.is_anonymous() {
             return Err(S3Error::of(S3ErrorCode::AccessDenied));

@@ -32,6 +32,8 @@ pub struct RequestHead<'r> {
     pub query: &'r Query,
     /// All headers.
     pub headers: &'r HeaderMap,
+    /// SHA-256 of the body in hexadecimal, where it was read before and its header is optional.
+    pub body_digest: Option<&'r str>,
 }
 
 /// What signatures are checked against.
@@ -45,6 +47,8 @@ pub struct AuthRules<'r> {
     pub region: &'r str,
     /// Other regions that a scope may name.
     pub region_aliases: &'r [String],
+    /// Services that a scope may name.
+    pub services: &'r [&'r str],
     /// Unix time.
     pub now_seconds: i64,
 }
@@ -78,9 +82,8 @@ pub fn authenticate(head: RequestHead<'_>, rules: AuthRules<'_>) -> Result<Authe
     if head.headers.contains_key("x-amz-security-token") || head.query.contains("X-Amz-Security-Token") {
         return Err(S3Error::of(S3ErrorCode::InvalidToken));
     }
-    let identity = rules.identities.find(claim.access_key_id).ok_or_else(|| {
-        S3Error::of(S3ErrorCode::InvalidAccessKeyId).with_detail("AWSAccessKeyId", claim.access_key_id)
-    })?;
+    let unknown = || S3Error::of(S3ErrorCode::InvalidAccessKeyId).with_detail("AWSAccessKeyId", claim.access_key_id);
+    let identity = rules.identities.find(claim.access_key_id, rules.now_seconds).ok_or_else(unknown)?;
     check_signed_headers(&claim, head.headers)?;
     let payload_hash = payload_hash(&claim, head)?;
     let payload = Payload::parse(payload_hash)?;
@@ -195,7 +198,7 @@ fn check_scope(claim: &Claim<'_>, rules: AuthRules<'_>) -> Result<(), S3Error> {
         );
         return Err(S3Error::new(code, message).with_detail("Region", rules.region));
     }
-    if !matches!(claim.service, "s3" | "sts") {
+    if !rules.services.contains(&claim.service) {
         return Err(S3Error::new(code, "The service of the credential scope is wrong; expecting 's3'."));
     }
     Ok(())
@@ -259,6 +262,9 @@ fn payload_hash<'r>(claim: &Claim<'_>, head: RequestHead<'r>) -> Result<&'r str,
     let header = values.next();
     if values.next().is_some() {
         return Err(S3Error::invalid_argument("The header is sent twice.", "x-amz-content-sha256", ""));
+    }
+    if let (None, Some(digest)) = (header, head.body_digest) {
+        return Ok(digest);
     }
     match (header, claim.kind) {
         (Some(value), _) => {

@@ -343,6 +343,7 @@ async fn assemble(config: Config, env: Env, engine: Arc<Engine>, admin: &TcpList
         random: env.random,
         metrics: Metrics::new(),
         signing: SigningKeys::default(),
+        iam_turn: tokio::sync::Mutex::default(),
         admin_token,
         pseudonyms,
         bucket_configs: BucketConfigs::default(),

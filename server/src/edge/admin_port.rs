@@ -12,6 +12,9 @@ use crate::s3::response::ResponseBody;
 
 /// Answers one request on the admin port.
 pub(super) async fn answer(app: Arc<App>, request: Request<Incoming>) -> Response<ResponseBody> {
+    if crate::iam::is_for_iam(&request) {
+        return crate::iam::handle(&app, request).await;
+    }
     let reading = matches!(*request.method(), Method::GET | Method::HEAD);
     match request.uri().path() {
         "/health/live" if reading => text(StatusCode::OK, "live\n"),

@@ -112,7 +112,13 @@ fn admit(
     let named = Target::parse(target, host, &app.config.domains)?;
     seen.bucket.clone_from(&named.bucket);
     refuse_keys_in_query(&named)?;
-    let head = RequestHead { method: &parts.method, path: target.path(), query: &named.query, headers: &headers };
+    let head = RequestHead {
+        method: &parts.method,
+        path: target.path(),
+        query: &named.query,
+        headers: &headers,
+        body_digest: None,
+    };
     // A form's claim is in its body: nothing is known of who sent it until its fields are read.
     let authenticated = if is_form(&head, named.scope()) { None } else { Some(authenticate(head, app.auth_rules())?) };
     if let Some(authenticated) = authenticated.as_ref().filter(|found| !found.caller.is_anonymous()) {

@@ -31,7 +31,13 @@ impl NewAccessKey {
     pub fn seal(&self, operator_key: &OperatorKey, env: &Env) -> AccessKeyRow {
         let sealed_secret =
             operator_key.seal_secret(label(&self.access_key_id).as_bytes(), env.random_bytes(), self.secret.as_bytes());
-        AccessKeyRow { access_key_id: self.access_key_id.clone(), sealed_secret, created_us: env.clock.now_us() }
+        AccessKeyRow {
+            access_key_id: self.access_key_id.clone(),
+            sealed_secret,
+            created_us: env.clock.now_us(),
+            disabled: false,
+            expires_us: None,
+        }
     }
 }
 

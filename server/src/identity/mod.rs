@@ -13,7 +13,9 @@ use chartrier_crypto::OperatorKey;
 use chartrier_storage::namespace::rows::UserRow;
 use zeroize::Zeroizing;
 
+use crate::access::IdentityPolicies;
 use crate::access::standing::{Standing, account_number};
+use crate::iam::document::IamDocument;
 use crate::policy::PrincipalPattern;
 
 /// One access key of one user, ready to verify with. It has no `Debug`.
@@ -28,6 +30,8 @@ pub struct Identity {
     pub root: bool,
     /// The public half.
     pub access_key_id: Arc<str>,
+    /// Unix time in seconds from which on it signs nothing.
+    pub expires_s: Option<i64>,
     /// Who its owner is to policies.
     pub standing: Arc<Standing>,
     secret: Zeroizing<String>,
@@ -66,6 +70,49 @@ pub struct SecretDoesNotOpen {
     pub access_key_id: String,
 }
 
+impl Table {
+    /// What answers show of a user, and by which names policies may know it.
+    fn add_names(&mut self, user: &UserRow, standing: &Standing) {
+        self.names.insert(user.name.clone());
+        self.arns.insert(standing.principal.arn.clone());
+        self.arns.extend(standing.principal.alias_arn.clone());
+        if !user.account.is_empty() {
+            return;
+        }
+        self.display_names.insert(user.id.clone(), user.display_name.as_str().into());
+        self.numbers.insert(account_number(&user.id));
+        if !user.email.is_empty() {
+            self.emails.entry(user.email.to_lowercase()).or_default().push(user.id.clone());
+        }
+    }
+}
+
+/// A document that does not parse counts as that of a user without rights, never as none.
+fn document_of(user: &UserRow) -> IamDocument {
+    IamDocument::from_stored(&user.document).unwrap_or_else(|error| {
+        tracing::error!(user = user.id, %error, "the policies of a user cannot be read: it is refused everything");
+        let unreadable = [("unreadable".to_owned(), String::new())];
+        IamDocument { inline: unreadable.into(), ..IamDocument::default() }
+    })
+}
+
+/// Who a user is to policies. An account without a policy of its own needs none.
+fn standing_of(user: &UserRow, document: &IamDocument, account: Option<&IamDocument>) -> Standing {
+    let policies = account.and_then(|account| document.policies(account, &user.id)).unwrap_or_else(|| {
+        tracing::error!(user = user.id, "a policy of a user cannot be read: it is granted nothing");
+        Vec::new()
+    });
+    if !user.account.is_empty() {
+        let path = if document.path.is_empty() { "/" } else { &document.path };
+        return Standing::member(&user.account, &user.id, path, &user.name, policies);
+    }
+    let mut standing = Standing::account(&user.id, &user.name);
+    if document.has_policies() && !user.root {
+        standing.identity = IdentityPolicies::Attached(policies);
+    }
+    standing
+}
+
 impl Identities {
     /// Nobody yet.
     pub fn new() -> Self {
@@ -78,26 +125,28 @@ impl Identities {
     /// [`SecretDoesNotOpen`]; the old table then stays.
     pub fn load(&self, users: &[UserRow], operator_key: &OperatorKey) -> Result<(), SecretDoesNotOpen> {
         let mut table = Table::default();
+        let documents: HashMap<&str, IamDocument> =
+            users.iter().map(|user| (user.id.as_str(), document_of(user))).collect();
         for user in users {
-            let display_name: Arc<str> = user.display_name.as_str().into();
-            table.display_names.insert(user.id.clone(), Arc::clone(&display_name));
-            if !user.email.is_empty() {
-                table.emails.entry(user.email.to_lowercase()).or_default().push(user.id.clone());
-            }
-            let standing = Arc::new(Standing::account(&user.id, &user.name));
-            table.numbers.insert(account_number(&user.id));
-            table.names.insert(user.name.clone());
-            table.arns.extend(standing.principal.alias_arn.clone());
-            let (user_id, name): (Arc<str>, Arc<str>) = (user.id.as_str().into(), user.name.as_str().into());
+            let document = &documents[user.id.as_str()];
+            let account = users.iter().find(|other| other.id == user.account).unwrap_or(user);
+            let standing = Arc::new(standing_of(user, document, documents.get(account.id.as_str())));
+            table.add_names(user, &standing);
+            let (user_id, name): (Arc<str>, Arc<str>) = (account.id.as_str().into(), user.name.as_str().into());
+            let display_name: Arc<str> = account.display_name.as_str().into();
             for key in &user.access_keys {
                 let secret = access_key::open_secret(operator_key, key)
                     .ok_or_else(|| SecretDoesNotOpen { access_key_id: key.access_key_id.clone() })?;
+                if key.disabled {
+                    continue;
+                }
                 let identity = Identity {
                     user_id: Arc::clone(&user_id),
                     name: Arc::clone(&name),
                     display_name: Arc::clone(&display_name),
                     root: user.root,
                     access_key_id: key.access_key_id.as_str().into(),
+                    expires_s: key.expires_us.map(|us| i64::try_from(us / 1_000_000).unwrap_or(i64::MAX)),
                     standing: Arc::clone(&standing),
                     secret,
                 };
@@ -108,9 +157,11 @@ impl Identities {
         Ok(())
     }
 
-    /// Who has an access key.
-    pub fn find(&self, access_key_id: &str) -> Option<Arc<Identity>> {
-        self.table.load().by_access_key.get(access_key_id).map(Arc::clone)
+    /// Who has an access key that may sign at this time.
+    pub fn find(&self, access_key_id: &str, now_s: i64) -> Option<Arc<Identity>> {
+        let table = self.table.load();
+        let identity = table.by_access_key.get(access_key_id)?;
+        identity.expires_s.is_none_or(|end| now_s < end).then(|| Arc::clone(identity))
     }
 
     /// How answers show a user, by canonical id.
@@ -149,6 +200,7 @@ impl Identities {
             display_name: "tester".into(),
             root: true,
             access_key_id: access_key_id.into(),
+            expires_s: None,
             standing: Arc::new(Standing::account(&"0".repeat(64), "tester")),
             secret: Zeroizing::new(secret.to_owned()),
         };

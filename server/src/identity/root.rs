@@ -79,6 +79,8 @@ pub async fn ensure(
         root: true,
         created_us: time_us,
         access_keys: vec![key.seal(operator_key, env)],
+        account: String::new(),
+        document: Vec::new(),
     };
     let context = CommandContext {
         time_us,
@@ -87,7 +89,7 @@ pub async fn ensure(
         actor_role: "system".into(),
         actor_auth: "internal".into(),
     };
-    match engine.propose(Command { context, op: Op::CreateUser(row) }).await?.outcome {
+    match engine.propose(Command { context, op: Op::CreateUser(Box::new(row)) }).await?.outcome {
         Outcome::Refused(refusal) => Err(RootError::Refused(format!("{refusal:?}"))),
         Outcome::Done | Outcome::Deleted { .. } => Ok(()),
     }

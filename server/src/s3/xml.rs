@@ -30,6 +30,16 @@ impl XmlWriter {
         Self { text }
     }
 
+    /// Begins without a declaration: what is written goes into another document.
+    pub fn new_fragment() -> Self {
+        Self { text: String::new() }
+    }
+
+    /// Appends a fragment.
+    pub fn append(&mut self, fragment: Self) {
+        self.text.push_str(&fragment.text);
+    }
+
     /// Opens the root element with S3's namespace.
     pub fn open_root(&mut self, name: &str) {
         self.text.push('<');

@@ -16,6 +16,7 @@ mod edge_memory;
 mod edge_rules;
 mod edge_stop;
 mod edge_tls;
+mod iam;
 mod lifecycle;
 mod limits;
 mod listing;

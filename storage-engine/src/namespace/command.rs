@@ -151,7 +151,7 @@ pub enum Op {
         reason: String,
     },
     /// Adds a user. Refused if the name or an access key id is taken. Leaf `user.create`.
-    CreateUser(UserRow),
+    CreateUser(Box<UserRow>),
     /// Removes a user and its keys; refused for root and while it owns buckets. Leaf `user.remove`.
     RemoveUser {
         /// Its name.
@@ -253,6 +253,28 @@ pub enum Op {
         table: DriveTable,
         /// The next layout, if it changes.
         layout: Option<Layout>,
+    },
+    /// Replaces the document of a user. Refused with [`Refusal::Superseded`] if it is another than was
+    /// read. Leaf `user.change`.
+    SetUserDocument {
+        /// The user's name.
+        user: String,
+        /// BLAKE3 of the document that was read.
+        expected_digest: [u8; 32],
+        /// The document to store.
+        #[serde(with = "serde_bytes")]
+        document: Vec<u8>,
+    },
+    /// Disables, enables or dates an access key. Leaf `user.change`.
+    SetAccessKey {
+        /// The user's name.
+        user: String,
+        /// The key's public half.
+        access_key_id: String,
+        /// As in its row.
+        disabled: bool,
+        /// As in its row.
+        expires_us: Option<u64>,
     },
 }
 

@@ -355,6 +355,11 @@ pub struct UserRow {
     pub created_us: u64,
     /// The user's access keys.
     pub access_keys: Vec<AccessKeyRow>,
+    /// Canonical id of the account that it is a member of; empty for an account.
+    pub account: UserId,
+    /// Policies, groups and their like, as the server writes them; empty is none.
+    #[serde(with = "serde_bytes")]
+    pub document: Vec<u8>,
 }
 
 /// One access key.
@@ -367,4 +372,8 @@ pub struct AccessKeyRow {
     pub sealed_secret: Vec<u8>,
     /// Unix time in microseconds.
     pub created_us: u64,
+    /// Requests that it signs are refused.
+    pub disabled: bool,
+    /// Unix time in microseconds from which on requests that it signs are refused.
+    pub expires_us: Option<u64>,
 }

@@ -75,11 +75,21 @@ pub struct Client {
     region: String,
     time: Option<SystemTime>,
     anonymous: bool,
+    service: &'static str,
 }
 
 impl Client {
     pub fn new(address: SocketAddr, (access_key_id, secret): (String, String)) -> Self {
-        Self { address, access_key_id, secret, tls: None, region: "fr".into(), time: None, anonymous: false }
+        Self {
+            address,
+            access_key_id,
+            secret,
+            tls: None,
+            region: "fr".into(),
+            time: None,
+            anonymous: false,
+            service: "s3",
+        }
     }
 
     pub fn over_tls(mut self, ca: &Path) -> Self {
@@ -114,6 +124,15 @@ impl Client {
     /// The key and the secret that it signs with.
     pub fn credentials(&self) -> (String, String) {
         (self.access_key_id.clone(), self.secret.clone())
+    }
+
+    /// Signs for the IAM API on the admin port, which writes its address into the data directory.
+    pub fn for_iam(mut self, data: &Path) -> Self {
+        let text = std::fs::read_to_string(data.join("run/admin.json")).unwrap();
+        let file: serde_json::Value = serde_json::from_str(&text).unwrap();
+        self.address = file["endpoint"].as_str().unwrap().strip_prefix("http://").unwrap().parse().unwrap();
+        self.service = "iam";
+        self
     }
 
     /// Signs nothing.
@@ -153,7 +172,7 @@ impl Client {
         let params: SigningParams<'_> = v4::SigningParams::builder()
             .identity(&identity)
             .region(&self.region)
-            .name("s3")
+            .name(self.service)
             .time(self.time.unwrap_or_else(SystemTime::now))
             .settings(settings)
             .build()

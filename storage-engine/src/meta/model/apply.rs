@@ -182,14 +182,15 @@ impl State {
                 if repeated || taken || known {
                     return refused(Refusal::UserExists);
                 }
-                self.users.insert(row.name.clone(), row.clone());
+                self.users.insert(row.name.clone(), (**row).clone());
                 done(self.leaf(command, EventType::UserCreate, user_target(&row.id, None), None, vec![]))
             }
             Op::RemoveUser { name } => {
                 let Some(user) = self.users.get(name).cloned() else {
                     return refused(Refusal::NoSuchUser);
                 };
-                if user.root || self.buckets.values().any(|bucket| bucket.owner == user.id) {
+                let has_members = self.users.values().any(|other| other.account == user.id);
+                if user.root || has_members || self.buckets.values().any(|bucket| bucket.owner == user.id) {
                     return refused(Refusal::UserInUse);
                 }
                 self.users.remove(name);
@@ -220,6 +221,43 @@ impl State {
                 row.access_keys.remove(at);
                 let target = user_target(&row.id, Some(access_key_id));
                 done(self.leaf(command, EventType::UserKeyRemove, target, None, vec![]))
+            }
+            Op::SetUserDocument { user, expected_digest, document } => {
+                let Some(row) = self.users.get_mut(user) else {
+                    return refused(Refusal::NoSuchUser);
+                };
+                let before = blake3::hash(&row.document);
+                if before != *expected_digest {
+                    return refused(Refusal::Superseded);
+                }
+                row.document.clone_from(document);
+                let target = user_target(&row.id, None);
+                let after = text(blake3::hash(document).as_bytes());
+                let data = vec![
+                    ("changed", "document".into()),
+                    ("digest_before", text(before.as_bytes())),
+                    ("digest_after", after),
+                ];
+                done(self.leaf(command, EventType::UserChange, target, None, data))
+            }
+            Op::SetAccessKey { user, access_key_id, disabled, expires_us } => {
+                let Some(row) = self.users.get_mut(user) else {
+                    return refused(Refusal::NoSuchUser);
+                };
+                let mut changed = row.access_keys.clone();
+                let Some(key) = changed.iter_mut().find(|key| key.access_key_id == *access_key_id) else {
+                    return refused(Refusal::NoSuchAccessKey);
+                };
+                (key.disabled, key.expires_us) = (*disabled, *expires_us);
+                if row.root && !changed.iter().any(|key| !key.disabled && key.expires_us.is_none()) {
+                    return refused(Refusal::UserInUse);
+                }
+                row.access_keys = changed;
+                let target = user_target(&row.id, Some(access_key_id));
+                let expires = expires_us.and_then(chartrier_journal::format_time).map_or(Json::Null, Json::from);
+                let data =
+                    vec![("changed", "access-key".into()), ("disabled", (*disabled).into()), ("expires", expires)];
+                done(self.leaf(command, EventType::UserChange, target, None, data))
             }
             Op::SignCheckpoint { size, root, note } => {
                 let last = self.signed.as_ref().map_or(0, |(size, _)| *size);

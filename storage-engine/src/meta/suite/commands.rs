@@ -207,12 +207,26 @@ pub(crate) fn abort(bucket: u8, key: &str, upload: u8) -> Op {
     Op::AbortUpload { bucket: bucket_id(bucket), key: key.to_owned(), upload: upload_id(upload) }
 }
 
+pub(crate) fn set_document(user: &str, before: &str, after: &str) -> Op {
+    Op::SetUserDocument {
+        user: user.to_owned(),
+        expected_digest: *blake3::hash(before.as_bytes()).as_bytes(),
+        document: after.as_bytes().to_vec(),
+    }
+}
+
 pub(crate) fn access_key(id: &str) -> AccessKeyRow {
-    AccessKeyRow { access_key_id: id.to_owned(), sealed_secret: vec![8; 40], created_us: 5 }
+    AccessKeyRow {
+        access_key_id: id.to_owned(),
+        sealed_secret: vec![8; 40],
+        created_us: 5,
+        disabled: false,
+        expires_us: None,
+    }
 }
 
 pub(crate) fn user(name: &str, id: &str, keys: &[&str], root: bool) -> Op {
-    Op::CreateUser(UserRow {
+    Op::CreateUser(Box::new(UserRow {
         id: id.to_owned(),
         name: name.to_owned(),
         display_name: name.to_uppercase(),
@@ -220,7 +234,9 @@ pub(crate) fn user(name: &str, id: &str, keys: &[&str], root: bool) -> Op {
         root,
         created_us: 6,
         access_keys: keys.iter().map(|id| access_key(id)).collect(),
-    })
+        account: String::new(),
+        document: Vec::new(),
+    }))
 }
 
 /// A layout of 2+1 whose drives depend on `from`.

@@ -171,6 +171,15 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
             user: format!("user-{name}"),
             access_key_id: format!("AK{id}"),
         }),
+        1 => (1..4_u8, proptest::sample::select(vec!["", "a", "b"]), proptest::sample::select(vec!["a", "b"]))
+            .prop_map(|(name, before, after)| set_document(&format!("user-{name}"), before, after)),
+        1 => (1..4_u8, 1..6_u8, any::<bool>(), proptest::option::of(5..9_u64))
+            .prop_map(|(name, id, disabled, expires_us)| Op::SetAccessKey {
+                user: format!("user-{name}"),
+                access_key_id: format!("AK{id}"),
+                disabled,
+                expires_us,
+            }),
         2 => (1..4_u8, config_kind(), proptest::option::of(proptest::sample::select(vec!["", "<a/>", "<b/>"])))
             .prop_map(|(bucket, kind, document)| configure(bucket, kind, document)),
         3 => (1..4_u8, key(), proptest::collection::vec((0..4_u32, 0..6_u8), 0..3))

@@ -366,10 +366,32 @@ async fn users_and_keys_are_unique_and_root_stays(engine: &impl MetaEngine) {
     assert_eq!(engine.reads().user_by_access_key("AK2").unwrap(), None);
     assert_eq!(refused(engine, take("ana", "AK2")).await.0, Refusal::NoSuchAccessKey);
     assert_eq!(refused(engine, take("root", "AK1")).await.0, Refusal::UserInUse);
+    let date = |user: &str, id: &str, disabled, expires_us| Op::SetAccessKey {
+        user: user.to_owned(),
+        access_key_id: id.to_owned(),
+        disabled,
+        expires_us,
+    };
+    assert_eq!(refused(engine, date("root", "AK1", true, None)).await.0, Refusal::UserInUse);
+    assert_eq!(refused(engine, date("root", "AK1", false, Some(9))).await.0, Refusal::UserInUse);
+    assert_eq!(refused(engine, date("ana", "AK1", true, None)).await.0, Refusal::NoSuchAccessKey);
+    assert_eq!(leaf(engine, &done(engine, date("ana", "AK4", true, Some(9))).await).event.name(), "user.change");
+    let key = engine.reads().user_by_access_key("AK4").unwrap().unwrap().1;
+    assert_eq!((key.disabled, key.expires_us), (true, Some(9)));
+    done(engine, set_document("ana", "", "one")).await;
+    assert_eq!(refused(engine, set_document("ana", "", "two")).await.0, Refusal::Superseded);
+    assert_eq!(refused(engine, set_document("nobody", "", "two")).await.0, Refusal::NoSuchUser);
+    assert_eq!(engine.reads().user("ana").unwrap().unwrap().document, b"one");
+    // An account with members stays.
+    let Op::CreateUser(mut member) = user("member", "id-4", &[], false) else { panic!("it makes a user") };
+    member.account = "owner".to_owned();
+    done(engine, Op::CreateUser(member)).await;
     assert_eq!(refused(engine, remove("root")).await.0, Refusal::UserInUse);
     // She owns bucket `b`.
     assert_eq!(refused(engine, remove("ana")).await.0, Refusal::UserInUse);
     done(engine, Op::DeleteBucket { name: "b".to_owned() }).await;
+    assert_eq!(refused(engine, remove("ana")).await.0, Refusal::UserInUse);
+    done(engine, remove("member")).await;
     done(engine, remove("ana")).await;
     assert_eq!(refused(engine, remove("ana")).await.0, Refusal::NoSuchUser);
     assert_eq!(engine.reads().user_by_access_key("AK4").unwrap(), None);

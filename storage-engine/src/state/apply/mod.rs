@@ -160,6 +160,12 @@ impl<'a> Transition<'a> {
             Op::RemoveUser { name } => self.remove_user(entry, name),
             Op::AddAccessKey { user, key } => self.add_access_key(entry, user, key),
             Op::RemoveAccessKey { user, access_key_id } => self.remove_access_key(entry, user, access_key_id),
+            Op::SetUserDocument { user, expected_digest, document } => {
+                self.set_user_document(entry, user, expected_digest, document)
+            }
+            Op::SetAccessKey { user, access_key_id, disabled, expires_us } => {
+                self.set_access_key(entry, user, access_key_id, *disabled, *expires_us)
+            }
             Op::SignCheckpoint { size, root, note } => self.sign_checkpoint(*size, root, note),
             Op::SetLayout(layout) => self.set_layout(layout),
             Op::SetJournal(identity) => self.set_journal(identity),

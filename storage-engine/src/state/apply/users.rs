@@ -1,8 +1,10 @@
 //! Users and their access keys.
 
-use chartrier_journal::Target;
+use std::collections::BTreeMap;
 
-use super::super::journal::{Event, EventType};
+use chartrier_journal::{Json, Target};
+
+use super::super::journal::{Event, EventType, hex};
 use super::super::keys;
 use super::super::kv::prefix_end;
 use super::super::overlay::decode_row;
@@ -37,7 +39,7 @@ impl Transition<'_> {
         let Some(row) = self.user(name)? else {
             return Ok(Effects::refused(Refusal::NoSuchUser));
         };
-        if row.root || self.owns_buckets(&row.id)? {
+        if row.root || self.owns_buckets(&row.id)? || self.has_members(&row.id)? {
             return Ok(Effects::refused(Refusal::UserInUse));
         }
         let leaf = self.user_leaf(entry, EventType::UserRemove, &row, None)?;
@@ -96,6 +98,86 @@ impl Transition<'_> {
         Ok(Effects::done(leaf))
     }
 
+    pub(super) fn set_user_document(
+        &mut self,
+        entry: Entry<'_>,
+        user: &str,
+        expected_digest: &[u8; 32],
+        document: &[u8],
+    ) -> Result<Effects, StateError> {
+        let Some(mut row) = self.user(user)? else {
+            return Ok(Effects::refused(Refusal::NoSuchUser));
+        };
+        let before = blake3::hash(&row.document);
+        if before.as_bytes() != expected_digest {
+            return Ok(Effects::refused(Refusal::Superseded));
+        }
+        row.document = document.to_vec();
+        if !user_fits(&row) {
+            return Ok(Effects::refused(Refusal::TooLarge));
+        }
+        let data = BTreeMap::from([
+            ("changed".to_owned(), "document".into()),
+            ("digest_before".to_owned(), hex(before.as_bytes()).into()),
+            ("digest_after".to_owned(), hex(blake3::hash(document).as_bytes()).into()),
+        ]);
+        let leaf = self.user_change_leaf(entry, &row, None, data)?;
+        self.put_user(&row);
+        Ok(Effects::done(leaf))
+    }
+
+    pub(super) fn set_access_key(
+        &mut self,
+        entry: Entry<'_>,
+        user: &str,
+        access_key_id: &str,
+        disabled: bool,
+        expires_us: Option<u64>,
+    ) -> Result<Effects, StateError> {
+        let Some(mut row) = self.user(user)? else {
+            return Ok(Effects::refused(Refusal::NoSuchUser));
+        };
+        let Some(key) = row.access_keys.iter_mut().find(|key| key.access_key_id == access_key_id) else {
+            return Ok(Effects::refused(Refusal::NoSuchAccessKey));
+        };
+        (key.disabled, key.expires_us) = (disabled, expires_us);
+        if row.root && row.access_keys.iter().all(|key| key.disabled || key.expires_us.is_some()) {
+            // Without a key that lasts nobody could administer the tenant.
+            return Ok(Effects::refused(Refusal::UserInUse));
+        }
+        let data = BTreeMap::from([
+            ("changed".to_owned(), "access-key".into()),
+            ("disabled".to_owned(), disabled.into()),
+            ("expires".to_owned(), expires_us.and_then(chartrier_journal::format_time).map_or(Json::Null, Json::from)),
+        ]);
+        let leaf = self.user_change_leaf(entry, &row, Some(access_key_id), data)?;
+        self.put_user(&row);
+        Ok(Effects::done(leaf))
+    }
+
+    fn user_change_leaf(
+        &mut self,
+        entry: Entry<'_>,
+        row: &UserRow,
+        access_key_id: Option<&str>,
+        data: BTreeMap<String, Json>,
+    ) -> Result<Option<u64>, StateError> {
+        let target =
+            Target { user: Some(row.id.clone()), access_key: access_key_id.map(str::to_owned), ..Target::default() };
+        self.leaf(entry, Event { kind: EventType::UserChange, target, refused: None, data })
+    }
+
+    /// Whether some user is a member of this account: it would belong to nobody.
+    fn has_members(&self, account: &str) -> Result<bool, StateError> {
+        let users = self.rows.collect(keys::USR, keys::USER_NAMES, prefix_end(keys::USER_NAMES).as_deref())?;
+        for bytes in users.values() {
+            if decode_row::<UserRow>(keys::USR, bytes)?.account == account {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn user(&self, name: &str) -> Result<Option<UserRow>, StateError> {
         self.rows.row(keys::USR, &keys::user_name(name))
     }
@@ -136,5 +218,6 @@ fn user_fits(row: &UserRow) -> bool {
         && !row.name.is_empty()
         && row.name.len() <= 1024
         && row.access_keys.len() <= ACCESS_KEYS_MAX
-        && row.display_name.len() + row.email.len() + keys <= SMALL_ROW_BYTES_MAX
+        && row.display_name.len() + row.email.len() + row.account.len() + row.document.len() + keys
+            <= SMALL_ROW_BYTES_MAX
 }

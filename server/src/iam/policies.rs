@@ -1,0 +1,242 @@
+//! Policies of users, inline and attached, and the managed policies of an account.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::answer::IamError;
+use super::document::{BUILT_IN, IamDocument, Managed};
+use super::{Iam, new_id, time, whole};
+use crate::policy::{Policy, PolicyKind};
+use crate::s3::xml::XmlWriter;
+
+/// Most policies, inline or attached, of one user or group; most managed policies of an account.
+pub(super) const POLICIES_MAX: usize = 100;
+
+impl Iam<'_> {
+    pub(super) async fn put_user_policy(&self) -> Result<(), IamError> {
+        let (name, text) = (self.name("PolicyName")?, self.policy_text()?);
+        let row = self.user(self.name("UserName")?)?;
+        self.change(&row, |document| put(&mut document.inline, name, text)).await
+    }
+
+    pub(super) fn get_user_policy(&self, doc: &mut XmlWriter) -> Result<(), IamError> {
+        let row = self.user(self.name("UserName")?)?;
+        let document = IamDocument::from_stored(&row.document)?;
+        doc.element("UserName", &row.name);
+        self.write_inline(doc, &document.inline)
+    }
+
+    pub(super) fn list_user_policies(&self, doc: &mut XmlWriter) -> Result<(), IamError> {
+        let row = self.user(self.name("UserName")?)?;
+        write_names(doc, &IamDocument::from_stored(&row.document)?.inline);
+        Ok(())
+    }
+
+    pub(super) async fn delete_user_policy(&self) -> Result<(), IamError> {
+        let name = self.name("PolicyName")?;
+        let row = self.user(self.name("UserName")?)?;
+        self.change(&row, |document| take(&mut document.inline, name)).await
+    }
+
+    pub(super) async fn attach_user_policy(&self) -> Result<(), IamError> {
+        let arn = self.existing_policy()?;
+        let row = self.user(self.name("UserName")?)?;
+        self.change(&row, |document| attach(&mut document.attached, &arn)).await
+    }
+
+    pub(super) async fn detach_user_policy(&self) -> Result<(), IamError> {
+        let arn = self.parameter("PolicyArn")?;
+        let row = self.user(self.name("UserName")?)?;
+        self.change(&row, |document| detach(&mut document.attached, arn)).await
+    }
+
+    pub(super) fn list_attached_user_policies(&self, doc: &mut XmlWriter) -> Result<(), IamError> {
+        let row = self.user(self.name("UserName")?)?;
+        write_attached(doc, &IamDocument::from_stored(&row.document)?.attached);
+        Ok(())
+    }
+
+    pub(super) async fn create_policy(&self, doc: &mut XmlWriter) -> Result<(), IamError> {
+        let (name, text) = (self.name("PolicyName")?, self.policy_text()?);
+        let managed = Managed { id: new_id(self.app, "ANPA"), created_us: self.app.now_us(), text: text.to_owned() };
+        let written = managed.clone();
+        self.change(&self.account_row()?, |document| {
+            if document.managed.contains_key(name) {
+                return Err(IamError::exists("A policy", name));
+            }
+            if document.managed.len() >= POLICIES_MAX {
+                return Err(IamError::limit("Cannot exceed quota for PoliciesPerAccount."));
+            }
+            document.managed.insert(name.to_owned(), managed);
+            Ok(())
+        })
+        .await?;
+        self.write_policy(doc, "Policy", name, &written);
+        Ok(())
+    }
+
+    pub(super) fn get_policy(&self, doc: &mut XmlWriter) -> Result<(), IamError> {
+        let (name, managed) = self.managed()?;
+        self.write_policy(doc, "Policy", &name, &managed);
+        Ok(())
+    }
+
+    pub(super) fn get_policy_version(&self, doc: &mut XmlWriter) -> Result<(), IamError> {
+        let (_, managed) = self.managed()?;
+        if self.parameter("VersionId")? != "v1" {
+            return Err(IamError::no_such("policy version", self.parameter("VersionId")?));
+        }
+        doc.open("PolicyVersion");
+        doc.element("Document", &encoded(&managed.text));
+        doc.element("VersionId", "v1");
+        doc.element("IsDefaultVersion", "true");
+        doc.element("CreateDate", &time(managed.created_us));
+        doc.close("PolicyVersion");
+        Ok(())
+    }
+
+    pub(super) fn list_policies(&self, doc: &mut XmlWriter) -> Result<(), IamError> {
+        let account = IamDocument::from_stored(&self.account_row()?.document)?;
+        doc.open("Policies");
+        for (name, managed) in &account.managed {
+            self.write_policy(doc, "member", name, managed);
+        }
+        doc.close("Policies");
+        whole(doc);
+        Ok(())
+    }
+
+    pub(super) async fn delete_policy(&self) -> Result<(), IamError> {
+        let (name, _) = self.managed()?;
+        let arn = self.parameter("PolicyArn")?;
+        let account = self.account_row()?;
+        let mut rows = self.members()?;
+        rows.push(account.clone());
+        for row in &rows {
+            let document = IamDocument::from_stored(&row.document)?;
+            let attached = document.groups.values().map(|group| &group.attached).chain([&document.attached]);
+            if attached.into_iter().any(|arns| arns.contains(arn)) {
+                return Err(IamError::conflict("Cannot delete a policy attached to entities."));
+            }
+        }
+        self.change(&account, |document| {
+            document.managed.remove(&name);
+            Ok(())
+        })
+        .await
+    }
+
+    /// The policy document of the request, which must be one.
+    pub(super) fn policy_text(&self) -> Result<&str, IamError> {
+        let text = self.parameter("PolicyDocument")?;
+        match Policy::parse(text, PolicyKind::Identity) {
+            Ok(_) => Ok(text),
+            Err(error) => Err(IamError::new(400, "MalformedPolicyDocument", error.0)),
+        }
+    }
+
+    /// The ARN of the request, if a policy has it.
+    pub(super) fn existing_policy(&self) -> Result<String, IamError> {
+        let arn = self.parameter("PolicyArn")?;
+        if !BUILT_IN.iter().any(|(name, _)| *name == arn) {
+            self.managed()?;
+        }
+        Ok(arn.to_owned())
+    }
+
+    fn managed(&self) -> Result<(String, Managed), IamError> {
+        let arn = self.parameter("PolicyArn")?;
+        if let Some((_, text)) = BUILT_IN.iter().find(|(name, _)| *name == arn) {
+            let name = arn.rsplit_once('/').map_or(arn, |(_, name)| name);
+            return Ok((name.to_owned(), Managed { id: name.to_owned(), created_us: 0, text: (*text).to_owned() }));
+        }
+        let account = IamDocument::from_stored(&self.account_row()?.document)?;
+        let prefix = format!("arn:aws:iam::{}:policy/", self.account_number());
+        let name = arn.strip_prefix(&prefix).unwrap_or_default();
+        let managed = account.managed.get(name).cloned();
+        managed.map(|managed| (name.to_owned(), managed)).ok_or_else(|| {
+            IamError::new(404, "NoSuchEntity", format!("Policy {arn} does not exist or is not attachable."))
+        })
+    }
+
+    fn write_policy(&self, doc: &mut XmlWriter, element: &str, name: &str, managed: &Managed) {
+        let built_in = BUILT_IN.iter().any(|(arn, _)| arn.ends_with(&format!("/{name}")) && managed.id == name);
+        let owner = if built_in { "aws".to_owned() } else { self.account_number() };
+        doc.open(element);
+        doc.element("PolicyName", name);
+        doc.element("PolicyId", &managed.id);
+        doc.element("Arn", &format!("arn:aws:iam::{owner}:policy/{name}"));
+        doc.element("Path", "/");
+        doc.element("DefaultVersionId", "v1");
+        doc.element("IsAttachable", "true");
+        doc.element("CreateDate", &time(managed.created_us));
+        doc.element("UpdateDate", &time(managed.created_us));
+        doc.close(element);
+    }
+
+    pub(super) fn write_inline(&self, doc: &mut XmlWriter, inline: &BTreeMap<String, String>) -> Result<(), IamError> {
+        let name = self.name("PolicyName")?;
+        let text = inline.get(name).ok_or_else(|| no_inline(name))?;
+        doc.element("PolicyName", name);
+        doc.element("PolicyDocument", &encoded(text));
+        Ok(())
+    }
+}
+
+/// Policies come back percent-encoded, as RFC 3986 has it.
+fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
+fn no_inline(name: &str) -> IamError {
+    IamError::new(404, "NoSuchEntity", format!("The policy with name {name} cannot be found."))
+}
+
+pub(super) fn put(inline: &mut BTreeMap<String, String>, name: &str, text: &str) -> Result<(), IamError> {
+    if inline.len() >= POLICIES_MAX && !inline.contains_key(name) {
+        return Err(IamError::limit("Cannot exceed quota for inline policies."));
+    }
+    inline.insert(name.to_owned(), text.to_owned());
+    Ok(())
+}
+
+pub(super) fn take(inline: &mut BTreeMap<String, String>, name: &str) -> Result<(), IamError> {
+    inline.remove(name).map(drop).ok_or_else(|| no_inline(name))
+}
+
+pub(super) fn attach(attached: &mut BTreeSet<String>, arn: &str) -> Result<(), IamError> {
+    if attached.len() >= POLICIES_MAX {
+        return Err(IamError::limit("Cannot exceed quota for PoliciesPerUser."));
+    }
+    attached.insert(arn.to_owned());
+    Ok(())
+}
+
+pub(super) fn detach(attached: &mut BTreeSet<String>, arn: &str) -> Result<(), IamError> {
+    if attached.remove(arn) {
+        return Ok(());
+    }
+    Err(IamError::new(404, "NoSuchEntity", format!("Policy {arn} was not found.")))
+}
+
+pub(super) fn write_names(doc: &mut XmlWriter, inline: &BTreeMap<String, String>) {
+    doc.open("PolicyNames");
+    for name in inline.keys() {
+        doc.element("member", name);
+    }
+    doc.close("PolicyNames");
+    whole(doc);
+}
+
+pub(super) fn write_attached(doc: &mut XmlWriter, attached: &BTreeSet<String>) {
+    doc.open("AttachedPolicies");
+    for arn in attached {
+        doc.open("member");
+        doc.element("PolicyName", arn.rsplit_once('/').map_or(arn, |(_, name)| name));
+        doc.element("PolicyArn", arn);
+        doc.close("member");
+    }
+    doc.close("AttachedPolicies");
+    whole(doc);
+}

@@ -1,0 +1,100 @@
+//! CreateUser, GetUser, ListUsers, DeleteUser.
+
+use chartrier_storage::namespace::command::Op;
+use chartrier_storage::namespace::rows::UserRow;
+
+use super::answer::IamError;
+use super::document::IamDocument;
+use super::{Iam, time, whole};
+use crate::access::standing::{unique_id, user_arn};
+use crate::s3::xml::XmlWriter;
+
+/// Most users of one account.
+const USERS_MAX: usize = 5000;
+
+impl Iam<'_> {
+    pub(super) async fn create_user(&self, doc: &mut XmlWriter) -> Result<(), IamError> {
+        let name = self.name("UserName")?;
+        if self.app.engine.user(name)?.is_some() {
+            return Err(IamError::exists("User", name));
+        }
+        if self.members()?.len() >= USERS_MAX {
+            return Err(IamError::limit("Cannot exceed quota for UsersPerAccount."));
+        }
+        let document = IamDocument { path: self.path()?, ..IamDocument::default() };
+        let row = UserRow {
+            id: hex::encode(self.app.random_bytes::<32>()),
+            name: name.to_owned(),
+            display_name: name.to_owned(),
+            email: String::new(),
+            root: false,
+            created_us: self.app.now_us(),
+            access_keys: Vec::new(),
+            account: self.account().to_owned(),
+            document: document.to_stored(),
+        };
+        self.propose(Op::CreateUser(Box::new(row.clone())), name).await?;
+        self.write_user(doc, "User", &row)
+    }
+
+    pub(super) fn get_user(&self, doc: &mut XmlWriter) -> Result<(), IamError> {
+        self.write_user(doc, "User", &self.named_user()?)
+    }
+
+    pub(super) fn list_users(&self, doc: &mut XmlWriter) -> Result<(), IamError> {
+        let prefix = self.form.non_empty("PathPrefix").unwrap_or("/");
+        doc.open("Users");
+        for row in self.members()? {
+            if path_of(&row)?.starts_with(prefix) {
+                self.write_user(doc, "member", &row)?;
+            }
+        }
+        doc.close("Users");
+        whole(doc);
+        Ok(())
+    }
+
+    pub(super) async fn delete_user(&self) -> Result<(), IamError> {
+        let row = self.user(self.name("UserName")?)?;
+        let document = IamDocument::from_stored(&row.document)?;
+        if row.account.is_empty() {
+            return Err(IamError::conflict("An account is removed by its administrator."));
+        }
+        if !row.access_keys.is_empty() {
+            return Err(IamError::conflict("Cannot delete entity, must delete access keys first."));
+        }
+        if document.has_policies() {
+            return Err(IamError::conflict("Cannot delete entity, must delete policies first."));
+        }
+        let account = self.account_row()?;
+        if IamDocument::from_stored(&account.document)?.groups.values().any(|group| group.members.contains(&row.id)) {
+            return Err(IamError::conflict("Cannot delete entity, must remove users from group first."));
+        }
+        self.propose(Op::RemoveUser { name: row.name.clone() }, &row.name).await
+    }
+
+    /// Users of the account, by name.
+    pub(super) fn members(&self) -> Result<Vec<UserRow>, IamError> {
+        let mut rows = self.app.engine.users()?;
+        rows.retain(|row| row.account == *self.account());
+        rows.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(rows)
+    }
+
+    pub(super) fn write_user(&self, doc: &mut XmlWriter, element: &str, row: &UserRow) -> Result<(), IamError> {
+        let path = path_of(row)?;
+        doc.open(element);
+        doc.element("Path", &path);
+        doc.element("UserName", &row.name);
+        doc.element("UserId", &unique_id(&row.id));
+        doc.element("Arn", &user_arn(&self.account_number(), &path, &row.name));
+        doc.element("CreateDate", &time(row.created_us));
+        doc.close(element);
+        Ok(())
+    }
+}
+
+fn path_of(row: &UserRow) -> Result<String, IamError> {
+    let path = IamDocument::from_stored(&row.document)?.path;
+    Ok(if path.is_empty() { "/".to_owned() } else { path })
+}
