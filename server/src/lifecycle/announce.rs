@@ -20,7 +20,7 @@ pub fn announce(app: &App, bucket: &str, key: &str, headers: &mut HeaderMap) -> 
         return Ok(());
     }
     let wants_tags = rules.wants_tags_of(key, row.size_bytes);
-    let tags = if wants_tags { tags_of(&row)? } else { Vec::new() };
+    let tags = if wants_tags { tags_of(app, bucket.id, key, &row)? } else { Vec::new() };
     let facts = Facts { key, size_bytes: row.size_bytes, tags: &tags };
     if let Some(expiry) = rules.expiry(&facts, row.modified_us, app.config.lifecycle.clockwork())
         && let Ok(value) = HeaderValue::from_str(&expiry.header())

@@ -18,6 +18,7 @@ mod remove;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chartrier_storage::ids::BucketId;
 use chartrier_storage::namespace::rows::VersionRow;
 use tokio::sync::watch;
 
@@ -26,6 +27,7 @@ use crate::config::LifecycleConfig;
 use crate::logging::chain;
 use crate::s3::error::S3Error;
 use crate::s3::settings::lifecycle::{Clockwork, Lifecycle};
+use crate::s3::tags::TagSet;
 pub use announce::{announce, announce_upload};
 
 impl LifecycleConfig {
@@ -86,7 +88,11 @@ async fn pass(app: &Arc<App>) {
 /// The tags of a stored version.
 ///
 /// # Errors
-/// An internal error if there are any: nothing writes tags yet, and what cannot be read must not expire.
-fn tags_of(row: &VersionRow) -> Result<Vec<(String, String)>, S3Error> {
-    if row.sealed_tags.is_empty() { Ok(Vec::new()) } else { Err(S3Error::internal("tags that cannot be opened")) }
+/// An internal error if they do not open: what cannot be read must not expire.
+fn tags_of(app: &App, bucket: BucketId, key: &str, row: &VersionRow) -> Result<Vec<(String, String)>, S3Error> {
+    if row.sealed_tags.is_empty() {
+        return Ok(Vec::new());
+    }
+    let tags = TagSet::of_row(&app.operator_key, bucket, key, row)?;
+    Ok(tags.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
 }

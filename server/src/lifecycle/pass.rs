@@ -170,7 +170,7 @@ impl Pass<'_> {
             return Ok(Vec::new());
         }
         let row = self.app.engine.version(self.bucket.id, key, summary.version_id)?;
-        row.map_or(Ok(Vec::new()), |row| tags_of(&row))
+        row.map_or(Ok(Vec::new()), |row| tags_of(self.app, self.bucket.id, key, &row))
     }
 
     async fn over_uploads(&mut self, prefix: &str) -> Result<(), S3Error> {

@@ -146,6 +146,14 @@ async fn answers_announce_the_end() {
         assert_eq!(client.send(method, "/aging/a", &[], b"").await.headers["x-amz-expiration"], value);
     }
     assert!(!client.put("/aging/b", b"x").await.headers.contains_key("x-amz-expiration"));
+    let tagged = rules(&[("t", &format!("<Filter><Tag><Key>k</Key><Value>v</Value></Tag></Filter>{SOON}"))]);
+    put_document(&client, "/aging?lifecycle", &tagged).await;
+    for (tags, announced) in [("k=v&l=w", true), ("k=w", false)] {
+        assert_eq!(client.send("PUT", "/aging/t", &[("x-amz-tagging", tags)], b"x").await.status, 200, "{tags}");
+        let got = client.get("/aging/t").await;
+        assert_eq!(got.headers.contains_key("x-amz-expiration"), announced, "{tags}");
+    }
+    put_document(&client, "/aging?lifecycle", &document).await;
     let begun = client.send("POST", "/aging/a2?uploads", &[], b"").await;
     assert_eq!(begun.headers["x-amz-abort-rule-id"], "week%20%26%20more");
     assert!(begun.headers["x-amz-abort-date"].to_str().unwrap().ends_with(" 00:00:00 GMT"));
