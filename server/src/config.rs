@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use chartrier_storage::engine::EngineConfig;
+use chartrier_storage::drive::CompactionPolicy;
+use chartrier_storage::engine::{EngineConfig, ORPHAN_AGE_MIN, ReclaimConfig};
 use chartrier_storage::mend::MendConfig;
 use serde::{Deserialize, Serialize};
 
@@ -180,6 +181,75 @@ pub struct StorageConfig {
     pub repair_bytes_per_second: u64,
     /// Days within which scrub checks every drive whole; 0 is never.
     pub scrub_period_days: u64,
+    /// When the space of what was deleted is given back.
+    pub reclaim: ReclaimSettings,
+}
+
+/// When the space of what was deleted is given back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReclaimSettings {
+    /// How long the bytes of a deleted version stay for reads that are about to begin.
+    pub grace_s: u64,
+    /// From one look at the segments to the next.
+    pub compaction_interval_s: u64,
+    /// A segment with more dead than this share of its bytes is compacted.
+    pub compact_dead_percent: u8,
+    /// With less free than this share of a drive, whatever gives space back is compacted, at full speed.
+    pub low_space_percent: u8,
+    /// Bytes copied each second on one drive; 0 is no bound.
+    pub compact_bytes_per_second: u64,
+    /// Age from which shards that nobody owns are freed; at least an hour.
+    pub orphan_age_s: u64,
+    /// From one walk for such shards to the next.
+    pub orphan_interval_s: u64,
+}
+
+impl Default for ReclaimSettings {
+    fn default() -> Self {
+        let ReclaimConfig { grace, orphan_age, orphan_interval, compaction_interval, compaction } =
+            ReclaimConfig::default();
+        Self {
+            grace_s: grace.as_secs(),
+            compaction_interval_s: compaction_interval.as_secs(),
+            compact_dead_percent: compaction.dead_percent,
+            low_space_percent: compaction.low_space_percent,
+            compact_bytes_per_second: compaction.bytes_per_second,
+            orphan_age_s: orphan_age.as_secs(),
+            orphan_interval_s: orphan_interval.as_secs(),
+        }
+    }
+}
+
+impl ReclaimSettings {
+    /// As the engine takes it.
+    pub fn to_engine(&self) -> ReclaimConfig {
+        ReclaimConfig {
+            grace: Duration::from_secs(self.grace_s),
+            orphan_age: Duration::from_secs(self.orphan_age_s),
+            orphan_interval: Duration::from_secs(self.orphan_interval_s),
+            compaction_interval: Duration::from_secs(self.compaction_interval_s),
+            compaction: CompactionPolicy {
+                dead_percent: self.compact_dead_percent,
+                low_space_percent: self.low_space_percent,
+                bytes_per_second: self.compact_bytes_per_second,
+                eager: false,
+            },
+        }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if !(1..=99).contains(&self.compact_dead_percent) || self.low_space_percent > 90 {
+            return Err("storage.reclaim: compact_dead_percent must be 1 to 99, low_space_percent 0 to 90".into());
+        }
+        if self.compaction_interval_s == 0 || self.orphan_interval_s < 60 {
+            return Err("storage.reclaim: compaction_interval_s must be 1 or more, orphan_interval_s 60 or more".into());
+        }
+        if self.orphan_age_s < ORPHAN_AGE_MIN.as_secs() {
+            return Err(format!("storage.reclaim: orphan_age_s must be {} or more", ORPHAN_AGE_MIN.as_secs()));
+        }
+        Ok(())
+    }
 }
 
 impl Default for StorageConfig {
@@ -192,6 +262,7 @@ impl Default for StorageConfig {
             memory_budget_bytes: 128 << 20,
             repair_bytes_per_second: MendConfig::default().repair_bytes_per_s,
             scrub_period_days: MendConfig::default().scrub_period_s / DAY_S,
+            reclaim: ReclaimSettings::default(),
         }
     }
 }
@@ -385,6 +456,9 @@ impl Config {
         if self.lifecycle.day_s == 0 || self.lifecycle.every_s == 0 || self.lifecycle.keys_per_second == 0 {
             return invalid("lifecycle: day_s, every_s and keys_per_second must not be 0".into());
         }
+        if let Err(message) = self.storage.reclaim.check() {
+            return invalid(message);
+        }
         Ok(self)
     }
 
@@ -443,5 +517,8 @@ mod tests {
         assert!(with(|c| (c.erasure, c.unprotected) = (Geometry { k: 1, m: 0 }, true)).is_ok());
         assert!(with(|c| c.tls.key = Some("k.pem".into())).is_err());
         assert!(with(|c| c.limits.head_bytes = 10).is_err());
+        assert!(with(|c| c.storage.reclaim.orphan_age_s = 3599).is_err());
+        assert!(with(|c| c.storage.reclaim.compact_dead_percent = 0).is_err());
+        assert!(with(|c| c.storage.reclaim.grace_s = 0).is_ok());
     }
 }

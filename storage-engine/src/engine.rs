@@ -12,12 +12,12 @@
 mod balance;
 mod config;
 mod data_dir;
-mod dead;
 mod drive_changes;
 mod drives;
 mod journal_view;
 mod moves;
 mod open;
+mod reclaim;
 mod roster;
 mod status;
 
@@ -32,11 +32,12 @@ pub use config::EngineConfig;
 pub use drive_changes::{DriveChangeError, DriveReport};
 pub use journal_view::JournalView;
 pub use moves::MoveProgress;
+pub use reclaim::{ORPHAN_AGE_MIN, OrphanReport, ReclaimConfig, ReclaimReport, ReclaimStatus};
 pub use status::{LostDrive, Status};
 
 use self::data_dir::DataDirLock;
-use self::dead::DeadRuns;
 use self::moves::Moves;
+use self::reclaim::{Grace, Reclaim};
 use self::roster::Roster;
 use crate::blob::BlobStore;
 use crate::env::Env;
@@ -50,8 +51,8 @@ use crate::namespace::command::{Applied, Command, CommandContext, Op, Outcome};
 use crate::namespace::query::{BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery, VersionPage, VersionQuery};
 use crate::namespace::rows::{AccessKeyRow, BucketRow, OwnedRun, PartRow, UploadRow, UserRow, VersionRow};
 use crate::solo::{MendedFiles, MirrorCheck, MirrorDamage, Solo};
-use crate::state::StateMachine;
 use crate::state::kv::KvError;
+use crate::state::{StaleUpload, StateMachine};
 
 /// How often drives are looked at and stripes whose time has come are freed.
 const TICK: Duration = Duration::from_secs(1);
@@ -66,12 +67,12 @@ pub struct Engine {
     solo: Solo<StateMachine>,
     machine: Arc<StateMachine>,
     blobs: BlobStore,
-    dead: Arc<DeadRuns>,
+    reclaim: Reclaim,
     mender: Arc<Mender>,
     roster: Roster,
     moves: Moves,
     env: Env,
-    ticker: Mutex<Option<JoinHandle<()>>>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
     /// Released when the engine is dropped.
     lock: DataDirLock,
 }
@@ -105,8 +106,11 @@ impl Engine {
         let (engine, first) = joined.map_err(|error| OpenError::Recovery(format!("opening panicked: {error}")))??;
         let engine = Arc::new(engine);
         engine.name_journal_and_drives(&config, first).await?;
-        let ticker = tokio::spawn(tick(Arc::downgrade(&engine)));
-        *engine.ticker.lock().unwrap_or_else(PoisonError::into_inner) = Some(ticker);
+        *engine.tasks.lock().unwrap_or_else(PoisonError::into_inner) = vec![
+            tokio::spawn(tick(Arc::downgrade(&engine))),
+            tokio::spawn(reclaim::keep_compacting(Arc::downgrade(&engine))),
+            tokio::spawn(reclaim::keep_walking(Arc::downgrade(&engine))),
+        ];
         engine.mender.start(Arc::downgrade(&engine));
         Ok(engine)
     }
@@ -118,17 +122,14 @@ impl Engine {
     /// # Errors
     /// Nothing acknowledged depends on it: an engine that did not close cleanly replays more.
     pub async fn close(self: &Arc<Self>) -> Result<(), StorageError> {
-        let ticker = self.ticker.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(ticker) = ticker {
-            ticker.abort();
-        }
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).drain(..).for_each(|task| task.abort());
         self.mender.stop().await;
         // A full disk is not waited for any more: what the log has is applied at the next start.
         self.machine.wait_for_space(false);
         let engine = self.clone();
         let closed = tokio::task::spawn_blocking(move || engine.solo.close()).await;
+        self.forget_freed().await;
         self.blobs.close().await;
-        self.dead.forget_all(&self.machine, &self.blobs, self.roster.is_complete()).await;
         let engine = self.clone();
         let flushed = tokio::task::spawn_blocking(move || engine.machine.flush()).await;
         let panicked = |error| StorageError::Poisoned { why: format!("closing panicked: {error}") };
@@ -146,9 +147,14 @@ impl Engine {
     /// command may or may not hold: what it names must not be freed.
     pub async fn propose(&self, command: Command) -> Result<Applied, StorageError> {
         if grows(&command.op) && (self.machine.is_waiting_for_space() || self.lock.is_nearly_full()) {
+            self.blobs.space_wanted().notify_one();
             return Err(StorageError::Full);
         }
-        self.solo.propose(command).await
+        let named = reclaim::runs_named(&command.op);
+        let applied = self.solo.propose(command).await?;
+        // After an error the command may hold: its runs stay protected for a while.
+        named.into_iter().for_each(|first| self.blobs.settle(first));
+        Ok(applied)
     }
 
     /// The blobs on the drives.
@@ -242,6 +248,16 @@ impl Engine {
         self.read(|rows| rows.run_owner(stripe))
     }
 
+    /// Up to `limit` uploads of all buckets that were begun at or before `until_us` (Unix time in
+    /// microseconds), with what they hold; true if there are more.
+    pub async fn uploads_begun_until(
+        self: &Arc<Self>,
+        until_us: u64,
+        limit: usize,
+    ) -> Result<(Vec<StaleUpload>, bool), StorageError> {
+        self.scan(move |rows| rows.uploads_begun_until(until_us, limit)).await
+    }
+
     /// All users, by name.
     pub fn users(&self) -> Result<Vec<UserRow>, StorageError> {
         self.read(MetaReads::users)
@@ -299,6 +315,7 @@ impl Engine {
             index_memory_bytes: self.machine.memory_bytes(),
             journal_leaves: self.machine.journal_size(),
             shards_to_heal: self.machine.heal_queue_len(),
+            reclaim: self.reclaim.status(),
         }
     }
 
@@ -438,7 +455,7 @@ fn grows(op: &Op) -> bool {
 
 /// Looks after drives and dead stripes until the engine is gone.
 async fn tick(engine: std::sync::Weak<Engine>) {
-    let mut ticks = tokio::time::interval(TICK);
+    let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + TICK, TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     for count in 1_u64.. {
         ticks.tick().await;
@@ -446,8 +463,9 @@ async fn tick(engine: std::sync::Weak<Engine>) {
             return;
         };
         engine.blobs.tick();
-        let now_us = engine.env.clock.now_us();
-        engine.dead.forget_freed(now_us, &engine.machine, &engine.blobs, engine.roster.is_complete()).await;
+        if let Err(error) = engine.bury(Grace::Kept).await {
+            tracing::warn!(%error, "dead stripes wait: the index cannot be read");
+        }
         engine.follow_layout().await;
         if count.is_multiple_of(LOOK_FOR_DRIVES_TICKS) {
             engine.look_for_drives().await;

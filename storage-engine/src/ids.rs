@@ -127,6 +127,13 @@ impl StripeId {
         Self(bytes)
     }
 
+    /// What all stripes of its blob share: all but the counter.
+    pub fn blob_prefix(&self) -> [u8; 12] {
+        let mut prefix = [0; 12];
+        prefix.copy_from_slice(&self.0[..12]);
+        prefix
+    }
+
     /// Whether it is one of the `count` stripes of the run that begins with `first`.
     pub fn is_in_run(&self, first: Self, count: u32) -> bool {
         self.index_in_run(first).is_some_and(|index| index < count)

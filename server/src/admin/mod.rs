@@ -14,6 +14,7 @@ pub mod drives;
 pub mod export_journal;
 pub mod journal;
 pub mod object_export;
+pub mod reclaim;
 pub mod run_file;
 pub mod scrub;
 pub mod service;

@@ -46,6 +46,7 @@ pub fn status(app: &App) -> Result<AdminResponse, AdminError> {
         settled: engine.is_settled,
         moves: engine.moves.map(drives::moves),
         drives: drives::drive_list(app)?,
+        reclaim: super::reclaim::status(&engine, &app.engine.metrics()),
     }))
 }
 

@@ -263,8 +263,93 @@ pub struct Status {
     pub settled: bool,
     /// As `GET /drives`.
     pub moves: Option<Moves>,
+    /// The space of what was deleted.
+    pub reclaim: ReclaimStatus,
     /// As `GET /drives`.
     pub drives: Vec<Drive>,
+}
+
+/// The part of [`Status`] that tells of space.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReclaimStatus {
+    /// Data segments on all drives.
+    pub segments: u64,
+    /// Bytes of records that something owns.
+    pub live_bytes: u64,
+    /// Bytes of records that nothing owns any more.
+    pub dead_bytes: u64,
+    /// Runs of deleted versions that wait for readers.
+    pub waiting_runs: u64,
+    /// Bytes that removed segments gave back since the start.
+    pub reclaimed_bytes: u64,
+    /// Bytes that compaction copied since the start.
+    pub compacted_bytes: u64,
+    /// Bytes of shards that nobody owned, freed since the start.
+    pub orphan_bytes: u64,
+    /// Segments kept for a damaged record until it is rebuilt.
+    pub blocked_segments: u64,
+    /// End of the last look at the segments, RFC 3339; none before the first.
+    pub compacted: Option<String>,
+    /// End of the last walk for orphans, RFC 3339; none before the first.
+    pub walked: Option<String>,
+}
+
+/// What `POST /reclaim` answers, when the pass is over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reclaimed {
+    /// Bytes given back to the file systems.
+    pub reclaimed_bytes: u64,
+    /// Runs of deleted versions that were freed.
+    pub runs_freed: u64,
+    /// Shards that nobody owned and that were old enough, freed.
+    pub orphans: u64,
+    /// Bytes of their records.
+    pub orphan_bytes: u64,
+    /// Segments removed.
+    pub segments_removed: u64,
+    /// Bytes of records that were copied.
+    pub copied_bytes: u64,
+    /// Damaged records met: they keep their segments.
+    pub damaged: u64,
+    /// Drives whose pass failed; the server's log says why.
+    pub drives_failed: u64,
+}
+
+/// One upload of `GET /uploads`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upload {
+    /// The bucket's name.
+    pub bucket: String,
+    /// The object that it would make.
+    pub key: String,
+    /// As S3 shows it.
+    pub upload_id: String,
+    /// RFC 3339, UTC.
+    pub initiated: String,
+    /// Seconds since then.
+    pub age_s: u64,
+    /// The canonical id of the user who began it.
+    pub owner: String,
+    /// Parts stored.
+    pub parts: u64,
+    /// Their sealed bytes, before parity.
+    pub bytes: u64,
+}
+
+/// What `GET /uploads` answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Uploads {
+    /// In order of bucket and key.
+    pub uploads: Vec<Upload>,
+    /// Whether there are more than are shown.
+    pub more: bool,
+}
+
+/// What the abort of an upload answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Aborted {
+    /// The upload that is gone.
+    pub aborted: String,
 }
 
 /// The journal's part of [`Status`].

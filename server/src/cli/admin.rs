@@ -12,6 +12,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
+use super::admin_reclaim::{self, ReclaimArgs, UploadsCommand};
 use crate::admin::client::{AdminClient, Clear, ClientError};
 use crate::admin::export_journal::{ExportError, export_journal};
 use crate::admin::run_file::{AdminToken, RunFile};
@@ -58,6 +59,11 @@ enum AdminCommand {
     Drive(DriveCommand),
     /// Checks what is stored, and mends what is bad; without a drive or a bucket, everything.
     Scrub(ScrubArgs),
+    /// Gives the space of what was deleted back, now.
+    Reclaim(ReclaimArgs),
+    /// Multipart uploads in progress.
+    #[command(subcommand)]
+    Uploads(UploadsCommand),
     /// One page of health.
     Status,
 }
@@ -321,6 +327,8 @@ pub async fn run(args: AdminArgs) -> Result<(), AdminError> {
         }
         AdminCommand::Scrub(args) => scrub(&client, args, json).await,
         AdminCommand::Drive(command) => drive(&client, command, json).await,
+        AdminCommand::Reclaim(args) => admin_reclaim::reclaim(&client, &args, json).await,
+        AdminCommand::Uploads(command) => admin_reclaim::uploads(&client, command, json).await,
         AdminCommand::Status => {
             let answer: wire::Status = client.get("/status").await?;
             print(json, &answer, |text| status_page(text, &answer))
@@ -538,7 +546,7 @@ struct Wrote<'a> {
 }
 
 /// Prints `answer` as one line of JSON, or as the text that `human` writes.
-fn print<T: Serialize>(
+pub(super) fn print<T: Serialize>(
     json: bool,
     answer: &T,
     human: impl FnOnce(&mut String) -> std::fmt::Result,
@@ -670,10 +678,22 @@ fn status_page(text: &mut String, status: &wire::Status) -> std::fmt::Result {
         oldest.map_or("never", String::as_str)
     )?;
     moves_line(text, status.settled, status.moves.as_ref())?;
+    let reclaim = &status.reclaim;
+    writeln!(
+        text,
+        "space  live {}  dead {} in {} segments ({} kept for damage)  deleted runs waiting {}  given back {}  last pass {}",
+        size(reclaim.live_bytes),
+        size(reclaim.dead_bytes),
+        reclaim.segments,
+        reclaim.blocked_segments,
+        reclaim.waiting_runs,
+        size(reclaim.reclaimed_bytes),
+        reclaim.compacted.as_deref().unwrap_or("none yet")
+    )?;
     drive_table(text, &status.drives)
 }
 
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
     let mut value = bytes as f64;
     let mut unit = 0;
@@ -684,7 +704,7 @@ fn size(bytes: u64) -> String {
     if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
 }
 
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
@@ -719,11 +739,15 @@ mod tests {
             "x drive drain d3 --wait",
             "x drive remove /mnt/d3",
             "x drive wait",
+            "x reclaim --wait --data D",
+            "x uploads list --older-than 7d --json",
+            "x uploads abort --bucket b --key k --upload-id 00",
             "x status --json",
             "x user key remove alice AK",
         ] {
             Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
         }
+        assert!(Cli::try_parse_from(["x", "reclaim"]).is_err());
         assert!(Cli::try_parse_from(["x", "status", "--endpoint", "http://127.0.0.1:1"]).is_err());
         assert!(Cli::try_parse_from(["x", "journal", "export", "--log", "acces", "OUT"]).is_err());
     }

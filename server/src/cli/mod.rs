@@ -1,6 +1,7 @@
 //! The command line: `chartrier serve`, `chartrier admin …`.
 
 pub mod admin;
+mod admin_reclaim;
 pub mod serve;
 
 use std::process::ExitCode;

@@ -77,11 +77,36 @@ fn data(page: &mut Page, snapshot: &EngineMetricsSnapshot) {
     page.counter("chartrier_writes_hedged_total", "Writes that did not wait for a late drive.", data.writes_hedged);
     page.counter("chartrier_shards_missed_total", "Shards that a write did without.", data.shards_missed);
     page.counter("chartrier_shards_freed_total", "Shards whose records were freed.", data.shards_freed);
+    reclaim(page, snapshot);
     page.gauge("chartrier_shards_to_heal", "Shards that degraded writes left to be healed.", snapshot.shards_to_heal);
     page.gauge("chartrier_lost_drives", "Drives of the installation that are not open.", snapshot.lost_drives);
     page.gauge("chartrier_transfer_buffer_bytes", "Bytes of transfer buffers in use.", snapshot.transfer_bytes);
     page.gauge("chartrier_index_memory_bytes", "Bytes of the index's caches.", snapshot.index_memory_bytes);
     page.gauge("chartrier_journal_leaves", "Leaves in the journal.", snapshot.journal_leaves);
+}
+
+fn reclaim(page: &mut Page, snapshot: &EngineMetricsSnapshot) {
+    let (data, status) = (&snapshot.data, &snapshot.reclaim);
+    page.counter("chartrier_segments_created_total", "Data segments begun.", data.segments_created);
+    page.counter("chartrier_segments_removed_total", "Data segments whose files were removed.", data.segments_removed);
+    page.counter("chartrier_compacted_bytes_total", "Bytes of records that compaction copied.", data.bytes_compacted);
+    page.counter("chartrier_reclaimed_bytes_total", "Bytes that removed segments gave back.", data.bytes_reclaimed);
+    page.counter("chartrier_damaged_records_total", "Damaged records that compaction met.", data.records_damaged);
+    page.counter("chartrier_orphan_shards_total", "Shards that nobody owned, freed.", data.orphans_freed);
+    page.counter("chartrier_orphan_bytes_total", "Bytes of their records.", data.orphan_bytes_freed);
+    page.counter("chartrier_dead_runs_freed_total", "Runs of deleted versions, freed.", status.runs_freed);
+    page.gauge("chartrier_dead_runs_waiting", "Runs of deleted versions that wait for readers.", status.waiting_runs);
+    let seconds = |us: u64| us / 1_000_000;
+    page.gauge(
+        "chartrier_compaction_last_seconds",
+        "Unix time of the last look at the segments.",
+        seconds(status.compacted_us),
+    );
+    page.gauge(
+        "chartrier_orphan_walk_last_seconds",
+        "Unix time of the last walk for orphans.",
+        seconds(status.walked_us),
+    );
 }
 
 fn log(page: &mut Page, log: &LogStatus) {
@@ -146,6 +171,14 @@ fn drives(page: &mut Page, drives: &[DriveStatus]) {
         drive.stored_bytes
     });
     page.per_drive("chartrier_drive_dead_bytes", "gauge", "Bytes of freed records.", drives, |drive| drive.dead_bytes);
+    page.per_drive("chartrier_drive_segments", "gauge", "Data segments.", drives, |drive| drive.segments);
+    page.per_drive(
+        "chartrier_drive_blocked_segments",
+        "gauge",
+        "Segments kept for a damaged record.",
+        drives,
+        |drive| drive.blocked_segments,
+    );
     page.per_drive("chartrier_drive_write_errors_total", "counter", "Failed writes and syncs.", drives, |drive| {
         drive.write_errors
     });

@@ -199,3 +199,53 @@ async fn a_scrub_of_everything_of_a_drive_and_of_an_object() {
     assert_eq!(ask(wire::NewScrub { key: Some("k".into()), ..none }).await, (400, "InvalidArgument".into()));
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_space_of_deleted_objects_comes_back_when_asked() {
+    let server = TestServer::start().await;
+    let (client, s3) = (admin(&server), server.client());
+    assert_eq!(s3.put("/space", b"").await.status, 200);
+    let body = |n: usize| vec![n as u8; 60_000 + n * 1000];
+    for n in 0..40 {
+        assert_eq!(s3.put(&format!("/space/k{n}"), &body(n)).await.status, 200);
+    }
+    for n in 0..36 {
+        assert_eq!(s3.send("DELETE", &format!("/space/k{n}"), &[], b"").await.status, 204);
+    }
+    let before: wire::Status = client.get("/status").await.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!((before.reclaim.waiting_runs, before.reclaim.reclaimed_bytes), (36, 0));
+    let done: wire::Reclaimed =
+        client.post("/reclaim", &serde_json::json!({})).await.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!((done.runs_freed, done.orphans, done.damaged, done.drives_failed), (36, 0, 0, 0));
+    assert!(done.reclaimed_bytes > 0 && done.segments_removed > 0, "{done:?}");
+    let after: wire::Status = client.get("/status").await.unwrap_or_else(|error| panic!("{error}"));
+    assert!(after.reclaim.live_bytes < before.reclaim.live_bytes / 5, "{:?}", after.reclaim);
+    assert_eq!((after.reclaim.dead_bytes, after.reclaim.waiting_runs), (0, 0));
+    for n in 36..40 {
+        assert!(s3.get(&format!("/space/k{n}")).await.body == body(n));
+    }
+    assert_eq!(said(&s3.get("/space/k0").await), (404, "NoSuchKey".into()));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn uploads_in_progress_are_listed_and_aborted_by_command_only() {
+    let server = TestServer::start().await;
+    let (client, s3) = (admin(&server), server.client());
+    assert_eq!(s3.put("/stale", b"").await.status, 200);
+    let id = s3.send("POST", "/stale/a%20key?uploads", &[], b"").await.element("UploadId").unwrap();
+    let part = format!("/stale/a%20key?partNumber=3&uploadId={id}");
+    assert_eq!(s3.put(&part, &[7; 70_000]).await.status, 200);
+    let list = |query: &'static str| client.get::<wire::Uploads>(query);
+    let all = list("/uploads").await.unwrap_or_else(|error| panic!("{error}"));
+    let [upload] = &all.uploads[..] else { panic!("{all:?}") };
+    assert_eq!((upload.bucket.as_str(), upload.key.as_str(), upload.parts), ("stale", "a key", 1));
+    assert!(upload.upload_id == id && upload.bytes > 70_000 && upload.age_s < 600 && !all.more, "{upload:?}");
+    assert!(list("/uploads?older-than-s=3600").await.unwrap_or_else(|error| panic!("{error}")).uploads.is_empty());
+    assert_eq!(refused(list("/uploads?older-than-s=x").await), (400, "InvalidArgument".into()));
+    let path = format!("/uploads?bucket=stale&key=a%20key&upload-id={id}");
+    client.delete::<wire::Aborted>(&path).await.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(refused(client.delete::<wire::Aborted>(&path).await), (404, "NoSuchUpload".into()));
+    assert_eq!(said(&s3.put(&part, b"x").await), (404, "NoSuchUpload".into()));
+    server.stop().await;
+}

@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use crate::drive::{DamageSink, DamagedRecord};
 use crate::ids::StripeId;
 use crate::namespace::integrity::FoundBy;
+use crate::segment::location::ShardKey;
 
 /// Reports that wait at most.
 const REPORTS_MAX: usize = 4096;
@@ -35,6 +37,13 @@ pub struct DamageReports {
 struct Waiting {
     reports: VecDeque<DamagedShard>,
     known: HashSet<(StripeId, u8)>,
+}
+
+impl DamageSink for DamageReports {
+    fn damaged(&self, record: DamagedRecord) {
+        let ShardKey { stripe, shard } = record.key;
+        self.add(DamagedShard { stripe, shard, found_by: FoundBy::Compaction });
+    }
 }
 
 impl DamageReports {

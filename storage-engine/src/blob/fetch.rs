@@ -20,7 +20,7 @@ use crate::error::StorageError;
 use crate::ids::StripeId;
 use crate::namespace::integrity::FoundBy;
 use crate::segment::checksum::cell_crc64;
-use crate::segment::location::ShardLocation;
+use crate::segment::location::{ShardKey, ShardLocation};
 use crate::segment::shape::StripeShape;
 
 /// A drive that takes longer is read around, while there is another to read from.
@@ -197,7 +197,8 @@ impl StripeFetch {
         match &self.columns[shard] {
             Column::At(drive, location) => {
                 let rows: Vec<usize> = cells.iter().map(|cell| cell.row).collect();
-                let read = drive.read_column(location, cells);
+                let key = ShardKey { stripe: self.plan.stripe, shard: shard as u8 };
+                let read = drive.read_column(&key, location, cells);
                 rows.into_iter().for_each(|row| *self.cell(row, shard) = Cell::Pending);
                 self.reads.push((shard, read));
             }

@@ -18,31 +18,33 @@
 
 mod damage;
 mod fetch;
-mod frees;
 mod layout;
+mod leases;
 mod reader;
 #[cfg(test)]
 mod tests;
 mod writer;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 pub use damage::{DamageReports, DamagedShard};
 pub use layout::{Layouts, Placement, rotated_layout};
+pub use leases::ReadLease;
 pub(crate) use reader::stripe_shape;
 pub use reader::{BlobReader, ReadBuf};
 pub use writer::{BlobWriter, WrittenBlob};
 
-use frees::WaitingFrees;
+use leases::Leases;
+use tokio::sync::{Notify, oneshot};
 
 use crate::budget::Budget;
 use crate::codec::{Geometry, UnknownGeometry};
-use crate::drive::{DataMetrics, Drive, DriveError, DriveSet, DriveStatus};
+use crate::drive::{CompactionPolicy, CompactionReport, DataMetrics, Drive, DriveError, DriveSet, DriveStatus};
 use crate::env::Env;
 use crate::error::StorageError;
-use crate::ids::DriveId;
+use crate::ids::{DriveId, StripeId};
 use crate::namespace::command::Layout;
 use crate::namespace::rows::{BlobRef, StripeRun};
 use crate::segment::location::ShardKey;
@@ -53,6 +55,8 @@ pub const INLINE_BYTES: usize = 8 << 10;
 /// Data bytes that a stripe of a narrow geometry aims at; wide ones have at least four rows.
 const STRIPE_BYTES_AIM: usize = 1 << 20;
 const STRIPE_ROWS_MIN: usize = 4;
+/// Shards that a drive is asked to forget at once: its writers wait meanwhile.
+const FREE_JOB_MAX: usize = 1024;
 
 /// How blobs are laid out.
 #[derive(Debug, Clone, Copy)]
@@ -84,8 +88,10 @@ struct StoreCore {
     budget: Budget,
     env: Env,
     metrics: Arc<DataMetrics>,
-    frees: WaitingFrees,
-    damage: DamageReports,
+    leases: Leases,
+    damage: Arc<DamageReports>,
+    /// Rung when a write found no room.
+    space_wanted: Arc<Notify>,
     /// Spreads the first stripes of blobs over the groups.
     next_group: AtomicU32,
 }
@@ -108,6 +114,7 @@ impl BlobStore {
     ) -> Result<Self, UnknownGeometry> {
         let geometry = Geometry::new(layout.k, layout.m)?;
         let layouts = Arc::new(Layouts::new(layout).expect("the caller's layout is whole"));
+        let damage = Arc::new(DamageReports::default());
         let core = StoreCore {
             drives: drives.into(),
             layouts: RwLock::new((layouts, geometry)),
@@ -116,8 +123,9 @@ impl BlobStore {
             budget,
             env,
             metrics,
-            frees: WaitingFrees::default(),
-            damage: DamageReports::default(),
+            leases: Leases::default(),
+            damage,
+            space_wanted: Arc::default(),
             next_group: AtomicU32::new(0),
         };
         Ok(Self { core: Arc::new(core) })
@@ -169,25 +177,72 @@ impl BlobStore {
         BlobReader::new(self.core.clone(), blob, sealed)
     }
 
-    /// Forgets the stripes of a run, after a while: readers that began before may still finish.
+    /// Has the drives forget the stripes of runs; answers whether every drive that is there has.
     ///
-    /// Idempotent. Only for stripes that no row names any more, or never did. What still waits when
-    /// the process dies is left to the collector of orphans.
-    pub fn free(&self, run: &StripeRun) {
-        let now_us = self.core.env.clock.now_us();
-        for due in self.core.frees.add(run.clone(), now_us) {
-            self.core.free_stripes(&due);
+    /// Idempotent. Only for stripes that no row names any more, or never did, and that nobody reads: a
+    /// reader that is in the middle of one fails.
+    pub async fn free(&self, runs: &[StripeRun]) -> bool {
+        let Some(shards) = self.core.shards_of(runs) else { return false };
+        let mut answers = Vec::new();
+        for (drive, shards) in shards {
+            if let Some(drive) = self.core.drive(drive) {
+                answers.extend(shards.chunks(FREE_JOB_MAX).map(|chunk| drive.free(chunk.to_vec())));
+            }
         }
+        let mut all = true;
+        for answer in answers {
+            match answer.await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    tracing::debug!(%error, "shards were not freed");
+                    all = false;
+                }
+                Err(_closed) => all = false,
+            }
+        }
+        all
     }
 
-    /// What is to be done now and then: looks whether each drive's directory is still there, and
-    /// forgets stripes whose time has come. No disk access on the caller's thread.
+    /// Queues a pass of compaction on a drive; damage that it meets is reported.
+    pub fn compact(
+        &self,
+        drive: &Drive,
+        policy: CompactionPolicy,
+    ) -> oneshot::Receiver<Result<CompactionReport, DriveError>> {
+        drive.on_damage(self.core.damage.clone());
+        drive.compact(policy)
+    }
+
+    /// Rung when a write found no room: whoever can gives some back.
+    pub fn space_wanted(&self) -> &Arc<Notify> {
+        &self.core.space_wanted
+    }
+
+    /// Keeps runs from being freed while the answer lives. Take it before the row that names them can go:
+    /// with it a reader of a version that is deleted meanwhile finishes.
+    pub fn hold<'a>(&self, runs: impl Iterator<Item = &'a StripeRun>) -> ReadLease {
+        ReadLease::new(self.core.clone(), runs.map(|run| run.first))
+    }
+
+    /// Whether somebody reads the blob of a stripe.
+    pub fn is_read(&self, stripe: StripeId) -> bool {
+        self.core.leases.is_read(stripe)
+    }
+
+    /// Whether the blob of a stripe is being written, or was and waits for the command that names it.
+    pub fn is_written(&self, stripe: StripeId) -> bool {
+        self.core.leases.is_written(stripe)
+    }
+
+    /// The command that names a written run, by its first stripe, was applied.
+    pub fn settle(&self, first: StripeId) {
+        self.core.leases.settle(first);
+    }
+
+    /// Looks whether each drive's directory is still there. No disk access.
     pub fn tick(&self) {
         for drive in self.drives() {
             drive.check();
-        }
-        for due in self.core.frees.due(self.core.env.clock.now_us()) {
-            self.core.free_stripes(&due);
         }
     }
 
@@ -220,9 +275,6 @@ impl BlobStore {
 
     /// Seals open segments and flushes the indexes. Errors are logged: nothing durable depends on it.
     pub async fn close(&self) {
-        for run in self.core.frees.all() {
-            self.core.free_stripes(&run);
-        }
         for drive in self.drives() {
             if let Err(error) = drive.close().await {
                 tracing::warn!(drive = %drive.id(), %error, "drive not closed cleanly");
@@ -255,24 +307,31 @@ impl StoreCore {
         self.config.stripe_rows.unwrap_or(suited).clamp(1, ROWS_MAX) * row_bytes
     }
 
-    /// Queues the stripes of a run to be forgotten on every drive that may hold one of their shards.
-    fn free_stripes(&self, run: &StripeRun) {
-        let Some(placement) = self.placement(run) else {
-            tracing::warn!(version = run.layout_version, "stripes of an unknown layout are left to be collected");
-            return;
-        };
-        let mut keys: HashMap<DriveId, Vec<ShardKey>> = HashMap::new();
-        for index in 0..run.count {
-            for shard in 0..placement.targets(index).len() {
-                let key = ShardKey { stripe: run.first.nth(index), shard: shard as u8 };
-                for drive in placement.holders(index, shard) {
-                    keys.entry(drive).or_default().push(key);
+    /// The shards of runs, by each drive that may hold them; `None` if the layout of one is not known.
+    fn shards_of(&self, runs: &[StripeRun]) -> Option<BTreeMap<DriveId, Vec<ShardKey>>> {
+        let mut keys: BTreeMap<DriveId, Vec<ShardKey>> = BTreeMap::new();
+        for run in runs {
+            let Some(placement) = self.placement(run) else {
+                tracing::warn!(version = run.layout_version, "stripes of an unknown layout cannot be freed");
+                return None;
+            };
+            for index in 0..run.count {
+                for shard in 0..placement.targets(index).len() {
+                    let key = ShardKey { stripe: run.first.nth(index), shard: shard as u8 };
+                    for drive in placement.holders(index, shard) {
+                        keys.entry(drive).or_default().push(key);
+                    }
                 }
             }
         }
-        for (drive, keys) in keys {
+        Some(keys)
+    }
+
+    /// Queues the stripes of a blob that was given up. What is not freed is left to the collector of orphans.
+    fn give_up(&self, run: &StripeRun) {
+        for (drive, shards) in self.shards_of(std::slice::from_ref(run)).into_iter().flatten() {
             if let Some(drive) = self.drive(drive) {
-                drive.free(keys);
+                drop(drive.free(shards));
             }
         }
     }

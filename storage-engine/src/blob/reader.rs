@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::StoreCore;
 use super::fetch::{Column, FetchPlan, StripeFetch};
+use super::{ReadLease, StoreCore};
 use crate::budget::PooledBytes;
 use crate::codec::Geometry;
 use crate::drive::DataMetrics;
@@ -25,6 +25,8 @@ pub struct BlobReader {
     rest: Range<u64>,
     /// The next rows, when the last ones had to wait for a disk.
     ahead: Option<StripeFetch>,
+    /// Keeps the stripes from being freed.
+    _lease: ReadLease,
     /// The stripe being read, and where its columns lie.
     located: Option<(StripeId, Vec<Column>)>,
 }
@@ -42,7 +44,8 @@ impl BlobReader {
             BlobRef::Inline(bytes) => Source::Inline(bytes[start as usize..end as usize].to_vec()),
             BlobRef::Stripes(run) => Source::Stripes(run.clone()),
         };
-        Self { store, source, rest: start..end, ahead: None, located: None }
+        let lease = ReadLease::new(store.clone(), blob.stripes().into_iter().map(|run| run.first));
+        Self { store, source, rest: start..end, ahead: None, _lease: lease, located: None }
     }
 
     /// The next sealed bytes, a few rows of a stripe; `None` after the last.

@@ -115,10 +115,12 @@ impl BlobWriter {
         let (layouts, geometry) = store.layouts();
         let first_group = store.next_group(layouts.newest().groups.len());
         let placement = Placement::new(layouts, first_group);
+        let first = StripeId::first(store.env.now_ms(), store.env.random_bytes());
+        store.leases.begin_write(first);
         Self {
             geometry,
             placement,
-            first: StripeId::first(store.env.now_ms(), store.env.random_bytes()),
+            first,
             stripe_bytes: store.stripe_bytes(geometry),
             len_hint,
             total_bytes: 0,
@@ -202,6 +204,7 @@ impl BlobWriter {
         DataMetrics::add(&self.store.metrics.shards_missed, missing.len() as u64);
         let run = StripeRun { len_bytes: self.total_bytes, blake3, ..self.run() };
         self.finished = true;
+        self.store.leases.end_write(self.first);
         Ok(WrittenBlob { blob: BlobRef::Stripes(run), missing, blake3 })
     }
 
@@ -286,7 +289,11 @@ impl BlobWriter {
         let stored = segments.iter().flatten().count();
         self.stored.push(StoredStripe { segments });
         if stored < quorum {
-            return Err(below_quorum(stored, quorum, &errors));
+            let error = below_quorum(stored, quorum, &errors);
+            if matches!(error, StorageError::Full) {
+                self.store.space_wanted.notify_one();
+            }
+            return Err(error);
         }
         // Others answered, so the late ones are to blame, and not the machine.
         for (answer, drive) in answers.into_iter().zip(drives) {
@@ -440,8 +447,11 @@ impl Drop for BlobWriter {
         if let Some(stripe) = &mut self.current {
             stripe.buffer[stripe.filled..stripe.capacity].fill(0);
         }
-        if !self.finished && self.submitted > 0 {
-            self.store.free_stripes(&self.run());
+        if !self.finished {
+            if self.submitted > 0 {
+                self.store.give_up(&self.run());
+            }
+            self.store.leases.settle(self.first);
         }
     }
 }

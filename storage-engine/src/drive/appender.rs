@@ -3,15 +3,17 @@
 //! Invariant: before the appender leaves a segment it queues a sync or a seal of it. The syncer
 //! serves its queue in order, so a sync that answers well covers every segment left before it.
 
+use std::collections::BTreeMap;
 use std::io::IoSlice;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use tokio::sync::oneshot;
 
+use super::compact::Move;
 use super::error::DriveError;
 use super::health::Health;
-use super::index::IndexBatch;
+use super::index::{IndexBatch, SegmentRow};
 use super::metrics::DataMetrics;
 use super::segments::{Segment, segment_name};
 use super::syncer::{SealJob, SyncJob, SyncReply};
@@ -34,6 +36,8 @@ const BATCH_BYTES_MAX: u64 = 4 << 20;
 const UNSYNCED_BYTES_MAX: u64 = 16 << 20;
 /// Keys of one index batch when a long run is freed.
 const FREE_BATCH_MAX: usize = 1024;
+/// From this many segments on, a drive keeps half of one free for compaction.
+const SEGMENTS_FOR_RESERVE: u64 = 16;
 static ZEROS: [u8; BLOCK_BYTES as usize] = [0; BLOCK_BYTES as usize];
 
 /// A file that was reserved for a segment.
@@ -43,7 +47,12 @@ type AppendReply = oneshot::Sender<Result<Arc<Segment>, DriveError>>;
 pub(super) enum Job {
     Append(AppendJob),
     Sync(oneshot::Sender<Result<(), DriveError>>),
-    Free(Vec<ShardKey>),
+    /// Takes shards out of the index; their records are dead.
+    Free(Vec<ShardKey>, oneshot::Sender<Result<(), DriveError>>),
+    /// Points entries elsewhere, those that still point where they did; answers the bytes of their records.
+    Move(Vec<Move>, oneshot::Sender<Result<u64, DriveError>>),
+    /// Seals the open segment, so that it can be compacted.
+    Roll(oneshot::Sender<Result<(), DriveError>>),
     Close(oneshot::Sender<Result<(), DriveError>>),
 }
 
@@ -69,8 +78,10 @@ impl Job {
     pub(super) fn refuse(self, health: &Health) {
         match self {
             Self::Append(job) => drop(job.reply.send(Err(health.offline()))),
-            Self::Sync(reply) | Self::Close(reply) => drop(reply.send(Err(health.offline()))),
-            Self::Free(_) => {}
+            Self::Sync(reply) | Self::Close(reply) | Self::Free(_, reply) | Self::Roll(reply) => {
+                drop(reply.send(Err(health.offline())));
+            }
+            Self::Move(_, reply) => drop(reply.send(Err(health.offline()))),
         }
     }
 }
@@ -124,9 +135,18 @@ impl Appender {
                 self.flush();
                 self.queue_sync(SyncReply::Sync(reply));
             }
-            Job::Free(shards) => {
+            Job::Free(shards, reply) => {
                 self.flush();
-                self.free(&shards);
+                drop(reply.send(self.free(shards)));
+            }
+            Job::Move(moves, reply) => {
+                self.flush();
+                drop(reply.send(self.move_entries(&moves)));
+            }
+            Job::Roll(reply) => {
+                self.flush();
+                self.leave_segment();
+                self.push_sync(SyncJob::Barrier(SyncReply::Sync(reply)));
             }
             Job::Close(reply) => {
                 self.flush();
@@ -199,11 +219,11 @@ impl Appender {
 
         let key = ShardKey { stripe: stripe.id, shard };
         if replaces == Replaces::OldRecord
-            // One that cannot be looked up is not counted: compaction counts again.
+            // One that cannot be looked up is not counted, and what is counted here is not stored: the walk
+            // for orphans counts again.
             && let Ok(Some(old)) = core.index.shard(&key)
         {
-            let row = core.segments.add_dead(old.segment, old.record_bytes.into());
-            self.pending.index.put_segment(old.segment, &row);
+            core.segments.add_dead(old.segment, old.record_bytes.into());
         }
         let record_bytes = u64::from(location.record_bytes);
         open.cursor += record_bytes;
@@ -224,7 +244,7 @@ impl Appender {
         if let Err(error) = self.core.index.write(pending.index) {
             tracing::error!(drive = %self.core.id, %error, "drive index refused a batch");
             // What was written is durable or not, but nobody would find it: not stored.
-            let full = matches!(error, KvError::Full { .. });
+            let full = matches!(error, KvError::Full { .. } | KvError::Stalled { .. });
             let refusal = || if full { DriveError::Full } else { DriveError::IndexRefused };
             let refused = |(_, _, reply): (_, _, AppendReply)| drop(reply.send(Err(refusal())));
             pending.replies.into_iter().for_each(refused);
@@ -291,6 +311,8 @@ impl Appender {
         }
         DataMetrics::add(&self.core.metrics.segments_created, 1);
         DataMetrics::add(&self.core.metrics.bytes_written, BLOCK_BYTES);
+        let begun = SegmentRow { written_us: header.created_us, ..SegmentRow::default() };
+        self.core.segments.set_row(id, begun);
         self.core.segments.keep_open(id, file.clone());
         self.open = Some(OpenSegment {
             segment: Segment::new(id, file),
@@ -339,22 +361,44 @@ impl Appender {
         self.open = None;
     }
 
-    fn free(&self, shards: &[ShardKey]) {
+    /// What cannot be looked up is an error: it is not "nothing there".
+    fn free(&self, mut shards: Vec<ShardKey>) -> Result<(), DriveError> {
+        shards.sort_unstable();
+        shards.dedup();
         for chunk in shards.chunks(FREE_BATCH_MAX) {
             let mut batch = IndexBatch::default();
+            let mut dead: BTreeMap<SegmentId, u64> = BTreeMap::new();
             for key in chunk {
-                // What cannot be looked up stays: the collector of orphans finds it.
-                if let Ok(Some(location)) = self.core.index.shard(key) {
+                if let Some(location) = self.core.index.shard(key)? {
                     batch.delete_shard(key);
-                    let row = self.core.segments.add_dead(location.segment, location.record_bytes.into());
-                    batch.put_segment(location.segment, &row);
+                    *dead.entry(location.segment).or_default() += u64::from(location.record_bytes);
                 }
             }
-            DataMetrics::add(&self.core.metrics.shards_freed, batch.len() as u64 / 2);
-            if let Err(error) = self.core.index.write(batch) {
-                tracing::warn!(drive = %self.core.id, %error, "freed shards stay until they are collected");
+            let freed = batch.len() as u64;
+            let _rows = self.core.index.lock_rows();
+            for (segment, bytes) in &dead {
+                let row = self.core.segments.row_with_dead(*segment, *bytes);
+                row.iter().for_each(|row| batch.put_segment(*segment, row));
+            }
+            self.core.index.write(batch)?;
+            dead.iter().for_each(|(segment, bytes)| self.core.segments.add_dead(*segment, *bytes));
+            DataMetrics::add(&self.core.metrics.shards_freed, freed);
+        }
+        Ok(())
+    }
+
+    fn move_entries(&self, moves: &[Move]) -> Result<u64, DriveError> {
+        let mut batch = IndexBatch::default();
+        let mut moved_bytes = 0;
+        for Move { key, from, to } in moves {
+            let at = self.core.index.shard(key)?;
+            if at.is_some_and(|at| (at.segment, at.record_offset) == *from) {
+                batch.put_shard(key, to);
+                moved_bytes += u64::from(to.record_bytes);
             }
         }
+        self.core.index.write(batch)?;
+        Ok(moved_bytes)
     }
 
     /// Begins to make the next segment's file, so that a full segment does not stall writers.
@@ -389,12 +433,19 @@ fn create_file(core: &DriveCore, bytes: u64) -> Result<NewFile, DriveError> {
         }
         DriveError::from_io("creation of a segment", error)
     };
-    // A margin is left for the log, the checkpoints and the index.
-    let margin = core.segments.reserved_bytes / 8;
-    if core.io.free_bytes().map_err(failed)? < bytes + margin {
+    let free_bytes = core.io.free_bytes().map_err(failed)?;
+    if free_bytes < bytes + margin_bytes(core, free_bytes) {
         return Err(DriveError::Full);
     }
     let id = SegmentId::from_bytes(core.env.random_bytes());
     let file = core.io.create(&segment_name(id), bytes, Fill::Allocate).map_err(failed)?;
     Ok((id, file))
+}
+
+/// What writers leave free: for the log, the checkpoints and the index, and on a drive of many segments
+/// for what compaction copies before it gives space back.
+fn margin_bytes(core: &DriveCore, free_bytes: u64) -> u64 {
+    let segment = core.segments.reserved_bytes;
+    let many = free_bytes + core.segments.usage().stored_bytes >= SEGMENTS_FOR_RESERVE * segment;
+    segment / 8 + if many { segment / 2 } else { 0 }
 }

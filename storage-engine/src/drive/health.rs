@@ -71,6 +71,10 @@ pub struct DriveStatus {
     pub stored_bytes: u64,
     /// Bytes of records whose stripe was freed.
     pub dead_bytes: u64,
+    /// Segments that hold records.
+    pub segments: u64,
+    /// Segments that cannot be compacted until a damaged record of theirs is rebuilt.
+    pub blocked_segments: u64,
     /// Failed writes and syncs since the start.
     pub write_errors: u64,
     /// Failed reads since the start.
@@ -178,6 +182,8 @@ impl DriveCore {
             free_bytes: self.io.free_bytes().ok(),
             stored_bytes: usage.stored_bytes,
             dead_bytes: usage.dead_bytes,
+            segments: self.segments.count(),
+            blocked_segments: self.lock_blocked().len() as u64,
             write_errors: self.counts.write_errors(),
             read_errors: self.counts.read_errors(),
             crc_failures: self.counts.crc_failures(),

@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 use super::error::{DriveError, DriveOpenError};
 use super::verify::Pace;
@@ -32,6 +33,12 @@ const INDEX_DIRS: [&str; 2] = ["index", "index.b"];
 const CURRENT_NAME: &str = "index.current";
 const CURRENT_BYTES_MAX: u64 = 64;
 const ROW_VERSION: u8 = 1;
+/// How long a batch waits for flushes that are behind: far shorter than a writer waits for a drive.
+const STALL_MAX: Duration = Duration::from_secs(2);
+const START_STALL_MAX: Duration = Duration::from_secs(120);
+const STALL_STEP: Duration = Duration::from_millis(2);
+/// Entries of a scan read at once: a cursor of the store is not held for longer.
+const SCAN_PAGE: usize = 4096;
 
 /// Opens the store of an index: in the directory given, or in memory on a simulated drive.
 pub type IndexFactory = Arc<dyn Fn(Option<&Path>) -> Result<Arc<dyn Kv>, KvError> + Send + Sync>;
@@ -63,24 +70,44 @@ pub(super) struct SegmentRow {
     pub(super) sealed: bool,
     /// Bytes of its records.
     pub(super) stored_bytes: u64,
-    /// Bytes of those whose stripe was freed.
+    /// Bytes of those that the index does not point at any more. Never too many after a start.
     pub(super) dead_bytes: u64,
+    /// Its footer lists what a search found: the index may know records that the search did not.
+    pub(super) searched: bool,
+    /// When its youngest record may have been written, Unix time in microseconds.
+    pub(super) written_us: u64,
 }
 
+const SEALED: u8 = 1;
+const SEARCHED: u8 = 2;
+
 impl SegmentRow {
+    /// Bytes of records that the index points at.
+    pub(super) fn live_bytes(&self) -> u64 {
+        self.stored_bytes.saturating_sub(self.dead_bytes)
+    }
+
     fn encode(&self) -> Vec<u8> {
-        let mut value = vec![ROW_VERSION, u8::from(self.sealed)];
+        let flags = if self.sealed { SEALED } else { 0 } | if self.searched { SEARCHED } else { 0 };
+        let mut value = vec![ROW_VERSION, flags];
         value.extend_from_slice(&self.stored_bytes.to_le_bytes());
         value.extend_from_slice(&self.dead_bytes.to_le_bytes());
+        value.extend_from_slice(&self.written_us.to_le_bytes());
         value
     }
 
     fn decode(value: &[u8]) -> Result<Self, FormatError> {
-        let [version, sealed] = take(value, 0)?;
+        let [version, flags] = take(value, 0)?;
         if version != ROW_VERSION {
             return Err(FormatError::NewerVersion { found: version.into(), known: ROW_VERSION.into() });
         }
-        Ok(Self { sealed: sealed == 1, stored_bytes: take_u64(value, 2)?, dead_bytes: take_u64(value, 10)? })
+        Ok(Self {
+            sealed: flags & SEALED != 0,
+            searched: flags & SEARCHED != 0,
+            stored_bytes: take_u64(value, 2)?,
+            dead_bytes: take_u64(value, 10)?,
+            written_us: take_u64(value, 18)?,
+        })
     }
 }
 
@@ -121,6 +148,9 @@ pub(super) struct DriveIndex {
     place: AtomicUsize,
     factory: IndexFactory,
     rebuild: Mutex<Option<Rebuild>>,
+    /// Held from the reading of a segment's counters to the writing of its row, so that no older row
+    /// is written over a newer one.
+    rows: Mutex<()>,
 }
 
 /// A store that is to take over.
@@ -159,6 +189,7 @@ impl DriveIndex {
             place: AtomicUsize::new(place),
             factory: factory.clone(),
             rebuild: Mutex::new(None),
+            rows: Mutex::new(()),
         })
     }
 
@@ -187,7 +218,7 @@ impl DriveIndex {
                 fresh.put(family, key, value);
             }
         }
-        kv.write_batch(fresh)
+        write_patiently(&**kv, fresh, STALL_MAX)
     }
 
     /// Puts the new store in the place of the old one. Durable on return.
@@ -196,7 +227,7 @@ impl DriveIndex {
         let Some(Rebuild { kv, place, .. }) = rebuild.take() else { return Ok(()) };
         let mut batch = IndexBatch::default();
         rows.iter().for_each(|(id, row)| batch.put_segment(*id, row));
-        kv.write_batch(batch.0)?;
+        write_patiently(&*kv, batch.0, STALL_MAX)?;
         kv.flush()?;
         io.write_atomic(CURRENT_NAME, INDEX_DIRS[place].as_bytes())
             .map_err(|error| DriveError::from_io("taking over a new index", error))?;
@@ -217,15 +248,29 @@ impl DriveIndex {
 
     /// The entries of one segment. Reads the whole index.
     pub(super) fn in_segment(&self, segment: SegmentId) -> Result<Vec<DirectoryEntry>, DriveError> {
+        let entries = self.shards_in(&HashSet::from([segment]))?;
+        Ok(entries.into_iter().map(|(key, location)| DirectoryEntry { key, location }).collect())
+    }
+
+    /// Up to `limit` entries in order, after `after`. An entry that does not decode is an error.
+    pub(super) fn shards(
+        &self,
+        after: Option<&ShardKey>,
+        limit: usize,
+    ) -> Result<Vec<(ShardKey, ShardLocation)>, DriveError> {
+        let from = after.map(|key| [&key.encode()[..], &[0]].concat()).unwrap_or_default();
         let mut entries = Vec::new();
         let mut damaged = None;
-        self.kv().scan(SHARDS, &[], None, &mut |key, value| {
-            match (ShardKey::decode(key), ShardLocation::decode(value)) {
-                (Ok(key), Ok(location)) if location.segment == segment => {
-                    entries.push(DirectoryEntry { key, location });
+        self.kv().scan(SHARDS, &from, None, &mut |key, value| {
+            if entries.len() == limit {
+                return ScanStep::Stop;
+            }
+            match ShardKey::decode(key).and_then(|key| Ok((key, ShardLocation::decode(value)?))) {
+                Ok(entry) => entries.push(entry),
+                Err(error) => {
+                    damaged = Some(error);
+                    return ScanStep::Stop;
                 }
-                (Ok(_), Ok(_)) => {}
-                (Err(error), _) | (_, Err(error)) => damaged = Some(error),
             }
             ScanStep::Next
         })?;
@@ -235,6 +280,21 @@ impl DriveIndex {
     /// Reads all of it from the disk; answers its rows.
     pub(super) fn verify(&self, pace: &mut Pace<'_>) -> Result<u64, KvError> {
         self.kv().verify(pace)
+    }
+
+    /// Every entry that points into one of `segments`: reads the whole index.
+    pub(super) fn shards_in(
+        &self,
+        segments: &HashSet<SegmentId>,
+    ) -> Result<Vec<(ShardKey, ShardLocation)>, DriveError> {
+        let mut entries = Vec::new();
+        let mut after = None;
+        loop {
+            let page = self.shards(after.as_ref(), SCAN_PAGE)?;
+            let Some((last, _)) = page.last() else { return Ok(entries) };
+            after = Some(*last);
+            entries.extend(page.into_iter().filter(|(_, location)| segments.contains(&location.segment)));
+        }
     }
 
     pub(super) fn segments(&self) -> Result<Vec<(SegmentId, SegmentRow)>, KvError> {
@@ -249,6 +309,16 @@ impl DriveIndex {
         Ok(rows)
     }
 
+    /// Held by whoever changes the row of a segment, while it does.
+    pub(super) fn lock_rows(&self) -> MutexGuard<'_, ()> {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a batch visible. While flushes are behind it waits a little, so that a burst passes; on a
+    /// full disk that would be for ever, and the drive's writers wait meanwhile.
+    ///
+    /// # Errors
+    /// [`KvError::Full`] and [`KvError::Stalled`]: nothing of it is visible, and a later one may be.
     pub(super) fn write(&self, batch: IndexBatch) -> Result<(), KvError> {
         if batch.is_empty() {
             return Ok(());
@@ -256,7 +326,7 @@ impl DriveIndex {
         let mut rebuild = self.lock_rebuild();
         let Some(Rebuild { kv, touched, .. }) = &mut *rebuild else {
             // Under the lock, so that no change falls between the two stores.
-            return self.kv().write_batch(batch.0);
+            return write_patiently(&*self.kv(), batch.0, STALL_MAX);
         };
         let copy = batch.0.clone();
         for op in batch.0.into_ops() {
@@ -265,9 +335,14 @@ impl DriveIndex {
                 KvOp::Put(..) | KvOp::Delete(..) => {}
             }
         }
-        kv.write_batch(copy.clone())?;
+        write_patiently(&**kv, copy.clone(), STALL_MAX)?;
         // The old one may refuse: it is damaged, and about to go.
         self.kv().write_batch(copy).or(Ok(()))
+    }
+
+    /// As [`DriveIndex::write`] at the start, when nobody waits for the drive yet.
+    pub(super) fn write_at_start(&self, batch: IndexBatch) -> Result<(), KvError> {
+        if batch.is_empty() { Ok(()) } else { write_patiently(&*self.kv(), batch.0, START_STALL_MAX) }
     }
 
     pub(super) fn flush(&self) -> Result<(), KvError> {
@@ -280,6 +355,20 @@ impl DriveIndex {
 
     fn lock_rebuild(&self) -> MutexGuard<'_, Option<Rebuild>> {
         self.rebuild.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Writes a batch, waiting a little for flushes that are behind.
+fn write_patiently(kv: &dyn Kv, batch: KvBatch, patience: Duration) -> Result<(), KvError> {
+    let mut waited = Duration::ZERO;
+    loop {
+        match kv.write_batch(batch.clone()) {
+            Err(KvError::Stalled { .. }) if waited < patience => {
+                std::thread::sleep(STALL_STEP);
+                waited += STALL_STEP;
+            }
+            result => return result,
+        }
     }
 }
 

@@ -64,6 +64,18 @@ counters! {
     segments_sealed,
     /// Shards whose records were freed.
     shards_freed,
+    /// Segments whose files were removed.
+    segments_removed,
+    /// Bytes of records that compaction copied.
+    bytes_compacted,
+    /// Bytes of files that removed segments gave back, less those of the segments that took their records.
+    bytes_reclaimed,
+    /// Records that compaction met damaged, and left where they are.
+    records_damaged,
+    /// Shards that nobody owned, freed by the collector of orphans.
+    orphans_freed,
+    /// Bytes of their records.
+    orphan_bytes_freed,
 }
 
 impl DataMetrics {

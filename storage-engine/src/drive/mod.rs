@@ -6,6 +6,8 @@
 //! namespace knows stripes only; where a shard lies is the business of its drive alone.
 
 mod appender;
+mod compact;
+mod damage;
 mod error;
 mod health;
 mod index;
@@ -21,12 +23,15 @@ mod superblock;
 mod syncer;
 mod verify;
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+pub use compact::{CompactionPolicy, CompactionReport};
+pub use damage::{DamageSink, DamagedRecord};
 pub use error::{DriveError, DriveOpenError};
 pub use health::{DriveState, DriveStatus};
 pub use index::{DRIVE_INDEX_SCHEMA, IndexFactory, memory_index, rocks_index};
@@ -44,8 +49,9 @@ use crate::io::DriveIo;
 use crate::segment::location::{ShardKey, ShardLocation};
 use crate::segment::stripe::EncodedStripe;
 use appender::{AppendJob, Job, Replaces};
+use compact::CompactJob;
 use health::Health;
-use index::DriveIndex;
+use index::{DriveIndex, IndexBatch};
 use queue::Queue;
 use reader::ReadJob;
 use segments::Segments;
@@ -101,6 +107,12 @@ struct DriveCore {
     jobs: Queue<Job>,
     syncs: Queue<SyncJob>,
     reads: Queue<ReadJob>,
+    compactions: Queue<CompactJob>,
+    /// Compaction gives up what it has not finished.
+    stopping: AtomicBool,
+    /// Segments that cannot be compacted, each until a time in microseconds.
+    blocked: Mutex<HashMap<SegmentId, u64>>,
+    damage: OnceLock<Arc<dyn DamageSink>>,
     /// Goes last: while it is there, files of the drive are open.
     in_use: Arc<()>,
 }
@@ -149,6 +161,10 @@ impl Drive {
             jobs: Queue::new(APPEND_QUEUE_MAX),
             syncs: Queue::new(APPEND_QUEUE_MAX),
             reads: Queue::new(READ_QUEUE_MAX),
+            compactions: Queue::new(compact::COMPACT_QUEUE_MAX),
+            stopping: AtomicBool::new(false),
+            blocked: Mutex::default(),
+            damage: OnceLock::new(),
             in_use: Arc::new(()),
         });
         recovery::recover(&core)?;
@@ -299,9 +315,61 @@ impl Drive {
         answer
     }
 
-    /// Queues shards to be forgotten. Idempotent; what is not there is left alone.
-    pub fn free(&self, shards: Vec<ShardKey>) {
-        self.queue(Job::Free(shards));
+    /// Queues shards to be forgotten, and answers when the index has forgotten them (durably only after
+    /// [`Drive::flush_index`]). Idempotent; what is not there is left alone.
+    ///
+    /// # Errors
+    /// Some may still be there: free them again.
+    pub fn free(&self, shards: Vec<ShardKey>) -> oneshot::Receiver<Result<(), DriveError>> {
+        let (reply, answer) = oneshot::channel();
+        self.queue(Job::Free(shards, reply));
+        answer
+    }
+
+    /// Queues a pass of compaction: sealed segments with much that is dead give their space back.
+    ///
+    /// Readers and writers go on meanwhile. What a pass did before an error stays done.
+    pub fn compact(&self, policy: CompactionPolicy) -> oneshot::Receiver<Result<CompactionReport, DriveError>> {
+        let (reply, answer) = oneshot::channel();
+        if !self.state().writes() {
+            drop(reply.send(Err(self.core.health.offline())));
+        } else if let Err(job) = self.core.compactions.push(CompactJob { policy, reply }) {
+            drop(job.reply.send(Err(DriveError::Busy)));
+        }
+        answer
+    }
+
+    /// Has damaged shards told to `sink`; only the first call counts.
+    pub fn on_damage(&self, sink: Arc<dyn DamageSink>) {
+        let _ = self.core.damage.set(sink);
+    }
+
+    /// Up to `limit` shards in order, after `after`, and where they lie. Reads the index: may wait for the disk.
+    pub fn shards(&self, after: Option<&ShardKey>, limit: usize) -> Result<Vec<(ShardKey, ShardLocation)>, DriveError> {
+        if !self.state().reads() {
+            return Err(self.core.health.offline());
+        }
+        self.core.index.shards(after, limit)
+    }
+
+    /// The sealed segments: no entry of the index ever points into one that did not before.
+    pub fn sealed_segments(&self) -> Vec<SegmentId> {
+        self.core.segments.rows().into_iter().filter(|(_, row)| row.sealed).map(|(id, _)| id).collect()
+    }
+
+    /// Takes what a walk over the whole index found live in segments that were sealed when it began:
+    /// what else they hold is dead, though nothing counted it.
+    pub fn note_live(&self, live_bytes: &HashMap<SegmentId, u64>) -> Result<(), DriveError> {
+        let _rows = self.core.index.lock_rows();
+        let mut batch = IndexBatch::default();
+        for (id, row) in self.core.segments.rows() {
+            let Some(live) = live_bytes.get(&id) else { continue };
+            let dead_bytes = row.stored_bytes.saturating_sub(*live);
+            if let Some(row) = self.core.segments.raise_dead(id, dead_bytes) {
+                batch.put_segment(id, &row);
+            }
+        }
+        Ok(self.core.index.write(batch)?)
     }
 
     /// Where a shard lies, or `None` if the index does not know it.
@@ -318,8 +386,10 @@ impl Drive {
     }
 
     /// Reads cells of one column: those in the page cache at once, the others by a reader thread.
-    pub fn read_column(&self, location: &ShardLocation, cells: Vec<CellRead>) -> ColumnRead {
-        reader::read_column(&self.core, location, cells)
+    ///
+    /// The location may be an old one: a shard that compaction moved since is read where it is now.
+    pub fn read_column(&self, key: &ShardKey, location: &ShardLocation, cells: Vec<CellRead>) -> ColumnRead {
+        reader::read_column(&self.core, key, location, cells)
     }
 
     /// Counts a cell of this drive that did not match its checksum.
@@ -339,6 +409,7 @@ impl Drive {
 
     /// Seals the open segment and flushes the index, so that the next start scans nothing.
     pub async fn close(&self) -> Result<(), DriveError> {
+        self.core.stopping.store(true, Ordering::Relaxed);
         let (reply, answer) = oneshot::channel();
         self.queue(Job::Close(reply));
         answer.await.map_err(|_| self.core.health.offline())?
@@ -358,6 +429,8 @@ impl Drive {
 
 impl Drop for Drive {
     fn drop(&mut self) {
+        self.core.stopping.store(true, Ordering::Relaxed);
+        self.core.compactions.close();
         self.core.jobs.close();
         self.core.reads.close();
         // The appender closes the syncer's queue when its own is empty. A thread of a failed drive
@@ -402,6 +475,11 @@ impl DriveCore {
             job.refuse(&self.health);
         }
         self.reads.purge();
+        self.compactions.purge();
+    }
+
+    fn lock_blocked(&self) -> MutexGuard<'_, HashMap<SegmentId, u64>> {
+        self.blocked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn check_alive(&self) -> Result<(), DriveError> {
@@ -422,7 +500,8 @@ impl DriveCore {
 }
 
 fn start_threads(core: &Arc<DriveCore>) -> io::Result<Vec<JoinHandle<()>>> {
-    let mut threads = Vec::with_capacity(READERS + 2);
+    let mut threads = Vec::with_capacity(READERS + 3);
+    threads.push(start_thread("compact", core, compact::run)?);
     threads.push(start_thread("append", core, appender::run)?);
     threads.push(start_thread("sync", core, syncer::run)?);
     for _ in 0..READERS {

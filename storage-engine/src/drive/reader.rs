@@ -1,5 +1,6 @@
 //! Reading cells: from the page cache on the caller's thread, from the disk on the drive's own.
 
+use std::io;
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -9,7 +10,7 @@ use super::DriveCore;
 use super::error::DriveError;
 use super::metrics::DataMetrics;
 use crate::io::DriveFile;
-use crate::segment::location::ShardLocation;
+use crate::segment::location::{ShardKey, ShardLocation};
 
 /// One cell to be read: which row, and the buffer, as long as the cell.
 #[derive(Debug)]
@@ -53,9 +54,14 @@ pub(super) struct ReadJob {
     reply: oneshot::Sender<CellResults>,
 }
 
-pub(super) fn read_column(core: &DriveCore, location: &ShardLocation, cells: Vec<CellRead>) -> ColumnRead {
-    let file = match core.segments.file(&*core.io, location.segment) {
-        Ok(file) => file,
+pub(super) fn read_column(
+    core: &DriveCore,
+    key: &ShardKey,
+    location: &ShardLocation,
+    cells: Vec<CellRead>,
+) -> ColumnRead {
+    let (file, location) = match open_at(core, key, location) {
+        Ok(found) => found,
         Err(error) => return failed(core, cells, &error),
     };
     let mut done = Vec::with_capacity(cells.len());
@@ -78,6 +84,29 @@ pub(super) fn read_column(core: &DriveCore, location: &ShardLocation, cells: Vec
     // A queue that is full or closed drops the job and its channel: the cells count as missing.
     let _ = core.reads.push(ReadJob { file, cells: queued, reply });
     ColumnRead { done, waiting: Some(waiting) }
+}
+
+/// The file that holds a shard. Compaction may have moved it since it was located: then the file is gone,
+/// and the index says where it is now. A file that was opened can be read even after it was removed.
+fn open_at(
+    core: &DriveCore,
+    key: &ShardKey,
+    location: &ShardLocation,
+) -> io::Result<(Arc<dyn DriveFile>, ShardLocation)> {
+    let mut location = location.clone();
+    loop {
+        let error = match core.segments.file(&*core.io, location.segment) {
+            Ok(file) => return Ok((file, location)),
+            Err(error) => error,
+        };
+        match core.index.shard(key) {
+            // Each round follows one more move of the same shard.
+            Ok(Some(now)) if error.kind() == io::ErrorKind::NotFound && now.segment != location.segment => {
+                location = now;
+            }
+            _ => return Err(error),
+        }
+    }
 }
 
 fn failed(core: &DriveCore, cells: Vec<CellRead>, error: &std::io::Error) -> ColumnRead {

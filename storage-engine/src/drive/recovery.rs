@@ -5,7 +5,7 @@
 //! After a power cut some may be torn: their cells fail their checksums and are rebuilt from the
 //! other drives, and nothing torn was ever acknowledged.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
@@ -13,11 +13,12 @@ use super::DriveCore;
 use super::error::DriveOpenError;
 use super::index::{IndexBatch, SegmentRow};
 use super::metrics::DataMetrics;
-use super::segments::{SEGMENTS_DIR, parse_segment_name, segment_name};
+use super::segments::{SEGMENTS_DIR, is_unfinished, parse_segment_name, segment_name};
 use crate::ids::SegmentId;
 use crate::io::DriveFile;
+use crate::segment::checksum::cell_crc64;
 use crate::segment::footer::{DirectoryEntry, encode_footer};
-use crate::segment::location::ShardLocation;
+use crate::segment::location::{ShardKey, ShardLocation};
 use crate::segment::record::RecordPlace;
 use crate::segment::scan::{ScanError, ScannedSegment, read_header, scan_segment};
 use crate::segment::{BLOCK_BYTES, FormatError};
@@ -28,31 +29,42 @@ const INDEX_BATCH_MAX: usize = 1024;
 /// Brings index and segments together.
 pub(super) fn recover(core: &DriveCore) -> Result<(), DriveOpenError> {
     let listed = core.io.list(SEGMENTS_DIR).map_err(|source| DriveOpenError::Io { op: "list segments", source })?;
+    // What compaction did not finish: all of it is still where it came from.
+    for file in listed.iter().filter(|file| is_unfinished(&file.name)) {
+        let removed = core.io.remove(&format!("{SEGMENTS_DIR}/{}", file.name));
+        removed.map_err(|source| DriveOpenError::Io { op: "remove an unfinished segment", source })?;
+    }
+    let present: Vec<SegmentId> = listed.iter().filter_map(|file| parse_segment_name(&file.name)).collect();
     let mut rows: HashMap<SegmentId, SegmentRow> = core.index.segments()?.into_iter().collect();
     let mut unsealed = Vec::new();
-    for id in listed.iter().filter_map(|file| parse_segment_name(&file.name)) {
-        match rows.remove(&id) {
-            Some(row) if row.sealed => core.segments.set_row(id, row),
-            _ => unsealed.push((created_us(core, id), id)),
+    for id in &present {
+        match rows.remove(id) {
+            Some(row) if row.sealed => core.segments.set_row(*id, row),
+            _ => unsealed.push((created_us(core, *id), *id)),
         }
     }
-    // Of two records of one shard the one in the newer segment holds: it was written in the place of the other.
+    // After the rows of the sealed ones: a record that is in two segments counts as dead in one of them.
+    let present: HashSet<SegmentId> = present.into_iter().collect();
     unsealed.sort();
-    for (created_us, id) in unsealed {
-        recover_segment(core, id, created_us)?;
-    }
+    unsealed.into_iter().try_for_each(|(created_us, id)| recover_segment(core, (id, created_us), &present))?;
     // Rows whose file is gone: their shards are rebuilt from other drives when they are read.
     let mut gone = IndexBatch::default();
     rows.keys().for_each(|id| gone.delete_segment(*id));
-    if !gone.is_empty() {
-        tracing::warn!(drive = %core.id, segments = gone.len(), "segments are missing from the drive");
+    // A removed segment leaves its row behind when the process ends in between: nothing lived in it.
+    let missing = rows.values().filter(|row| !row.sealed || row.live_bytes() > 0).count();
+    if missing > 0 {
+        tracing::warn!(drive = %core.id, segments = missing, "segments are missing from the drive");
     }
-    Ok(core.index.write(gone)?)
+    Ok(core.index.write_at_start(gone)?)
 }
 
-fn recover_segment(core: &DriveCore, id: SegmentId, created_us: u64) -> Result<(), DriveOpenError> {
+fn recover_segment(
+    core: &DriveCore,
+    (id, created_us): (SegmentId, u64),
+    present: &HashSet<SegmentId>,
+) -> Result<(), DriveOpenError> {
     match read_segment(core, id) {
-        Ok(Some((file, scanned))) => adopt(core, (id, created_us), &*file, scanned),
+        Ok(Some((file, scanned))) => adopt(core, (id, created_us), &(file, scanned), present),
         Ok(None) => {
             // Reserved and never written to.
             let removed = core.io.remove(&segment_name(id));
@@ -109,23 +121,27 @@ fn is_blank(file: &dyn DriveFile) -> io::Result<bool> {
 fn adopt(
     core: &DriveCore,
     (id, created_us): (SegmentId, u64),
-    file: &dyn DriveFile,
-    scanned: ScannedSegment,
+    (file, scanned): &Found,
+    present: &HashSet<SegmentId>,
 ) -> Result<(), DriveOpenError> {
-    let mut stored_bytes = 0;
+    let (mut stored_bytes, mut dead_bytes) = (0, 0);
     for chunk in scanned.directory.chunks(INDEX_BATCH_MAX) {
         let mut batch = IndexBatch::default();
-        for DirectoryEntry { key, location } in chunk {
-            let newer =
-                |known: &ShardLocation| known.segment != id && self::created_us(core, known.segment) > created_us;
-            if !matches!(core.index.shard(key), Ok(Some(known)) if newer(&known)) {
-                batch.put_shard(key, location);
+        for entry in chunk {
+            let record_bytes = u64::from(entry.location.record_bytes);
+            stored_bytes += record_bytes;
+            match elsewhere(core, entry, present) {
+                Some(other) if other_holds(core, entry, created_us, &other) => dead_bytes += record_bytes,
+                Some(other) => {
+                    core.segments.add_dead(other.segment, u64::from(other.record_bytes));
+                    batch.put_shard(&entry.key, &entry.location);
+                }
+                None => batch.put_shard(&entry.key, &entry.location),
             }
-            stored_bytes += u64::from(location.record_bytes);
         }
-        core.index.write(batch)?;
+        core.index.write_at_start(batch)?;
     }
-    let closed = if scanned.sealed { file.sync_data() } else { close(core, id, file, &scanned) };
+    let closed = if scanned.sealed { file.sync_data() } else { close(core, id, &**file, scanned) };
     let sealed = match closed {
         Ok(()) => true,
         Err(error) => {
@@ -133,11 +149,38 @@ fn adopt(
             false
         }
     };
-    let row = SegmentRow { sealed, stored_bytes, dead_bytes: 0 };
+    let written_us = if created_us > 0 { created_us } else { core.env.clock.now_us() };
+    let row = SegmentRow { sealed, stored_bytes, dead_bytes, searched: !scanned.sealed, written_us };
     core.segments.set_row(id, row);
     let mut batch = IndexBatch::default();
     batch.put_segment(id, &row);
-    Ok(core.index.write(batch)?)
+    Ok(core.index.write_at_start(batch)?)
+}
+
+/// Where the index has the shard of a record, if that is in another segment that is there. So it is
+/// after a crash in the middle of a compaction, and after a write that failed and was done again.
+fn elsewhere(core: &DriveCore, entry: &DirectoryEntry, present: &HashSet<SegmentId>) -> Option<ShardLocation> {
+    let other = core.index.shard(&entry.key).ok().flatten()?;
+    (other.segment != entry.location.segment && present.contains(&other.segment)).then_some(other)
+}
+
+/// Of two records of a shard the newer holds, which was written in the place of the other; but never one
+/// whose cells are not as they were written, if those of the other are.
+fn other_holds(core: &DriveCore, entry: &DirectoryEntry, created_us: u64, other: &ShardLocation) -> bool {
+    let is_newer = self::created_us(core, other.segment) > created_us;
+    let (other_is_good, this_is_good) =
+        (|| is_good(core, &entry.key, other), || is_good(core, &entry.key, &entry.location));
+    if is_newer { other_is_good() || !this_is_good() } else { !this_is_good() && other_is_good() }
+}
+
+/// Whether every cell of a record is as it was written.
+fn is_good(core: &DriveCore, key: &ShardKey, location: &ShardLocation) -> bool {
+    let Ok(file) = core.io.open(&segment_name(location.segment)) else { return false };
+    (0..location.crcs.len()).all(|row| {
+        let mut cell = vec![0; location.cell_len(row)];
+        file.read_at(location.cell_offset(row), &mut cell).is_ok()
+            && cell_crc64(key.stripe, key.shard, row as u8, &cell) == location.crcs[row]
+    })
 }
 
 fn close(core: &DriveCore, id: SegmentId, file: &dyn DriveFile, scanned: &ScannedSegment) -> io::Result<()> {

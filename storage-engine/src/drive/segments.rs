@@ -19,6 +19,18 @@ pub(super) fn segment_name(id: SegmentId) -> String {
     format!("{SEGMENTS_DIR}/{id}.seg")
 }
 
+/// The file of a segment that compaction has not finished: no start takes it for a segment.
+pub(super) fn unfinished_name(id: SegmentId) -> String {
+    format!("{SEGMENTS_DIR}/{id}{UNFINISHED}")
+}
+
+/// Whether a file name in the directory is that of an unfinished segment.
+pub(super) fn is_unfinished(name: &str) -> bool {
+    name.ends_with(UNFINISHED)
+}
+
+const UNFINISHED: &str = ".new";
+
 /// The segment that a file name stands for.
 pub(super) fn parse_segment_name(name: &str) -> Option<SegmentId> {
     name.strip_suffix(".seg")?.parse().ok()
@@ -85,12 +97,46 @@ impl Segments {
         self.lock().usage
     }
 
-    /// Sets a segment's row as recovered.
+    /// Sets a segment's row, as recovered or as it begins.
     pub(super) fn set_row(&self, id: SegmentId, row: SegmentRow) {
         let mut table = self.lock();
         let old = table.rows.insert(id, row).unwrap_or_default();
-        table.usage.stored_bytes += row.stored_bytes - old.stored_bytes;
-        table.usage.dead_bytes += row.dead_bytes - old.dead_bytes;
+        table.usage.stored_bytes = table.usage.stored_bytes + row.stored_bytes - old.stored_bytes;
+        table.usage.dead_bytes = table.usage.dead_bytes + row.dead_bytes - old.dead_bytes;
+    }
+
+    /// Notes that the directory of a segment may lack records that the index knows.
+    pub(super) fn mark_searched(&self, id: SegmentId) -> Option<SegmentRow> {
+        let mut table = self.lock();
+        let row = table.rows.get_mut(&id)?;
+        row.searched = true;
+        Some(*row)
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> u64 {
+        self.lock().rows.len() as u64
+    }
+
+    /// Forgets a segment and closes its file, unless a reader still has it.
+    pub(super) fn forget(&self, id: SegmentId) {
+        let mut table = self.lock();
+        let old = table.rows.remove(&id).unwrap_or_default();
+        table.usage.stored_bytes -= old.stored_bytes;
+        table.usage.dead_bytes -= old.dead_bytes;
+        table.files.remove(&id);
+    }
+
+    /// Raises the dead bytes of a sealed segment to `dead_bytes`, as counted from the index; the row if
+    /// that changed it.
+    pub(super) fn raise_dead(&self, id: SegmentId, dead_bytes: u64) -> Option<SegmentRow> {
+        let mut table = self.lock();
+        let row = table.rows.get_mut(&id).filter(|row| row.sealed && row.dead_bytes < dead_bytes)?;
+        let more = dead_bytes.min(row.stored_bytes) - row.dead_bytes;
+        row.dead_bytes += more;
+        let row = *row;
+        table.usage.dead_bytes += more;
+        (more > 0).then_some(row)
     }
 
     /// All rows as they now are.
@@ -108,16 +154,6 @@ impl Segments {
         self.lock().rows.get(&id).is_some_and(|row| row.sealed)
     }
 
-    /// Forgets one whose file is gone.
-    pub(super) fn forget(&self, id: SegmentId) {
-        let mut table = self.lock();
-        table.files.remove(&id);
-        if let Some(row) = table.rows.remove(&id) {
-            table.usage.stored_bytes = table.usage.stored_bytes.saturating_sub(row.stored_bytes);
-            table.usage.dead_bytes = table.usage.dead_bytes.saturating_sub(row.dead_bytes);
-        }
-    }
-
     /// Whether it is known.
     pub(super) fn has(&self, id: SegmentId) -> bool {
         self.lock().rows.contains_key(&id)
@@ -130,26 +166,38 @@ impl Segments {
         table.rows.entry(id).or_default().stored_bytes += bytes;
     }
 
-    /// Counts a record that died; the row as it now is.
-    pub(super) fn add_dead(&self, id: SegmentId, bytes: u64) -> SegmentRow {
-        let mut table = self.lock();
-        table.usage.dead_bytes += bytes;
-        let row = table.rows.entry(id).or_default();
-        row.dead_bytes += bytes;
-        *row
+    /// The row of a segment with these bytes more dead; `None` if there is no such segment. Nothing is
+    /// counted before [`Segments::add_dead`].
+    pub(super) fn row_with_dead(&self, id: SegmentId, bytes: u64) -> Option<SegmentRow> {
+        let row = self.lock().rows.get(&id).copied()?;
+        Some(SegmentRow { dead_bytes: (row.dead_bytes + bytes).min(row.stored_bytes), ..row })
     }
 
-    /// Marks a segment sealed; the row as it now is.
-    pub(super) fn seal(&self, id: SegmentId) -> SegmentRow {
+    /// Counts records that died.
+    pub(super) fn add_dead(&self, id: SegmentId, bytes: u64) {
+        let mut table = self.lock();
+        let Some(row) = table.rows.get_mut(&id) else { return };
+        let more = bytes.min(row.stored_bytes - row.dead_bytes);
+        row.dead_bytes += more;
+        table.usage.dead_bytes += more;
+    }
+
+    /// Marks a segment sealed, its youngest record written by then; the row as it now is.
+    pub(super) fn seal(&self, id: SegmentId, written_us: u64) -> SegmentRow {
         let mut table = self.lock();
         let row = table.rows.entry(id).or_default();
         row.sealed = true;
+        row.written_us = written_us;
         *row
     }
 
-    /// Makes a file that was just created available to readers.
+    /// Makes a file available to readers. That of a segment that was forgotten meanwhile is not kept:
+    /// the space of a removed file comes back when it is closed.
     pub(super) fn keep_open(&self, id: SegmentId, file: Arc<dyn DriveFile>) {
         let mut table = self.lock();
+        if !table.rows.contains_key(&id) {
+            return;
+        }
         if table.files.len() >= OPEN_FILES_MAX {
             // Any will do: one that is read again is opened again.
             let victim = table.files.keys().next().copied();

@@ -136,7 +136,8 @@ fn sync_segment(core: &DriveCore, segment: &Segment, seal: Option<&SealJob>) -> 
     if sealed {
         DataMetrics::add(&core.metrics.segments_sealed, 1);
         let mut batch = IndexBatch::default();
-        batch.put_segment(segment.id, &core.segments.seal(segment.id));
+        let _rows = core.index.lock_rows();
+        batch.put_segment(segment.id, &core.segments.seal(segment.id, core.env.clock.now_us()));
         if let Err(error) = core.index.write(batch) {
             tracing::warn!(drive = %core.id, %error, "sealed segment is read again at the next start");
         }

@@ -8,6 +8,7 @@ use std::io::{self, IoSlice};
 use std::ops::ControlFlow;
 
 use super::error::DriveError;
+use super::index::IndexBatch;
 use super::segments::segment_name;
 use super::{Drive, DriveCore, superblock};
 use crate::ids::{SegmentId, StripeId};
@@ -101,6 +102,8 @@ impl Drive {
             written += BLOCK_BYTES;
         }
         if check.footer_damaged {
+            // The new directory lacks the damaged records, which the index knows: compaction must ask it.
+            self.mark_searched(check.segment).map_err(io::Error::other)?;
             let (footer, records_end) = new_footer(&*file, check)?;
             file.write_at(records_end, &[IoSlice::new(&footer)])?;
             file.set_len(records_end + footer.len() as u64)?;
@@ -108,6 +111,13 @@ impl Drive {
         }
         file.sync_data()?;
         Ok(written)
+    }
+
+    fn mark_searched(&self, id: SegmentId) -> Result<(), KvError> {
+        let _rows = self.core.index.lock_rows();
+        let mut batch = IndexBatch::default();
+        self.core.segments.mark_searched(id).iter().for_each(|row| batch.put_segment(id, row));
+        self.core.index.write(batch)
     }
 
     /// Forgets a segment whose file is gone. The index still names its shards; they count as missing.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::reclaim::ReclaimConfig;
 use crate::blob::INLINE_BYTES;
 use crate::codec::Geometry;
 use crate::error::OpenError;
@@ -43,6 +44,8 @@ pub struct EngineConfig {
     pub drive_index_bytes: usize,
     /// How the mender may spend the drives' time.
     pub mend: MendConfig,
+    /// When space is given back.
+    pub reclaim: ReclaimConfig,
     /// Names the `cycle` log. Fixed at the first start.
     pub journal_origin: String,
     /// The tenant that leaves name. Fixed at the first start.
@@ -68,6 +71,7 @@ impl Default for EngineConfig {
             index_buffer_bytes: 16 << 20,
             drive_index_bytes: 16 << 20,
             mend: MendConfig::default(),
+            reclaim: ReclaimConfig::default(),
             journal_origin: "chartrier.local/default/cycle".to_owned(),
             tenant: "default".to_owned(),
             node: "node-1".to_owned(),

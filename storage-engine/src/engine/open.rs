@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use super::Engine;
 use super::config::EngineConfig;
 use super::data_dir::{self, DescribedDrive, Description, KnownDrive};
-use super::dead::DeadRuns;
 use super::drives::{self, DriveOpener, Fresh, OpenDrives};
 use super::moves::Moves;
+use super::reclaim::Reclaim;
 use super::roster::Roster;
 use crate::blob::{BlobConfig, BlobStore, rotated_layout};
 use crate::budget::Budget;
@@ -25,8 +25,6 @@ use crate::state::rocks::{RocksConfig, RocksMemory};
 use crate::state::{StateConfig, StateMachine};
 
 const INDEX_NAME: &str = "index";
-/// Dead runs read at once when they are handed to the drives again.
-const DEAD_PAGE: usize = 1024;
 
 /// Opens everything; answers what a new installation has to say first, which is in the log only after
 /// [`Engine::name_journal_and_drives`].
@@ -36,7 +34,7 @@ pub(super) fn open(config: &EngineConfig, env: Env) -> Result<(Engine, First), O
     let metrics = Arc::new(DataMetrics::default());
     let Bootstrap { cluster, opener, drives, lost, active } = open_drives(config, &env, &metrics)?;
     let set = DriveSet::from(drives);
-    let Opened { solo, freed, replayed, rebuilt } = open_solo(config, cluster, &set)?;
+    let Opened { solo, replayed, rebuilt, .. } = open_solo(config, cluster, &set)?;
     tracing::info!(replayed, rebuilt, drives = set.len(), lost = lost.len(), "log recovered");
 
     let machine = solo.machine().clone();
@@ -62,19 +60,15 @@ pub(super) fn open(config: &EngineConfig, env: Env) -> Result<(Engine, First), O
         blobs.add_layout(older);
     }
 
-    let dead = Arc::new(DeadRuns::default());
-    let hook = {
-        let (blobs, dead, env) = (blobs.clone(), dead.clone(), env.clone());
-        move |runs: &[_]| dead.take(runs, &blobs, env.clock.now_us())
-    };
-    hook(&freed);
-    free_what_was_left(&machine, &hook).map_err(unreadable)?;
-    solo.on_freed(Box::new(hook));
+    // What replayed commands freed has its rows, as has what was left before the last stop.
+    let reclaim = Reclaim::new(config.reclaim.clone(), env.clock.now_us());
+    let (dead, clock) = (reclaim.dead.clone(), env.clock.clone());
+    solo.on_freed(Box::new(move |runs| dead.take(runs, clock.now_us())));
     machine.wait_for_space(true);
 
     let mender = Mender::new(blobs.clone(), machine.clone(), config.mend);
-    let (moves, ticker) = (Moves::default(), Mutex::new(None));
-    let engine = Engine { cluster, solo, machine, blobs, dead, mender, roster, moves, env, ticker, lock };
+    let (moves, tasks) = (Moves::default(), Mutex::default());
+    let engine = Engine { cluster, solo, machine, blobs, reclaim, mender, roster, moves, env, tasks, lock };
     Ok((engine, first))
 }
 
@@ -224,33 +218,7 @@ fn check_layout(config: &EngineConfig, layout: &Layout, roster: &Roster) -> Resu
     Ok(())
 }
 
-/// Hands the drives all runs that died before the last stop and that they may still hold.
-fn free_what_was_left(
-    machine: &StateMachine,
-    hook: &impl Fn(&[crate::namespace::rows::StripeRun]),
-) -> Result<(), StateError> {
-    let mut after = None;
-    loop {
-        let runs = machine.dead_runs(after, DEAD_PAGE)?;
-        hook(&runs);
-        match runs.last() {
-            Some(last) => after = Some(last.first),
-            None => return Ok(()),
-        }
-    }
-}
-
 impl Engine {
-    /// Hands the drives again all runs that died and that one of them may still hold.
-    pub(super) async fn free_what_was_left(self: &Arc<Self>) -> Result<(), StateError> {
-        let engine = self.clone();
-        let freed = tokio::task::spawn_blocking(move || {
-            let now_us = engine.env.clock.now_us();
-            free_what_was_left(&engine.machine, &|runs: &[_]| engine.dead.take(runs, &engine.blobs, now_us))
-        });
-        freed.await.unwrap_or(Ok(()))
-    }
-
     /// Proposes what a new installation lacks: the journal's name, its drives and the first layout.
     pub(super) async fn name_journal_and_drives(&self, config: &EngineConfig, first: First) -> Result<(), OpenError> {
         match self.machine.journal_identity() {

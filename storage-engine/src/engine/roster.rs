@@ -186,9 +186,8 @@ impl Engine {
             return;
         }
         self.solo.drives_changed();
-        if let Err(error) = self.free_what_was_left().await {
-            tracing::warn!(%error, "what died while a drive was away is freed at the next start");
-        }
+        // What died while it was away, it still holds.
+        self.reclaim.dead.read_rows();
         for drive in opened.iter().filter(|drive| !drive.is_leaving()) {
             self.mender.rebuild_drive(drive.id());
         }

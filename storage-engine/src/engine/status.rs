@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::reclaim::ReclaimStatus;
 use super::{Engine, MoveProgress};
 use crate::drive::DriveStatus;
 use crate::ids::{ClusterId, DriveId};
@@ -49,6 +50,8 @@ pub struct Status {
     pub journal_leaves: u64,
     /// Shards that degraded writes left to be healed.
     pub shards_to_heal: u64,
+    /// Where the giving back of space stands.
+    pub reclaim: ReclaimStatus,
 }
 
 impl Status {
@@ -68,6 +71,7 @@ impl Status {
             applied_index: engine.machine.applied_index(),
             journal_leaves: engine.machine.journal_size(),
             shards_to_heal: engine.machine.heal_queue_len(),
+            reclaim: engine.reclaim.status(),
         }
     }
 

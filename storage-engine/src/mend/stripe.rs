@@ -316,7 +316,8 @@ impl Columns {
         let Some((drive, location)) = self.columns[shard].found.clone() else { return };
         let rows = self.shape.rows();
         let cells = (0..rows).map(|row| CellRead { row, bytes: BytesMut::zeroed(self.shape.cell_bytes(row)) });
-        let mut reading = drive.read_column(&location, cells.collect());
+        let key = ShardKey { stripe: self.id, shard: shard as u8 };
+        let mut reading = drive.read_column(&key, &location, cells.collect());
         let Ok(mut cells) = timeout(DRIVE_ANSWER_MAX, reading.finish()).await else { return };
         self.read_bytes += self.shape.column_bytes() as u64;
         cells.sort_by_key(|(cell, _)| cell.row);

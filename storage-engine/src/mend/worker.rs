@@ -270,7 +270,8 @@ impl Mender {
         }
         for (drive, key) in stale {
             if let Some(drive) = self.blobs.drive(drive) {
-                drive.free(vec![key]);
+                // Not freed, it goes as an orphan or with its segment.
+                drop(drive.free(vec![key]));
             }
         }
         for job in retry {

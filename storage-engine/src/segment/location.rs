@@ -71,6 +71,12 @@ impl ShardLocation {
         self.record_offset + u64::from(self.data_offset) + row as u64 * u64::from(self.cell_bytes)
     }
 
+    /// Bytes of the cell of `row`.
+    pub fn cell_len(&self, row: usize) -> usize {
+        let last = row + 1 == self.crcs.len();
+        if last { self.last_cell_bytes as usize } else { self.cell_bytes as usize }
+    }
+
     /// The value of the index.
     pub fn encode(&self) -> Vec<u8> {
         let mut value = vec![0; FIXED_BYTES + 8 * self.crcs.len()];

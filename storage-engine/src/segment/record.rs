@@ -83,6 +83,20 @@ pub fn encode_record_head(stripe: &EncodedStripe, shard: u8, place: &RecordPlace
     (head, location)
 }
 
+/// Makes the head of a record that was read from elsewhere on its drive say that it is at `place`.
+///
+/// `head` starts with a whole, verified head; nothing after its table is touched.
+pub fn rehome_record_head(head: &mut [u8], place: &RecordPlace) -> Result<(), FormatError> {
+    let head_bytes = usize::from(take_u16(head, 10)?);
+    let head = head.get_mut(..head_bytes).ok_or(FormatError::Short)?;
+    put(head, 24, place.cluster.as_bytes());
+    put(head, 40, place.drive.as_bytes());
+    put(head, 56, place.segment.as_bytes());
+    put(head, 72, &place.offset.to_le_bytes());
+    seal_crc64(head, CRC_AT);
+    Ok(())
+}
+
 /// Reads the header and table of the record that should be at `place`.
 ///
 /// `head` starts at the record; bytes after the table are not looked at.
@@ -179,6 +193,11 @@ mod tests {
         }
         let elsewhere = RecordPlace { offset: 16_384, ..place() };
         assert_eq!(decode_record_head(&head, &elsewhere), Err(FormatError::Misplaced));
+        let mut moved = head.clone();
+        rehome_record_head(&mut moved, &elsewhere).unwrap();
+        let there = ShardLocation { record_offset: 16_384, ..location };
+        assert_eq!(decode_record_head(&moved, &elsewhere), Ok((key, there)));
+        assert_eq!(decode_record_head(&moved, &place()), Err(FormatError::Misplaced));
     }
 
     #[test]

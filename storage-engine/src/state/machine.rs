@@ -20,7 +20,7 @@ use super::keys;
 use super::kv::{Family, Kv, KvBatch, KvError, ScanStep, prefix_end};
 use super::overlay::{Overlay, decode_row};
 use super::rocks::{RocksConfig, RocksKv, RocksMemory};
-use super::rows::{HealRow, StateHead};
+use super::rows::{DeadRun, HealRow, StateHead};
 use crate::error::StateError;
 use crate::ids::{BucketId, DriveId, StripeId};
 use crate::meta::MetaReads;
@@ -258,11 +258,21 @@ impl StateMachine {
     }
 
     /// Runs that lost their owner and that the drives may still hold, in order, after `after`.
-    pub fn dead_runs(&self, after: Option<StripeId>, limit: usize) -> Result<Vec<StripeRun>, StateError> {
+    pub fn dead_runs(&self, after: Option<StripeId>, limit: usize) -> Result<Vec<DeadRun>, StateError> {
         let from = after.map(|stripe| [stripe.as_bytes(), &[0][..]].concat()).unwrap_or_default();
         let mut runs = Vec::new();
         self.scan_rows(keys::DEAD, &from, limit, |_, run| runs.push(run))?;
         Ok(runs)
+    }
+
+    /// Whether a stripe is of a run that lost its owner and is still to be freed.
+    pub fn is_dead(&self, stripe: StripeId) -> Result<bool, StateError> {
+        let Some((key, value)) = self.kv.last_at_or_before(keys::DEAD, stripe.as_bytes())? else {
+            return Ok(false);
+        };
+        let first = keys::stripe_of(&key).ok_or(MALFORMED_OWNER_KEY)?;
+        let dead: DeadRun = decode_row(keys::DEAD, &value)?;
+        Ok(stripe.is_in_run(first, dead.run.count))
     }
 
     /// Forgets dead runs that the drives have durably freed. Not an entry: a replay brings the rows
@@ -484,9 +494,8 @@ impl StateMachine {
     }
 }
 
-/// An owner's row under something that is not a stripe id.
-pub(super) const MALFORMED_OWNER_KEY: StateError =
-    StateError::Inconsistent { what: "the key of a run owner is malformed" };
+/// A row of a run under something that is not a stripe id.
+pub(super) const MALFORMED_OWNER_KEY: StateError = StateError::Inconsistent { what: "the key of a run is malformed" };
 
 struct MachineHashes<'a>(&'a StateMachine);
 

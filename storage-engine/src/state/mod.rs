@@ -11,7 +11,10 @@ mod overlay;
 mod reads;
 pub mod rocks;
 mod rows;
+mod stale_uploads;
 
 pub use apply::{ACCESS_KEYS_MAX, CONTEXT_TEXT_BYTES_MAX, KEY_BYTES_MAX, PART_NUMBER_MAX};
 pub use list::PAGE_ENTRIES_MAX;
 pub use machine::{STATE_FORMAT, StateConfig, StateMachine};
+pub use rows::DeadRun;
+pub use stale_uploads::StaleUpload;

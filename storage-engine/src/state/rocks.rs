@@ -52,28 +52,17 @@ pub struct RocksConfig {
     pub open_files: i32,
     /// Threads for flushes and compactions of this store (RocksDB's pool is one per process).
     pub background_jobs: i32,
-    /// What a write does while flushes are behind.
-    pub on_stall: OnStall,
-}
-
-/// What a write does while flushes are behind, or find the disk full.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnStall {
-    /// It waits inside RocksDB, and nothing can make it stop.
-    Wait,
-    /// It fails with [`KvError::Stalled`], and the caller decides.
-    Refuse,
 }
 
 impl RocksConfig {
     /// For the namespace.
     pub fn namespace(memory: RocksMemory) -> Self {
-        Self { memory, write_buffer_bytes: 8 << 20, open_files: 256, background_jobs: 2, on_stall: OnStall::Refuse }
+        Self { memory, write_buffer_bytes: 8 << 20, open_files: 256, background_jobs: 2 }
     }
 
     /// For the index of one drive.
     pub fn drive_index(memory: RocksMemory) -> Self {
-        Self { memory, write_buffer_bytes: 2 << 20, open_files: 32, background_jobs: 1, on_stall: OnStall::Wait }
+        Self { memory, write_buffer_bytes: 2 << 20, open_files: 32, background_jobs: 1 }
     }
 }
 
@@ -83,7 +72,6 @@ pub struct RocksKv {
     path: PathBuf,
     schema: &'static [FamilySpec],
     memory: RocksMemory,
-    on_stall: OnStall,
 }
 
 impl RocksKv {
@@ -124,13 +112,7 @@ impl RocksKv {
             schema.iter().map(|spec| ColumnFamilyDescriptor::new(spec.name, family_options(config, spec.values))),
         );
         let db = DB::open_cf_descriptors(options, path, families).map_err(|error| typed(path, "open", &error))?;
-        Ok(Arc::new(Self {
-            db,
-            path: path.to_path_buf(),
-            schema,
-            memory: config.memory.clone(),
-            on_stall: config.on_stall,
-        }))
+        Ok(Arc::new(Self { db, path: path.to_path_buf(), schema, memory: config.memory.clone() }))
     }
 
     /// Opens a copy of a store for reading only, and closes it again.
@@ -284,7 +266,9 @@ impl Kv for RocksKv {
         }
         let mut options = WriteOptions::default();
         options.disable_wal(true);
-        options.set_no_slowdown(self.on_stall == OnStall::Refuse);
+        // While flushes are behind, or find the disk full, it fails and the caller decides: inside RocksDB
+        // it would wait, and nothing could make it stop.
+        options.set_no_slowdown(true);
         self.db.write_opt(write, &options).map_err(|error| self.error("write", &error))
     }
 
@@ -463,7 +447,10 @@ mod tests {
     fn put(kv: &RocksKv, family: Family, key: &str, value: &[u8]) {
         let mut batch = KvBatch::new();
         batch.put(family, key, value);
-        kv.write_batch(batch).unwrap();
+        while let Err(error) = kv.write_batch(batch.clone()) {
+            assert!(matches!(error, KvError::Stalled { .. }), "{error}");
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
     }
 
     #[test]
@@ -520,7 +507,12 @@ mod tests {
         assert_eq!(kv.get(SMALL, b"key7").unwrap().unwrap(), [7; 100]);
         for (extension, offset) in [("sst", 10), ("blob", 2000)] {
             let is = |path: &PathBuf| path.extension().is_some_and(|found| found == extension);
-            let file = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).find(is).unwrap();
+            let file = std::fs::read_dir(dir.path())
+                .unwrap()
+                .map(|entry| entry.unwrap().path())
+                .filter(is)
+                .max_by_key(|path| path.metadata().unwrap().len())
+                .unwrap();
             let good = std::fs::read(&file).unwrap();
             let mut bad = good.clone();
             bad[offset] ^= 1;

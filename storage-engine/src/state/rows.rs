@@ -67,6 +67,15 @@ pub(crate) struct HealRow {
     pub(crate) run: StripeRun,
 }
 
+/// A run that lost its owner and that drives may still hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadRun {
+    /// The run.
+    pub run: StripeRun,
+    /// When the command that killed it was proposed, Unix time in microseconds.
+    pub died_us: u64,
+}
+
 /// A user's name, where it is found by another of its marks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct NameRow(pub(crate) String);
@@ -86,5 +95,6 @@ stored! {
     CurrentRow, "current row";
     RunOwner, "run owner";
     HealRow, "heal row";
+    DeadRun, "dead run";
     NameRow, "name row";
 }

@@ -9,6 +9,8 @@ mod loss;
 mod mend;
 mod objects;
 mod opening;
+mod reclaim;
+mod small_drives;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,7 +27,7 @@ use chartrier_storage::namespace::rows::{BlobRef, BucketRow, PartRow, VersionRow
 
 pub(crate) const BUCKET: BucketId = BucketId::from_bytes([1; 16]);
 
-struct WallClock;
+pub(crate) struct WallClock;
 
 impl Clock for WallClock {
     fn now_us(&self) -> u64 {
@@ -34,7 +36,7 @@ impl Clock for WallClock {
 }
 
 /// Different in each process and each call; not for keys.
-struct Counted(AtomicU64);
+pub(crate) struct Counted(pub(crate) AtomicU64);
 
 impl Random for Counted {
     fn fill(&self, bytes: &mut [u8]) {
@@ -222,4 +224,15 @@ pub(crate) async fn check(engine: &Engine, key: &str, len: usize) {
     let row = engine.current(BUCKET, key).unwrap().unwrap_or_else(|| panic!("{key} is gone"));
     assert_eq!(row.size_bytes, len as u64, "{key}");
     assert!(read(engine, &row.parts[0].blob).await == pattern(key, len), "{key} reads back other bytes");
+}
+
+/// Waits until something holds, up to 20 s.
+pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..400 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("{what}: not within 20 s");
 }

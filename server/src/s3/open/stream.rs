@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chartrier_crypto::{OpenError, PartHeader, PartOpener, StreamOpener};
-use chartrier_storage::blob::BlobReader;
+use chartrier_storage::blob::{BlobReader, ReadLease};
 use chartrier_storage::engine::Engine;
 use chartrier_storage::namespace::rows::{BlobRef, PartRow};
 
@@ -21,6 +21,8 @@ const DEPTH: usize = 1;
 /// Verified plaintext of `range`, in order.
 pub struct PlainStream {
     engine: Arc<Engine>,
+    /// A delete meanwhile does not take the bytes away from under the reader, of no part.
+    _lease: ReadLease,
     object: OpenedObject,
     /// Parts still to come: index and plaintext range inside the part.
     todo: VecDeque<(usize, Range<u64>)>,
@@ -45,7 +47,8 @@ impl OpenedObject {
     pub fn into_stream(self, engine: Arc<Engine>, range: Range<u64>) -> PlainStream {
         let todo = parts_of(&self.row.parts, &range);
         let remaining = range.end - range.start;
-        PlainStream { engine, object: self, todo, current: None, ready: VecDeque::new(), remaining }
+        let _lease = engine.blobs().hold(self.row.parts.iter().filter_map(|part| part.blob.stripes()));
+        PlainStream { engine, _lease, object: self, todo, current: None, ready: VecDeque::new(), remaining }
     }
 }
 

@@ -67,7 +67,7 @@ fn run(steps: Vec<Step>, sim: Sim) {
                 }
                 Step::Free => {
                     if let Some((_, _, WrittenBlob { blob: BlobRef::Stripes(run), .. })) = acknowledged.pop() {
-                        store.free(&run);
+                        store.free(&[run]).await;
                     }
                 }
                 Step::Stop => {

@@ -90,10 +90,14 @@ async fn a_dropped_writer_and_a_freed_run_leave_nothing_in_the_index() {
     let bytes = pattern(6, 600_000);
     let blob = write(&store, &bytes, None).await.unwrap().blob;
     let BlobRef::Stripes(run) = &blob else { panic!("striped") };
-    store.free(run);
-    store.free(run);
-    assert!(read_all(&store, &blob).await.unwrap() == bytes, "readers that began before go on");
-    store.close().await;
+    assert!(store.is_written(run.first) && !store.is_written(StripeId::first(1, [0; 6])));
+    store.settle(run.first);
+    let reader = store.reader(&blob, 0..1);
+    assert!(store.is_read(run.first.nth(1)) && !store.is_written(run.first));
+    drop(reader);
+    assert!(!store.is_read(run.first));
+    assert!(store.free(std::slice::from_ref(run)).await);
+    assert!(store.free(std::slice::from_ref(run)).await, "a second time changes nothing");
     assert!(matches!(read_all(&store, &blob).await, Err(StorageError::Corrupted { .. })));
     for status in store.status() {
         assert_eq!(status.dead_bytes, status.stored_bytes, "{status:?}");

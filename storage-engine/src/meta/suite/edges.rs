@@ -62,6 +62,9 @@ impl Kv for Failing {
     }
 
     fn last_at_or_before(&self, family: Family, key: &[u8]) -> Result<Option<KvPair>, KvError> {
+        if self.fails.load(Ordering::Relaxed) {
+            return Err(KvError::Full { path: "index".into() });
+        }
         self.inner.last_at_or_before(family, key)
     }
 
@@ -127,4 +130,26 @@ fn a_store_of_a_newer_format_is_refused() {
     batch.put(Family(0), *b"format", 2_u32.to_be_bytes());
     kv.write_batch(batch).unwrap();
     assert!(matches!(StateMachine::over(kv).err(), Some(StateError::NewerFormat { found: 2, known: 1 })));
+}
+
+#[test]
+fn an_index_that_cannot_be_read_never_says_nobody() {
+    let kv = Arc::new(Failing::default());
+    let machine = StateMachine::over(kv.clone()).unwrap();
+    let row = version("e", vec![part(0, 1)]);
+    let log = [journal(), create_bucket(1, "b"), put(1, "k", row, WriteCondition::None)];
+    machine.apply_batch(&(1..).zip(log.map(command)).collect::<Vec<_>>()).unwrap();
+    let stripe = run_of(1).first;
+    assert!(machine.run_owner(stripe).unwrap().is_some() && !machine.is_dead(stripe).unwrap());
+
+    kv.fails.store(true, Ordering::Relaxed);
+    assert!(machine.run_owner(stripe).is_err() && machine.run_owner(run_of(2).first).is_err());
+    assert!(machine.is_dead(stripe).is_err());
+    kv.fails.store(false, Ordering::Relaxed);
+
+    // Nor does a row that is not what was written.
+    let mut batch = KvBatch::new();
+    batch.put(crate::state::kv::Family(7), stripe.as_bytes().to_vec(), vec![1, 2, 3]);
+    kv.inner.write_batch(batch).unwrap();
+    assert!(machine.run_owner(stripe).is_err() && machine.owned_runs(None, 10).is_err());
 }

@@ -317,9 +317,12 @@ pub(super) fn same_rows(machine: &StateMachine, model: &Model) -> Result<(), Tes
     }
     // What died is still to be freed, and nothing owned is among it.
     let dead = machine.dead_runs(None, 10_000).unwrap();
-    prop_assert!(dead.windows(2).all(|pair| pair[0].first < pair[1].first));
-    for run in &dead {
-        prop_assert_eq!(machine.run_owner(run.first).unwrap(), None);
+    prop_assert!(dead.windows(2).all(|pair| pair[0].run.first < pair[1].run.first));
+    for dead in &dead {
+        prop_assert_eq!(machine.run_owner(dead.run.first).unwrap(), None);
+        prop_assert!(
+            machine.is_dead(dead.run.first.nth(2)).unwrap() && !machine.is_dead(dead.run.first.nth(3)).unwrap()
+        );
     }
     let heal = machine.heal_queue(10_000).unwrap();
     let shards: Vec<_> = heal.iter().map(|(shard, _)| (shard.stripe, shard.shard_index)).collect();

@@ -19,7 +19,7 @@ use super::journal::{Event, EventType, append_leaf, build_leaf, object_target};
 use super::keys;
 use super::kv::prefix_end;
 use super::overlay::Overlay;
-use super::rows::{Aim, BucketStats, CurrentRow, HealRow, StateHead};
+use super::rows::{Aim, BucketStats, CurrentRow, DeadRun, HealRow, StateHead};
 use crate::error::StateError;
 use crate::ids::{BucketId, ObjectUuid, VersionId};
 use crate::namespace::command::{
@@ -112,7 +112,8 @@ impl<'a> Transition<'a> {
         let entry = Entry { index, context: &command.context };
         let effects = self.dispatch(entry, &command.op)?;
         for run in &effects.freed {
-            self.rows.put_row(keys::DEAD, run.first.as_bytes().to_vec(), run);
+            let dead = DeadRun { run: run.clone(), died_us: command.context.time_us };
+            self.rows.put_row(keys::DEAD, run.first.as_bytes().to_vec(), &dead);
         }
         Ok(Applied {
             commit_index: index,

@@ -1,0 +1,259 @@
+//! Runs that lost their owner, from their death to the day when nobody needs to remember them.
+//!
+//! A dead run has a row in `dead`, in the same batch as the command that killed it. After a grace
+//! for readers, and not while one holds it, its shards are freed. Only when every drive has durably
+//! forgotten them does the row go: until then they are freed again. What is in memory here is only
+//! the near end of the rows; what has no room is read from them later.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::super::Engine;
+use crate::error::StateError;
+use crate::ids::StripeId;
+use crate::meta::MetaReads;
+use crate::namespace::rows::StripeRun;
+use crate::state::DeadRun;
+
+/// Runs kept in memory; those beyond are read from their rows.
+const WAITING_MAX: usize = 1 << 16;
+/// Rows read at once.
+const PAGE_ROWS: usize = 8192;
+/// Runs freed at once.
+const BATCH_RUNS: usize = 64;
+/// Rows forgotten at once, at the latest: each time the drives' indexes are flushed.
+const FORGET_RUNS: usize = 16_384;
+/// And at most this often when there are fewer.
+const FORGET_EVERY_US: u64 = 30 * 1_000_000;
+/// A run that is held by a reader is freed after this all the same.
+const HELD_MAX_US: u64 = 60 * 60 * 1_000_000;
+/// What could not be freed or forgotten is tried again after this.
+const RETRY_EVERY_US: u64 = 60 * 1_000_000;
+
+/// Dead runs on their way.
+#[derive(Default)]
+pub(in crate::engine) struct DeadRuns(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<DeadRun>,
+    /// Freed on every drive that is there; their rows are to go.
+    freed: Vec<StripeId>,
+    /// Where the rows that are in neither begin.
+    behind: Option<Rows>,
+    /// Something could not be freed or forgotten: all rows are read again then.
+    retry_us: Option<u64>,
+    forgotten_us: u64,
+    runs_freed: u64,
+}
+
+/// Rows still to be read.
+#[derive(Clone, Copy)]
+enum Rows {
+    All,
+    After(StripeId),
+}
+
+/// Whether the grace is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::engine) enum Grace {
+    /// Runs wait for it.
+    Kept,
+    /// It is over now: readers that hold their runs go on, others may fail.
+    Ended,
+}
+
+impl DeadRuns {
+    /// At the start: all rows are of runs that nobody reads.
+    pub(in crate::engine) fn read_rows(&self) {
+        self.lock().behind = Some(Rows::All);
+    }
+
+    /// Takes runs that a command has just killed.
+    pub(in crate::engine) fn take(&self, runs: &[StripeRun], now_us: u64) {
+        let mut state = self.lock();
+        for run in runs {
+            if state.waiting.len() < WAITING_MAX {
+                state.waiting.push_back(DeadRun { run: run.clone(), died_us: now_us });
+            } else {
+                state.behind = Some(Rows::All);
+            }
+        }
+    }
+
+    /// Runs in memory that wait, and those freed since the start.
+    pub(in crate::engine) fn counts(&self) -> (u64, u64) {
+        let state = self.lock();
+        (state.waiting.len() as u64, state.runs_freed)
+    }
+
+    /// Takes up to a batch of runs whose time has come, from the front.
+    fn due(&self, due: impl Fn(&DeadRun) -> bool) -> Vec<DeadRun> {
+        let mut state = self.lock();
+        let mut taken = Vec::new();
+        let mut at = 0;
+        while at < state.waiting.len() && taken.len() < BATCH_RUNS {
+            if due(&state.waiting[at]) {
+                taken.extend(state.waiting.swap_remove_back(at));
+            } else {
+                at += 1;
+            }
+        }
+        taken
+    }
+
+    /// Reads more rows when there are none in memory; says whether there were any.
+    fn refill(&self, engine: &Engine) -> Result<bool, StateError> {
+        let after = match self.lock().behind {
+            None => return Ok(false),
+            Some(Rows::All) => None,
+            Some(Rows::After(last)) => Some(last),
+        };
+        let rows = engine.machine.dead_runs(after, PAGE_ROWS)?;
+        let mut state = self.lock();
+        state.behind = rows.last().map(|row| Rows::After(row.run.first));
+        let any = !rows.is_empty();
+        state.waiting.extend(rows);
+        Ok(any)
+    }
+
+    fn note_freed(&self, runs: &[DeadRun], all: bool, now_us: u64) {
+        let mut state = self.lock();
+        if all {
+            state.runs_freed += runs.len() as u64;
+            state.freed.extend(runs.iter().map(|dead| dead.run.first));
+        } else {
+            state.retry_us.get_or_insert(now_us + RETRY_EVERY_US);
+        }
+    }
+
+    /// The runs whose rows are to go now, if it is time.
+    fn to_forget(&self, now_us: u64, at_once: bool) -> Vec<StripeId> {
+        let mut state = self.lock();
+        let drained = state.waiting.is_empty() && state.behind.is_some();
+        let due = at_once
+            || drained
+            || state.freed.len() >= FORGET_RUNS
+            || now_us >= state.forgotten_us.saturating_add(FORGET_EVERY_US);
+        if state.freed.is_empty() || !due {
+            return Vec::new();
+        }
+        state.forgotten_us = now_us;
+        // They stay listed until it is done: a stop may come in between.
+        state.freed.clone()
+    }
+
+    /// Their rows are gone, or are read again later.
+    fn forgotten(&self, runs: &[StripeId]) {
+        let runs: HashSet<&StripeId> = runs.iter().collect();
+        self.lock().freed.retain(|run| !runs.contains(run));
+    }
+
+    fn retry_later(&self, now_us: u64) {
+        self.lock().retry_us.get_or_insert(now_us + RETRY_EVERY_US);
+    }
+
+    fn retry_due(&self, now_us: u64, at_once: bool) {
+        let mut state = self.lock();
+        if state.retry_us.is_some_and(|at| at_once || at <= now_us) {
+            state.retry_us = None;
+            state.behind = Some(Rows::All);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Engine {
+    /// Frees the runs whose time has come and forgets those that were freed; answers how many were freed.
+    pub(in crate::engine) async fn bury(&self, grace: Grace) -> Result<u64, StateError> {
+        let dead = &self.reclaim.dead;
+        let at_once = grace == Grace::Ended;
+        // While a drive is away the rows stay in any case: what it holds is freed when it is back.
+        if self.all_drives_online() {
+            dead.retry_due(self.env.clock.now_us(), at_once);
+        }
+        let before = dead.counts().1;
+        loop {
+            let now_us = self.env.clock.now_us();
+            let batch = dead.due(|run| self.may_go(run, grace, now_us));
+            if !batch.is_empty() {
+                self.free_batch(batch, now_us).await?;
+                continue;
+            }
+            let nothing_waits = dead.counts().0 == 0;
+            self.forget(&dead.to_forget(now_us, at_once), now_us).await;
+            if !nothing_waits || !dead.refill(self)? {
+                return Ok(dead.counts().1 - before);
+            }
+        }
+    }
+
+    /// At the end: what was freed need not be freed again at the next start.
+    pub(in crate::engine) async fn forget_freed(&self) {
+        let now_us = self.env.clock.now_us();
+        self.forget(&self.reclaim.dead.to_forget(now_us, true), now_us).await;
+    }
+
+    fn may_go(&self, dead: &DeadRun, grace: Grace, now_us: u64) -> bool {
+        // A clock that was set back must not keep the dead for ever.
+        let age_us = if dead.died_us > now_us { u64::MAX } else { now_us - dead.died_us };
+        let grace_us = u64::try_from(self.reclaim.config.grace.as_micros()).unwrap_or(u64::MAX);
+        let from_before = dead.died_us < self.reclaim.opened_us;
+        let over = grace == Grace::Ended || age_us >= grace_us || from_before;
+        over && (age_us >= HELD_MAX_US || !self.blobs.is_read(dead.run.first))
+    }
+
+    /// Frees runs, but for one that a late command gave an owner again.
+    async fn free_batch(&self, mut batch: Vec<DeadRun>, now_us: u64) -> Result<(), StateError> {
+        let dead = &self.reclaim.dead;
+        let mut runs = Vec::with_capacity(batch.len());
+        for at in (0..batch.len()).rev() {
+            match self.machine.run_owner(batch[at].run.first) {
+                Ok(None) => runs.push(batch[at].run.clone()),
+                Ok(Some(_)) => drop(batch.swap_remove(at)),
+                Err(error) => {
+                    dead.retry_later(now_us);
+                    return Err(error);
+                }
+            }
+        }
+        let all = self.blobs.free(&runs).await;
+        dead.note_freed(&batch, all, now_us);
+        Ok(())
+    }
+
+    /// Removes the rows of freed runs once every drive's index says durably that they are gone. On any
+    /// failure the rows stay, and the runs are freed again.
+    async fn forget(&self, runs: &[StripeId], now_us: u64) {
+        if runs.is_empty() {
+            return;
+        }
+        let mut forgotten = self.all_drives_online() && self.flush_drives().await;
+        if forgotten && let Err(error) = self.machine.forget_dead(runs) {
+            tracing::warn!(%error, "dead stripes are remembered");
+            forgotten = false;
+        }
+        self.reclaim.dead.forgotten(runs);
+        if !forgotten {
+            self.reclaim.dead.retry_later(now_us);
+        }
+    }
+
+    async fn flush_drives(&self) -> bool {
+        for drive in self.blobs.drives() {
+            if let Err(error) = drive.flush_index().await {
+                tracing::warn!(drive = %drive.id(), %error, "dead stripes are remembered: a drive index was not flushed");
+                return false;
+            }
+        }
+        true
+    }
+
+    /// A drive that is away keeps its shards: the rows stay until it has been told.
+    fn all_drives_online(&self) -> bool {
+        self.roster.is_complete()
+    }
+}
