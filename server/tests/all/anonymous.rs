@@ -48,7 +48,7 @@ async fn a_public_policy_is_blocked_until_the_block_goes() {
     unblock(&owner, "one").await;
     assert_eq!(said(&owner.get("/one?publicAccessBlock").await), is(404, "NoSuchPublicAccessBlockConfiguration"));
     assert_eq!(put_policy(&owner, "one", public()).await.status, 204);
-    assert_eq!(owner.get("/one?policyStatus").await.element("IsPublic").as_deref(), Some("TRUE"));
+    assert_eq!(owner.get("/one?policyStatus").await.element("IsPublic").as_deref(), Some("true"));
     let answer = stranger.get("/one/k").await;
     assert_eq!((answer.status.as_u16(), &answer.body[..]), (200, &b"x"[..]));
     assert_eq!(said(&stranger.get("/one/none").await), is(403, "AccessDenied"));

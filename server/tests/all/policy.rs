@@ -43,7 +43,7 @@ async fn a_policy_is_stored_as_written_and_goes() {
     assert_eq!(client.put("/one?policy", text.as_bytes()).await.status, 204);
     let answer = client.get("/one?policy").await;
     assert_eq!((answer.text(), answer.headers["content-type"].to_str().unwrap()), (text, "application/json"));
-    assert_eq!(client.get("/one?policyStatus").await.element("IsPublic").as_deref(), Some("FALSE"));
+    assert_eq!(client.get("/one?policyStatus").await.element("IsPublic").as_deref(), Some("false"));
     let server = TestServer::start_on(server.stop().await, |_| {}).await;
     let client = server.client();
     assert_eq!(client.get("/one?policy").await.status, 200);

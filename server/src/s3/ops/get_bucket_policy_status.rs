@@ -24,7 +24,8 @@ pub async fn handle(app: &Arc<App>, request: S3Request) -> Result<S3Response, S3
         .ok_or_else(|| S3Error::of(S3ErrorCode::NoSuchBucketPolicy).with_detail("BucketName", bucket.name.as_str()))?;
     let mut doc = XmlWriter::new();
     doc.open_root("PolicyStatus");
-    doc.element("IsPublic", if document.public { "TRUE" } else { "FALSE" });
+    // Lower case, whatever AWS's page shows: SDKs read every other word as false.
+    doc.value("IsPublic", document.public);
     doc.close("PolicyStatus");
     Ok(xml(StatusCode::OK, doc.finish()))
 }
