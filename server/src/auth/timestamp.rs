@@ -38,7 +38,10 @@ impl Timestamp {
 
     /// Reads the `Date` header of HTTP, for clients that send no `x-amz-date`.
     pub(super) fn parse_http_date(text: &str) -> Option<Self> {
-        let time = httpdate::parse_http_date(text).ok()?;
+        // RFC 5322 writes the same zone in digits; boto does so when a caller sets a `Date`.
+        let zone = |zone| text.strip_suffix(zone).map(|time| format!("{time}GMT"));
+        let text = zone("-0000").or_else(|| zone("+0000")).unwrap_or_else(|| text.to_owned());
+        let time = httpdate::parse_http_date(&text).ok()?;
         let seconds = i64::try_from(time.duration_since(UNIX_EPOCH).ok()?.as_secs()).ok()?;
         Self::from_unix(seconds)
     }
@@ -107,6 +110,10 @@ mod tests {
 
     #[test]
     fn the_date_header_serves_too() {
-        assert_eq!(Timestamp::parse_http_date("Sun, 22 Nov 2026 04:45:47 GMT"), Timestamp::parse("20261122T044547Z"));
+        for zone in ["GMT", "-0000", "+0000"] {
+            let text = format!("Sun, 22 Nov 2026 04:45:47 {zone}");
+            assert_eq!(Timestamp::parse_http_date(&text), Timestamp::parse("20261122T044547Z"), "{zone}");
+        }
+        assert_eq!(Timestamp::parse_http_date("Sun, 22 Nov 2026 04:45:47 +0100"), None);
     }
 }

@@ -77,13 +77,16 @@ struct Signing {
 /// What S3 answers to each failing.
 pub fn authenticate(head: RequestHead<'_>, rules: AuthRules<'_>) -> Result<Authenticated, S3Error> {
     let Some(claim) = Claim::parse(head.headers, head.query)? else { return anonymous(head) };
-    check_scope(&claim, rules)?;
     check_time(&claim, rules.now_seconds)?;
+    check_scope(&claim, rules)?;
     if head.headers.contains_key("x-amz-security-token") || head.query.contains("X-Amz-Security-Token") {
         return Err(S3Error::of(S3ErrorCode::InvalidToken));
     }
     let unknown = || S3Error::of(S3ErrorCode::InvalidAccessKeyId).with_detail("AWSAccessKeyId", claim.access_key_id);
     let identity = rules.identities.find(claim.access_key_id, rules.now_seconds).ok_or_else(unknown)?;
+    if claim.scope_date != claim.timestamp.date() {
+        return Err(S3Error::new(malformed(&claim), "The date of the credential scope is not that of X-Amz-Date."));
+    }
     check_signed_headers(&claim, head.headers)?;
     let payload_hash = payload_hash(&claim, head)?;
     let payload = Payload::parse(payload_hash)?;
@@ -183,14 +186,16 @@ pub(super) fn caller(identity: &Arc<Identity>, auth_kind: AuthKind) -> Caller {
     }
 }
 
-fn check_scope(claim: &Claim<'_>, rules: AuthRules<'_>) -> Result<(), S3Error> {
-    let code = match claim.kind {
-        AuthKind::SigV4 | AuthKind::PostPolicy => S3ErrorCode::AuthorizationHeaderMalformed,
-        AuthKind::SigV4Presigned | AuthKind::Anonymous => S3ErrorCode::AuthorizationQueryParametersError,
-    };
-    if claim.scope_date != claim.timestamp.date() {
-        return Err(S3Error::new(code, "The date of the credential scope is not that of X-Amz-Date."));
+/// What a claim that contradicts itself or this server is called.
+fn malformed(claim: &Claim<'_>) -> S3ErrorCode {
+    match claim.kind {
+        AuthKind::SigV4Presigned => S3ErrorCode::AuthorizationQueryParametersError,
+        _ => S3ErrorCode::AuthorizationHeaderMalformed,
     }
+}
+
+fn check_scope(claim: &Claim<'_>, rules: AuthRules<'_>) -> Result<(), S3Error> {
+    let code = malformed(claim);
     if claim.region != rules.region && !rules.region_aliases.iter().any(|alias| alias == claim.region) {
         let message = format!(
             "The authorization header is malformed; the region '{}' is wrong; expecting '{}'",
@@ -226,7 +231,7 @@ fn check_time(claim: &Claim<'_>, now: i64) -> Result<(), S3Error> {
         return Err(S3Error::new(S3ErrorCode::AccessDenied, "Request is not yet valid"));
     }
     let end = signed_at + i64::from(expires);
-    if now > end {
+    if now > end || expires == 0 {
         return Err(S3Error::new(S3ErrorCode::AccessDenied, "Request has expired")
             .with_detail("X-Amz-Expires", expires.to_string())
             .with_detail("Expires", rfc3339(end))
