@@ -12,6 +12,7 @@ super::cases!("conditions":
     if_none_match_wins_over_if_modified_since,
     create_only_if_absent,
     replace_only_if_match,
+    replace_unless_it_is_this,
     if_match_of_no_object,
     one_of_many_creators_wins,
     one_of_many_replacers_wins,
@@ -96,6 +97,16 @@ async fn replace_only_if_match(context: Context) -> Result<(), Failure> {
     status(&context.send(put(&etag, "yes")).await?, 200)?;
     error(&context.send(put(&etag, "late")).await?, 412, "PreconditionFailed")?;
     context.expect_object("key", b"yes").await.map(drop)
+}
+
+async fn replace_unless_it_is_this(context: Context) -> Result<(), Failure> {
+    let etag = create(&context).await?;
+    let put = |condition: &str, body: &str| context.request("PUT", "key").header("if-none-match", condition).body(body);
+    error(&context.send(put(&etag, "no")).await?, 412, "PreconditionFailed")?;
+    status(&context.send(put("\"other\"", "yes")).await?, 200)?;
+    context.expect_object("key", b"yes").await?;
+    status(&context.send(context.request("DELETE", "key")).await?, 204)?;
+    status(&context.send(put(&etag, "absent")).await?, 200)
 }
 
 async fn if_match_of_no_object(context: Context) -> Result<(), Failure> {

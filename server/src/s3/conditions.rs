@@ -92,7 +92,7 @@ pub fn range_applies(headers: &HeaderMap, validators: Validators<'_>) -> bool {
     }
 }
 
-/// The condition of a write: `If-None-Match: *` or `If-Match: "etag"`.
+/// The condition of a write: `If-Match` or `If-None-Match` with one ETag or `*`.
 ///
 /// # Errors
 /// `NotImplemented` for every other condition: to ignore one would be to lie.
@@ -105,7 +105,8 @@ pub fn write_condition(headers: &HeaderMap) -> Result<WriteCondition, S3Error> {
     match (joined(headers, &header::IF_MATCH), joined(headers, &header::IF_NONE_MATCH)) {
         (None, None) => Ok(WriteCondition::None),
         (None, Some(tag)) if tag.trim() == "*" => Ok(WriteCondition::IfAbsent),
-        (None, Some(_)) => Err(unsupported("If-None-Match")),
+        (None, Some(tag)) if tag.contains(',') => Err(unsupported("If-None-Match")),
+        (None, Some(tag)) => Ok(WriteCondition::IfNotMatch(unquote(tag.trim()).to_owned())),
         (Some(tag), None) => match tag.trim() {
             "*" => Ok(WriteCondition::IfPresent),
             tag if tag.contains(',') => Err(unsupported("If-Match")),
@@ -308,7 +309,8 @@ mod tests {
         assert_eq!(condition(&[("if-match", "\"abc\"")]), Some(WriteCondition::IfMatch("abc".into())));
         assert_eq!(condition(&[("if-match", "abc")]), Some(WriteCondition::IfMatch("abc".into())));
         assert_eq!(condition(&[("if-match", "*")]), Some(WriteCondition::IfPresent));
-        assert_eq!(condition(&[("if-none-match", "\"abc\"")]), None);
+        assert_eq!(condition(&[("if-none-match", "\"abc\"")]), Some(WriteCondition::IfNotMatch("abc".into())));
+        assert_eq!(condition(&[("if-none-match", "a, b")]), None);
         assert_eq!(condition(&[("if-match", "a"), ("if-none-match", "*")]), None);
         assert_eq!(condition(&[("if-match", "a, b")]), None);
         assert_eq!(condition(&[("if-unmodified-since", SAME)]), None);

@@ -329,6 +329,8 @@ pub enum WriteCondition {
         /// Plaintext bytes.
         size_bytes: Option<u64>,
     },
+    /// `If-None-Match: "etag"`: there is none with this ETag (without quotes).
+    IfNotMatch(String),
 }
 
 /// What a refused modification tried to do.

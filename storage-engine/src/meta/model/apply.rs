@@ -473,6 +473,7 @@ impl State {
                 Refusal::PreconditionFailed
             }
             (WriteCondition::IfAbsent, Some(_)) => Refusal::PreconditionFailed,
+            (WriteCondition::IfNotMatch(etag), Some(row)) if *etag == row.etag => Refusal::PreconditionFailed,
             (WriteCondition::IfMatch(etag), Some(row)) if *etag != row.etag => Refusal::PreconditionFailed,
             (WriteCondition::IfMatch(_) | WriteCondition::IfPresent, None) => Refusal::NoSuchKey,
             _ => return Ok(()),

@@ -45,6 +45,7 @@ fn condition() -> impl Strategy<Value = WriteCondition> {
         1 => Just(WriteCondition::IfAbsent),
         1 => Just(WriteCondition::IfPresent),
         2 => etag().prop_map(WriteCondition::IfMatch),
+        1 => etag().prop_map(WriteCondition::IfNotMatch),
         1 => (proptest::option::of(etag()), proptest::option::of(0..2_u64), proptest::option::of(100..102_u64)).prop_map(
             |(etag, modified_s, size_bytes)| WriteCondition::IfIs { etag, modified_s, size_bytes }
         ),

@@ -322,6 +322,10 @@ fn check_condition(condition: &WriteCondition, version: Option<&ObjectSummary>) 
         WriteCondition::None => return Ok(()),
         WriteCondition::IfAbsent if version.is_some() => return Err(Refusal::PreconditionFailed),
         WriteCondition::IfAbsent => return Ok(()),
+        WriteCondition::IfNotMatch(etag) if version.is_some_and(|version| *etag == version.etag) => {
+            return Err(Refusal::PreconditionFailed);
+        }
+        WriteCondition::IfNotMatch(_) => return Ok(()),
         WriteCondition::IfPresent => (None, None, None),
         WriteCondition::IfMatch(etag) => (Some(etag), None, None),
         WriteCondition::IfIs { etag, modified_s, size_bytes } => (etag.as_ref(), *modified_s, *size_bytes),
