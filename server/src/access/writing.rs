@@ -45,9 +45,9 @@ impl App {
         let owner = owner.to_owned();
         let Some(acl) = acl else { return Ok(NewObjectAccess { owner, acl: Vec::new() }) };
         if ownership == Ownership::BucketOwnerEnforced {
-            // To say what holds anyway is allowed; `private` is not how it is said.
-            let says_what_holds =
-                gives_bucket_owner_control || (canned.is_none() && acl.is_full_control_of(bucket_owner));
+            // To say what holds anyway is allowed. `private` says it too: half of the tools send it by
+            // default, and nobody gets more by it.
+            let says_what_holds = gives_bucket_owner_control || acl.is_full_control_of(bucket_owner);
             if !says_what_holds {
                 return Err(S3Error::of(S3ErrorCode::AccessControlListNotSupported));
             }

@@ -1,5 +1,7 @@
 //! ACLs and who owns objects: off by default, as AWS has it since 2023.
 
+use chartrier::access::documents::Ownership;
+
 use crate::buckets::{another_user, said};
 use crate::policy::{canonical_id, is, unblock};
 use crate::support::{Client, TestServer};
@@ -33,14 +35,16 @@ async fn acls_are_off_on_a_new_bucket() {
         client.get("/one?ownershipControls").await.element("ObjectOwnership").as_deref(),
         Some("BucketOwnerEnforced")
     );
-    for canned in ["public-read", "private", "authenticated-read", "bucket-owner-read"] {
+    for canned in ["public-read", "public-read-write", "authenticated-read"] {
         assert_eq!(
             said(&client.send("PUT", "/one/k", &[("x-amz-acl", canned)], b"x").await),
             not_supported,
             "{canned}"
         );
     }
-    assert_eq!(client.send("PUT", "/one/k", &[("x-amz-acl", "bucket-owner-full-control")], b"x").await.status, 200);
+    for canned in ["bucket-owner-full-control", "bucket-owner-read", "private"] {
+        assert_eq!(client.send("PUT", "/one/k", &[("x-amz-acl", canned)], b"x").await.status, 200, "{canned}");
+    }
     let full = format!("id={id}");
     assert_eq!(client.send("PUT", "/one/k", &[("x-amz-grant-full-control", &full)], b"x").await.status, 200);
     assert_eq!(said(&client.send("PUT", "/one/k", &[("x-amz-grant-read", &full)], b"x").await), not_supported);
@@ -63,6 +67,30 @@ async fn buckets_made_with_acls() {
     let answer = client.get("/preferred?ownershipControls").await;
     assert_eq!(answer.element("ObjectOwnership").as_deref(), Some("BucketOwnerPreferred"));
     assert_eq!(said(&client.get("/public?acl").await), is(404, "NoSuchBucket"));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_may_make_buckets_with_acls_and_without_the_block() {
+    let server = TestServer::start_with(|config| {
+        config.new_buckets.object_ownership = Ownership::ObjectWriter;
+        config.new_buckets.block_public_access = false;
+    })
+    .await;
+    let (alice, stranger) = (another_user(&server, "alice").await, server.client().anonymous());
+    assert_eq!(alice.send("PUT", "/open", &[("x-amz-acl", "public-read")], b"").await.status, 200);
+    assert_eq!(stranger.get("/open").await.status, 200);
+    assert_eq!(said(&stranger.put("/open/k", b"x").await), is(403, "AccessDenied"));
+    assert_eq!(said(&alice.get("/open?publicAccessBlock").await), is(404, "NoSuchPublicAccessBlockConfiguration"));
+    assert_eq!(alice.get("/open?ownershipControls").await.element("ObjectOwnership").as_deref(), Some("ObjectWriter"));
+    // Groups come before accounts.
+    let acl = alice.get("/open?acl").await.text();
+    assert!(acl.find(ALL_USERS).unwrap() < acl.find("FULL_CONTROL").unwrap(), "{acl}");
+    // Who asks for less openness than the server gives gets it.
+    let enforced = [("x-amz-object-ownership", "BucketOwnerEnforced")];
+    assert_eq!(alice.send("PUT", "/strict", &enforced, b"").await.status, 200);
+    let strict = alice.get("/strict?ownershipControls").await;
+    assert_eq!(strict.element("ObjectOwnership").as_deref(), Some("BucketOwnerEnforced"));
     server.stop().await;
 }
 

@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use super::body::read_checked;
 use super::refusal::refused;
 use crate::access::acl::{Acl, AclOn};
-use crate::access::documents::Ownership;
+use crate::access::documents::{Ownership, REMOVED};
 use crate::app::App;
 use crate::s3::error::{S3Error, S3ErrorCode};
 use crate::s3::request::S3Request;
@@ -80,7 +80,7 @@ struct Sharing {
 impl Sharing {
     fn parse(app: &App, request: &S3Request) -> Result<Self, S3Error> {
         let ownership = match request.header("x-amz-object-ownership")? {
-            None => Ownership::BucketOwnerEnforced,
+            None => app.config.new_buckets.object_ownership,
             Some(text) => Ownership::parse(text).ok_or_else(|| {
                 S3Error::invalid_argument("Invalid x-amz-object-ownership header: ", "x-amz-object-ownership", text)
             })?,
@@ -92,14 +92,14 @@ impl Sharing {
                 return Err(S3Error::of(S3ErrorCode::InvalidBucketAclWithObjectOwnership));
             }
             // A new bucket blocks public access: what it would ignore is not promised.
-            if acl.is_public() {
+            if acl.is_public() && app.config.new_buckets.block_public_access {
                 return Err(S3Error::of(S3ErrorCode::InvalidBucketAclWithBlockPublicAccess));
             }
         }
         Ok(Self { ownership, acl })
     }
 
-    /// Stores what differs from a plain bucket. Killed before it, the bucket is there and stricter.
+    /// Stores what differs from a plain bucket. Killed before or within it, the bucket is there and stricter.
     async fn store(self, app: &App, request: &S3Request, id: BucketId) -> Result<(), S3Error> {
         if let Some(acl) = self.acl.filter(|acl| acl.shares(&request.caller.user_id)) {
             app.set_bucket_config(request, id, BucketConfigKind::Acl, Some(acl.to_stored())).await?;
@@ -107,6 +107,10 @@ impl Sharing {
         if self.ownership != Ownership::BucketOwnerEnforced {
             let stored = Some(self.ownership.to_stored());
             app.set_bucket_config(request, id, BucketConfigKind::OwnershipControls, stored).await?;
+        }
+        if !app.config.new_buckets.block_public_access {
+            let removed = Some(REMOVED.to_vec());
+            app.set_bucket_config(request, id, BucketConfigKind::PublicAccessBlock, removed).await?;
         }
         Ok(())
     }
