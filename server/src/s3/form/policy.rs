@@ -40,8 +40,10 @@ enum Test {
     StartsWith,
 }
 
-/// Fields that need no condition, beside those that begin with `x-ignore-`.
+/// Fields that need no condition.
 const FREE: [&str; 5] = ["awsaccesskeyid", "file", "policy", "signature", "x-amz-signature"];
+/// How more of them begin. A checksum asks for nothing: it can only make a damaged upload fail.
+const FREE_FAMILIES: [&str; 2] = ["x-ignore-", "x-amz-checksum-"];
 
 impl Policy {
     /// Reads the document, base64 already taken off.
@@ -59,6 +61,8 @@ impl Policy {
         }
         let expires_unix_s = expiration
             .as_str()
+            // The RFC lets a space stand for the T; ISO 8601, which AWS names, does not.
+            .filter(|text| text.contains('T'))
             .and_then(|text| OffsetDateTime::parse(text, &Rfc3339).ok())
             .ok_or_else(|| invalid(format!("Invalid 'expiration' value: {expiration}")))?
             .unix_timestamp();
@@ -91,11 +95,13 @@ impl Policy {
         }
         for condition in &self.conditions {
             let value = if condition.field == "bucket" { Some(bucket) } else { fields.get(&condition.field) };
+            // "Any value" is written as a beginning of nothing, and no value is one.
+            let value = value.or((condition.test == Test::StartsWith).then_some(""));
             if !value.is_some_and(|value| condition.holds(value)) {
                 return Err(denied(format!("Policy Condition failed: {}", condition.text())));
             }
         }
-        let is_free = |name: &str| FREE.contains(&name) || name.starts_with("x-ignore-");
+        let is_free = |name: &str| FREE.contains(&name) || FREE_FAMILIES.iter().any(|family| name.starts_with(family));
         let is_named = |name: &str| self.conditions.iter().any(|condition| condition.field == name);
         let mut extra: Vec<&str> =
             fields.iter().map(|(name, _)| name).filter(|name| !is_free(name) && !is_named(name)).collect();
@@ -222,6 +228,7 @@ mod tests {
         assert!(refused("{\"EXPIRATION\":\"x\",\"conditions\":[]}").contains("missing expiration"));
         assert!(refused("{\"expiration\":\"2026-01-02T00:00:00Z\"}").contains("missing conditions"));
         refused("{\"expiration\":\"2026-01-02 00:00:00\",\"conditions\":[]}");
+        refused("{\"expiration\":\"2026-01-02 00:00:00.123+00:00\",\"conditions\":[]}");
         refused("{\"expiration\":\"2026-01-02T00:00:00Z\",\"conditions\":{}}");
         refused("{\"expiration\":\"2026-01-02T00:00:00Z\",\"conditions\":[],\"more\":1}");
         for conditions in [
@@ -261,8 +268,9 @@ mod tests {
         };
         assert!(failed(0, "other/a").ends_with("Policy Condition failed: [\"starts-with\", \"$key\", \"user/\"]"));
         assert!(failed(1, "Private").ends_with("[\"eq\", \"$acl\", \"private\"]"));
-        // A field that the policy speaks of must be there, even if it may hold anything.
-        assert!(check(all, &good[..2]).unwrap_err().contains("$x-amz-meta-t"));
+        // A field that the policy speaks of must be there, unless it may hold anything.
+        assert!(check(all, &good[..2]).unwrap_err().contains("$success_action_status"));
+        assert_eq!(check(all, &[good[0], good[1], good[3], ("x-amz-checksum-crc32", "AAAAAA==")]), Ok(()));
         assert!(check("[{\"bucket\":\"other\"}]", &[]).unwrap_err().contains("$bucket"));
     }
 
