@@ -1,6 +1,7 @@
 //! One request on the S3 port, from its head to the head of its answer.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use chartrier_storage::namespace::command::{Attempt, Op};
@@ -46,10 +47,11 @@ pub(super) async fn answer(
         pace.body_without_key(request.body().size_hint().exact());
     }
     let crossing = Crossing::of(request.method(), request.headers());
+    let unread = Arc::new(AtomicBool::new(!request.body().is_end_stream()));
     let answered = if request.method() == Method::OPTIONS {
         preflight(&app, carrier, &request, &mut seen)
     } else {
-        match admit(&app, carrier, request, request_id, &mut seen) {
+        match admit(&app, carrier, request, request_id, &unread, &mut seen) {
             Ok(request) => run(&app, request, &mut seen).await,
             Err(error) => Err(error),
         }
@@ -61,7 +63,9 @@ pub(super) async fn answer(
     headers.insert(ID_2, id.clone());
     headers.insert(REQUEST_ID, id);
     headers.insert(header::SERVER, SERVER);
-    if has_key && pace.key_came() {
+    // A connection with an unread body ends after this answer; a client that is not told so would
+    // send its next request into it.
+    if (has_key && pace.key_came()) || unread.load(Ordering::Acquire) {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     pace.answered();
@@ -101,6 +105,7 @@ fn admit(
     carrier: Carrier,
     request: Request<Incoming>,
     request_id: RequestId,
+    unread: &Arc<AtomicBool>,
     seen: &mut Seen,
 ) -> Result<S3Request, S3Error> {
     refuse_plain(carrier)?;
@@ -131,7 +136,8 @@ fn admit(
     let operation = route(&parts.method, named.scope(), &named.query, &|name| headers.contains_key(name))
         .ok_or_else(|| S3Error::of(S3ErrorCode::MethodNotAllowed))?;
     seen.operation = Some(operation);
-    let content_length = incoming.size_hint().exact();
+    // Nothing announced is not nothing sent: what stores a body wants to know its length.
+    let content_length = headers.get(header::CONTENT_LENGTH).and(incoming.size_hint().exact());
     let (caller, (decoding, decoded_length)) = match authenticated {
         None => (Caller::of_unread_form(), (Decoding::Identity, content_length)),
         Some(authenticated) => {
@@ -156,7 +162,7 @@ fn admit(
         tls_version: carrier.tls_version,
         peer: carrier.peer,
         request_id,
-        body: RequestBody::new(incoming, decoding, decoded_length, limits),
+        body: RequestBody::new(incoming, decoding, decoded_length, limits).clearing_at_end(Arc::clone(unread)),
     })
 }
 
@@ -218,11 +224,11 @@ fn strip_aws_chunked(headers: &mut HeaderMap) -> Result<(), S3Error> {
     if !text.contains("aws-chunked") {
         return Ok(());
     }
-    let kept: Vec<&str> = text.split(',').map(str::trim).filter(|c| !c.is_empty() && *c != "aws-chunked").collect();
+    let kept: Vec<&str> = text.split(',').filter(|coding| !matches!(coding.trim(), "" | "aws-chunked")).collect();
     if kept.is_empty() {
         headers.remove(header::CONTENT_ENCODING);
     } else {
-        let kept = HeaderValue::from_str(&kept.join(",")).map_err(S3Error::internal)?;
+        let kept = HeaderValue::from_str(kept.join(",").trim()).map_err(S3Error::internal)?;
         headers.insert(header::CONTENT_ENCODING, kept);
     }
     Ok(())

@@ -13,7 +13,7 @@ pub const PART_NUMBER_MAX: u16 = 10_000;
 /// A bucket name that follows S3's rules for general purpose buckets.
 ///
 /// Invariant: 3 to 63 characters of `a-z`, `0-9`, `.` and `-`, beginning and ending with a letter or
-/// digit, no `..`, not an IPv4 address, none of the reserved prefixes and suffixes.
+/// digit, no `..`, `.-` or `-.`, not an IPv4 address, none of the reserved prefixes and suffixes.
 ///
 /// Source: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -57,7 +57,7 @@ fn is_valid_bucket_name(name: &str) -> bool {
         && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-'))
         && edge(bytes.first())
         && edge(bytes.last())
-        && !name.contains("..")
+        && !["..", ".-", "-."].iter().any(|pair| name.contains(pair))
         && name.parse::<std::net::Ipv4Addr>().is_err()
         && !RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
         && !RESERVED_SUFFIXES.iter().any(|suffix| name.ends_with(suffix))

@@ -52,6 +52,7 @@ impl Encryption {
 }
 
 const SSE: HeaderName = HeaderName::from_static("x-amz-server-side-encryption");
+const KMS_KEY_ID: HeaderName = HeaderName::from_static("x-amz-server-side-encryption-aws-kms-key-id");
 const ALGORITHM: HeaderName = HeaderName::from_static("x-amz-server-side-encryption-customer-algorithm");
 const KEY_MD5: HeaderName = HeaderName::from_static("x-amz-server-side-encryption-customer-key-md5");
 
@@ -61,7 +62,13 @@ const KEY_MD5: HeaderName = HeaderName::from_static("x-amz-server-side-encryptio
 /// The misuse table of B1; `NotImplemented` for `aws:kms`.
 pub fn for_write(trio: SseTrio, transport: Transport, headers: &HeaderMap) -> Result<Encryption, S3Error> {
     let key = client_key(trio, transport)?;
-    match (headers.get(SSE).map(HeaderValue::as_bytes), key) {
+    let asked = headers.get(SSE).map(HeaderValue::as_bytes);
+    if headers.contains_key(KMS_KEY_ID) && !asked.is_some_and(|asked| asked.starts_with(b"aws:kms")) {
+        return Err(argument(
+            "Server Side Encryption with AWS KMS managed key requires HTTP header x-amz-server-side-encryption : aws:kms",
+        ));
+    }
+    match (asked, key) {
         (None, None) | (Some(b"AES256"), None) => Ok(Encryption::Operator),
         (None, Some(key)) => Ok(Encryption::Client(key)),
         (Some(_), Some(_)) => Err(argument(
@@ -72,6 +79,17 @@ pub fn for_write(trio: SseTrio, transport: Transport, headers: &HeaderMap) -> Re
         }
         (Some(_), None) => Err(argument("The encryption method specified is not supported")),
     }
+}
+
+/// Refuses the header that chooses how a write is encrypted, on a request that reads.
+///
+/// # Errors
+/// `InvalidArgument` in AWS's words.
+pub fn refuse_choice_on_read(headers: &HeaderMap) -> Result<(), S3Error> {
+    if headers.contains_key(SSE) {
+        return Err(argument("x-amz-server-side-encryption header is not supported for this operation."));
+    }
+    Ok(())
 }
 
 /// The encryption of a stored object that a request reads; `mode` is the row's.
@@ -266,6 +284,20 @@ mod tests {
         assert_eq!(write(good(), Some("AES256")), Err(S3ErrorCode::InvalidArgument));
         assert_eq!(write(SseTrio::default(), Some("aws:kms")), Err(S3ErrorCode::NotImplemented));
         assert_eq!(write(SseTrio::default(), Some("rot13")), Err(S3ErrorCode::InvalidArgument));
+    }
+
+    #[test]
+    fn a_key_of_a_key_service_needs_its_algorithm() {
+        let mut headers = HeaderMap::new();
+        headers.insert(KMS_KEY_ID, HeaderValue::from_static("key"));
+        let mut write = |sse: Option<&'static str>| {
+            sse.map(|sse| headers.insert(SSE, HeaderValue::from_static(sse)));
+            for_write(SseTrio::default(), Transport::Tls, &headers).err().map(|error| error.code)
+        };
+        assert_eq!(write(None), Some(S3ErrorCode::InvalidArgument));
+        assert_eq!(write(Some("AES256")), Some(S3ErrorCode::InvalidArgument));
+        assert_eq!(write(Some("aws:kms")), Some(S3ErrorCode::NotImplemented));
+        assert!(refuse_choice_on_read(&headers).is_err());
     }
 
     #[test]

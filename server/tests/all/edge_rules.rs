@@ -6,7 +6,7 @@ use http::StatusCode;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::client::{read_answer, read_head, with_length};
-use crate::support::{Sign, TestServer};
+use crate::support::{Answer, Sign, TestServer};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_missing_expired_and_future_signatures_have_their_codes() {
@@ -199,5 +199,38 @@ async fn garbage_on_the_wire_ends_the_connection_and_nothing_else() {
         let _ = tokio::time::timeout(Duration::from_secs(10), read).await.expect("the server ends it");
     }
     assert_eq!(client.get("/").await.status, StatusCode::OK);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_leaves_a_body_unread_says_that_the_connection_ends() {
+    let server = TestServer::start().await;
+    let client = server.client();
+    client.put("/bodies", b"").await;
+    let close = Some("close".to_owned());
+    let said = |answer: &Answer| answer.headers.get("connection").map(|value| value.to_str().unwrap().to_owned());
+    let refused = client.clone().anonymous().put("/bodies/k", b"never read").await;
+    assert_eq!((refused.status.as_u16(), said(&refused)), (403, close));
+    let stored = client.put("/bodies/k", b"read").await;
+    assert_eq!((stored.status.as_u16(), said(&stored)), (200, None));
+    let nothing_to_read = client.clone().anonymous().get("/bodies/k").await;
+    assert_eq!((nothing_to_read.status.as_u16(), said(&nothing_to_read)), (403, None));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_announces_its_length() {
+    let server = TestServer::start().await;
+    let client = server.client();
+    client.put("/lengths", b"").await;
+    let head = client.head("PUT", "/lengths/k", &[], b"", &Sign::Body);
+    let mut connection = client.connect().await;
+    connection.write_all(&with_length(head, 0)).await.unwrap();
+    assert_eq!(read_answer(&mut connection, "PUT").await.unwrap().status, StatusCode::OK);
+    let head = client.head("PUT", "/lengths/k", &[], b"", &Sign::Body);
+    let mut connection = client.connect().await;
+    connection.write_all(&head).await.unwrap();
+    let answer = read_answer(&mut connection, "PUT").await.unwrap();
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (411, "MissingContentLength"));
     server.stop().await;
 }

@@ -127,7 +127,7 @@ async fn bad_completes() {
         (document(&[(1, &e2)]), 400, "InvalidPart"),
         (document(&[(1, &e1), (2, &e2)]), 400, "EntityTooSmall"),
         (document(&[]), 400, "MalformedXML"),
-        (String::new(), 400, "InvalidRequest"),
+        (String::new(), 400, "MalformedXML"),
         ("<CompleteMultipartUpload>".into(), 400, "MalformedXML"),
         ("<!DOCTYPE x [<!ENTITY e \"1\">]><CompleteMultipartUpload/>".into(), 400, "MalformedXML"),
         (document(&[(0, &e1)]), 400, "InvalidArgument"),

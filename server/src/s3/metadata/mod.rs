@@ -176,9 +176,12 @@ fn checksum_of(field: &Field<'_>) -> Result<Checksum, MalformedMetadata> {
 fn content_encoding(headers: &HeaderMap) -> Option<HeaderValue> {
     let value = headers.get(header::CONTENT_ENCODING)?;
     let Ok(text) = value.to_str() else { return Some(value.clone()) };
-    let kept: Vec<_> =
-        text.split(',').map(str::trim).filter(|coding| !coding.eq_ignore_ascii_case("aws-chunked")).collect();
-    HeaderValue::from_str(&kept.join(",")).ok()
+    let is_framing = |coding: &str| coding.trim().eq_ignore_ascii_case("aws-chunked");
+    if !text.split(',').any(is_framing) {
+        return Some(value.clone());
+    }
+    let kept: Vec<_> = text.split(',').filter(|coding| !is_framing(coding)).collect();
+    HeaderValue::from_str(kept.join(",").trim()).ok()
 }
 
 fn joined(headers: &HeaderMap, name: &HeaderName) -> HeaderValue {
@@ -237,6 +240,16 @@ mod tests {
         let mut back = HeaderMap::new();
         metadata.write_to(&mut back);
         assert_eq!(back["content-type"], DEFAULT_CONTENT_TYPE);
+    }
+
+    #[test]
+    fn an_encoding_that_is_the_objects_own_is_kept_to_the_byte() {
+        for (sent, kept) in [("deflate, gzip", "deflate, gzip"), ("gzip, aws-chunked", "gzip"), ("a,b", "a,b")] {
+            let metadata = ObjectMetadata::from_headers(&headers(&[("content-encoding", sent)]), [0; 32]).unwrap();
+            let mut back = HeaderMap::new();
+            metadata.write_to(&mut back);
+            assert_eq!(back["content-encoding"], kept);
+        }
     }
 
     #[test]

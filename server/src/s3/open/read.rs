@@ -42,6 +42,7 @@ pub struct PreparedRead {
 pub fn prepare(app: &Arc<App>, request: &mut S3Request) -> Result<PreparedRead, S3Error> {
     let bucket = app.authorise_bucket(request)?;
     sse::refuse_key_in_query(&request.query)?;
+    sse::refuse_choice_on_read(&request.headers)?;
     let part = part_number(request)?;
     let row = current(app, &bucket, request)?;
     let trio = std::mem::take(&mut request.sse_c.target);

@@ -1,6 +1,8 @@
 //! The body of a request: decoded, authenticated, bounded in time.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -55,6 +57,8 @@ pub struct RequestBody {
     pending: Bytes,
     trailers: HeaderMap,
     finished: bool,
+    /// Cleared when the last byte has come from the wire.
+    unread: Option<Arc<AtomicBool>>,
 }
 
 enum Source {
@@ -117,7 +121,15 @@ impl RequestBody {
             pending: Bytes::new(),
             trailers: HeaderMap::new(),
             finished: false,
+            unread: None,
         }
+    }
+
+    /// Has it clear `unread` when the last byte has come from the wire.
+    #[must_use]
+    pub fn clearing_at_end(mut self, unread: Arc<AtomicBool>) -> Self {
+        self.unread = Some(unread);
+        self
     }
 
     /// Plaintext bytes that the headers declare: `x-amz-decoded-content-length` or `Content-Length`.
@@ -148,6 +160,9 @@ impl RequestBody {
                 Some(frame) => self.pending = frame,
                 None => {
                     self.finished = true;
+                    if let Some(unread) = &self.unread {
+                        unread.store(false, Ordering::Release);
+                    }
                     self.verify_end()?;
                 }
             }

@@ -10,12 +10,9 @@ use crate::s3::xml::Element;
 /// Reads the parts that a Complete names, in its order.
 ///
 /// # Errors
-/// `InvalidRequest` for an empty body, `MalformedXML` for no part, too many, or one without number
-/// or ETag; `InvalidArgument` for a number out of range.
+/// `MalformedXML` for an empty body, no part, too many, or one without number or ETag;
+/// `InvalidArgument` for a number out of range.
 pub fn parse(body: &[u8]) -> Result<Vec<RequestedPart>, S3Error> {
-    if body.iter().all(u8::is_ascii_whitespace) {
-        return Err(S3Error::new(S3ErrorCode::InvalidRequest, "You must specify at least one part"));
-    }
     let document = Element::parse(body, "CompleteMultipartUpload")?;
     let parts: Vec<_> = document.children("Part").map(part).collect::<Result<_, _>>()?;
     if parts.is_empty() || parts.len() > usize::from(PART_NUMBER_MAX) {
@@ -73,7 +70,7 @@ mod tests {
     #[test]
     fn bad_documents_are_refused() {
         let wrap = |part: &str| format!("<CompleteMultipartUpload>{part}</CompleteMultipartUpload>");
-        assert_eq!(code(""), Some(S3ErrorCode::InvalidRequest));
+        assert_eq!(code(""), Some(S3ErrorCode::MalformedXml));
         assert_eq!(code("<CompleteMultipartUpload/>"), Some(S3ErrorCode::MalformedXml));
         assert_eq!(code("<Other/>"), Some(S3ErrorCode::MalformedXml));
         assert_eq!(code(&wrap("<Part><PartNumber>1</PartNumber></Part>")), Some(S3ErrorCode::MalformedXml));
