@@ -161,6 +161,15 @@ struct Rebuild {
     touched: HashSet<Vec<u8>>,
 }
 
+/// Removes whatever lies where a drive that holds nothing will have its index.
+pub(super) fn forget(io: &dyn DriveIo) -> std::io::Result<()> {
+    INDEX_DIRS.iter().try_for_each(|dir| io.remove_tree(dir))?;
+    match io.remove(CURRENT_NAME) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 impl DriveIndex {
     /// Opens the index; a damaged one is thrown away and rebuilt by the recovery that follows.
     pub(super) fn open(io: &dyn DriveIo, factory: &IndexFactory) -> Result<Self, DriveOpenError> {

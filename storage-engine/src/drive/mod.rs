@@ -113,6 +113,8 @@ struct DriveCore {
     /// Segments that cannot be compacted, each until a time in microseconds.
     blocked: Mutex<HashMap<SegmentId, u64>>,
     damage: OnceLock<Arc<dyn DamageSink>>,
+    /// Its directory was seen to be gone: files that are open are not those that may be there again.
+    gone: AtomicBool,
     /// Goes last: while it is there, files of the drive are open.
     in_use: Arc<()>,
 }
@@ -124,6 +126,12 @@ impl Drive {
     /// [`DriveOpenError::Damaged`] when there is data but no good superblock: never format that.
     pub fn probe(io: &dyn DriveIo) -> Result<Option<Superblock>, DriveOpenError> {
         superblock::read(io)
+    }
+
+    /// Removes the index of a drive that holds nothing yet: a drive that had the directory before it may have
+    /// left files there while it was closed.
+    pub fn forget_index(io: &dyn DriveIo) -> io::Result<()> {
+        index::forget(io)
     }
 
     /// Opens a drive, or makes a fresh directory one. Reads back what a crash left open.
@@ -165,6 +173,7 @@ impl Drive {
             stopping: AtomicBool::new(false),
             blocked: Mutex::default(),
             damage: OnceLock::new(),
+            gone: AtomicBool::new(false),
             in_use: Arc::new(()),
         });
         recovery::recover(&core)?;
@@ -190,6 +199,11 @@ impl Drive {
     /// Whether the drive is to give up what it holds: nothing new is begun on it, the log's mirror moves.
     pub fn is_leaving(&self) -> bool {
         self.leaving.load(Ordering::Relaxed)
+    }
+
+    /// Whether it failed because its directory went away: when that is back the drive can be opened again.
+    pub fn was_gone(&self) -> bool {
+        self.state() == DriveState::Failed && self.core.gone.load(Ordering::Relaxed)
     }
 
     /// Can be upgraded as long as a file of the drive, or its index, is open.
@@ -484,6 +498,7 @@ impl DriveCore {
 
     fn check_alive(&self) -> Result<(), DriveError> {
         self.io.check_alive().map_err(|error| {
+            self.gone.store(true, Ordering::Relaxed);
             self.fail(&format!("the directory is gone: {error}"));
             self.health.offline()
         })

@@ -246,17 +246,15 @@ impl Engine {
         let known: Vec<DriveId> = table.drives.iter().map(|row| row.id).collect();
         let (engine, directory) = (self.clone(), path.to_path_buf());
         let make = move || {
-            let make = || engine.roster.opener.make(&directory, |id| known.contains(&id));
-            let mut made = make();
-            // Readers of a drive that was there before, and the log, are on their way out of it.
+            // Readers of a drive that was there before, and the log, are on their way out of it. Before that its
+            // index may still write files, by their path: into the new drive's.
             for _ in 0..LET_GO_POLLS {
-                if made.is_ok() || !engine.roster.is_being_let_go(&directory) {
-                    break;
+                if !engine.roster.is_being_let_go(&directory) {
+                    return engine.roster.opener.make(&directory, |id| known.contains(&id));
                 }
                 std::thread::sleep(LET_GO_POLL);
-                made = make();
             }
-            made
+            Err("the drive that was there is still being read from: try again in a moment".to_owned())
         };
         let made = tokio::task::spawn_blocking(make).await.unwrap_or_else(|error| Err(error.to_string()));
         made.map_err(|why| DriveChangeError::Directory { path: path.to_path_buf(), why })

@@ -155,7 +155,9 @@ impl DriveOpener {
             Ok((_, None)) if !made && !is_blank(path) => {
                 return Err("the directory is neither empty nor a drive".to_owned());
             }
-            Ok(_) => {}
+            Ok((io, _)) => {
+                Drive::forget_index(&**io).map_err(|error| format!("its old index cannot be removed: {error}"))?;
+            }
         }
         match open_one(place, Fresh::Format, self) {
             Ok(Ok(drive)) => Ok(drive),

@@ -82,7 +82,7 @@ impl Roster {
         for row in self.table().in_use() {
             let open = self.drives.get(row.id);
             if let Some(drive) = &open
-                && (drive.state() != DriveState::Failed || drive.io().check_alive().is_ok())
+                && !drive.was_gone()
             {
                 continue;
             }
@@ -173,7 +173,7 @@ impl Engine {
     pub(super) async fn look_for_drives(self: &Arc<Self>) {
         let absent = self.roster.table().in_use().any(|row| {
             let open = self.roster.drives.get(row.id);
-            open.is_none_or(|drive| drive.state() == DriveState::Failed && drive.io().check_alive().is_err())
+            open.is_none_or(|drive| drive.was_gone())
         });
         // A change under way may be about to give the directory to another drive.
         let Ok(_changing) = self.roster.changing.try_lock() else { return };

@@ -153,6 +153,26 @@ async fn a_replacement_is_found_again_with_the_old_configuration() {
     assert_eq!(missing(&engine), Vec::<String>::new());
 }
 
+/// The index of a drive whose folder was removed writes files by their path while it is closed: into
+/// the folder of the drive that takes its place, if that is in too much of a hurry.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_the_old_drive_gets_into_the_new_one() {
+    let rig = Rig::new();
+    let engine = rig.open_with_bucket().await;
+    fill(&engine).await;
+    for n in [1, 4] {
+        wipe(rig.drive(n));
+        engine.replace_drive(rig.drive(n).to_str().unwrap(), None).await.unwrap();
+        let new = engine.blobs().drive(id_at(&engine, rig.drive(n))).unwrap();
+        settled(&engine).await;
+        assert!(new.status().stored_bytes > 0, "what it holds was written to it");
+    }
+    for n in [0, 2] {
+        wipe(rig.drive(n));
+    }
+    check_all(&engine).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_lost_drives_are_replaced_one_after_the_other() {
     for (a, b) in [(0, 1), (0, 5), (2, 4)] {
@@ -274,6 +294,23 @@ async fn a_folder_that_went_away_and_came_back_is_opened_again() {
     for n in (0..OBJECTS).filter(|n| *n != 9) {
         check(&engine, &format!("k{n}"), len_of(n)).await;
     }
+}
+
+/// Away and back before anybody looks for it: the drive failed all the same, and is opened again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_came_back_at_once_is_opened_again() {
+    let rig = Rig::new();
+    let engine = rig.open_with_bucket().await;
+    std::fs::rename(rig.drive(2), rig.away(2)).unwrap();
+    fill(&engine).await;
+    std::fs::rename(rig.away(2), rig.drive(2)).unwrap();
+    let patience = Instant::now() + Duration::from_secs(90);
+    while !engine.status().is_whole() || engine.status().shards_to_heal > 0 {
+        assert!(Instant::now() < patience, "{:?}", engine.status());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(missing(&engine), Vec::<String>::new());
+    check_all(&engine).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
