@@ -41,13 +41,12 @@ def round_of(node, digests, lost, running):
     if not running:
         node.start()
     check(node, digests)
-    start = time.monotonic()
+    before, start = node.admin("status")["repair"]["repaired_bytes"], time.monotonic()
     for number in lost:
         node.admin("drive", "replace", f"d{number}")
-    report = node.admin("drive", "wait")
-    took = time.monotonic() - start
-    wait_whole(node)
-    moved = report["moves"]["bytes"] if report["moves"] else 0
+    node.admin("drive", "wait")
+    status = wait_whole(node)
+    took, moved = time.monotonic() - start, status["repair"]["repaired_bytes"] - before
     name = "+".join(f"d{number}" for number in lost)
     print(f"drives: {node.erasure}: {name} lost {how}: whole again in {took:.1f} s, {moved / 1e6:.1f} MB written",
           flush=True)
