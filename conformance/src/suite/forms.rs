@@ -204,7 +204,7 @@ async fn a_condition_that_fails_is_refused(context: Context) -> Result<(), Failu
 }
 
 async fn a_condition_on_a_missing_field_is_refused(context: Context) -> Result<(), Failure> {
-    let conditions = format!("{ANY_KEY},[\"starts-with\",\"$x-amz-meta-note\",\"\"]");
+    let conditions = format!("{ANY_KEY},[\"starts-with\",\"$x-amz-meta-note\",\"n\"]");
     refused(&context, &Form::new(&conditions, &[("key", "key")]), 403, "AccessDenied").await
 }
 
