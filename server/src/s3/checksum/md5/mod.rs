@@ -2,7 +2,7 @@
 //!
 //! An ETag is an MD5, and MD5 is the slowest thing that a large upload passes: each step waits for the
 //! one before, so one stream leaves most of a core idle. Streams of different uploads do not wait for
-//! each other: [`pool`] hashes up to sixteen in one vector. RFC 1321; the tests' oracle is `md-5`.
+//! each other: [`hash_beside`] hashes up to sixteen in one vector. RFC 1321; the tests' oracle is `md-5`.
 
 mod block;
 mod pool;
