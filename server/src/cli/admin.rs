@@ -6,12 +6,13 @@
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
+use super::admin_drive::{self, DriveCommand};
+use super::admin_health::{self, ScrubArgs};
 use super::admin_reclaim::{self, ReclaimArgs, UploadsCommand};
 use crate::admin::client::{AdminClient, Clear, ClientError};
 use crate::admin::export_journal::{ExportError, export_journal};
@@ -66,22 +67,6 @@ enum AdminCommand {
     Uploads(UploadsCommand),
     /// One page of health.
     Status,
-}
-
-#[derive(Debug, Args)]
-struct ScrubArgs {
-    /// Waits for the end of the pass and reports it; the exit code is 1 if something is not mended.
-    #[arg(long)]
-    wait: bool,
-    /// Only what one drive holds and should hold.
-    #[arg(long, value_name = "ID", conflicts_with = "bucket")]
-    drive: Option<String>,
-    /// Only the objects of one bucket.
-    #[arg(long)]
-    bucket: Option<String>,
-    /// Only one key of that bucket.
-    #[arg(long, requires = "bucket")]
-    key: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -223,48 +208,6 @@ impl ObjectArgs {
     }
 }
 
-#[derive(Debug, Subcommand)]
-enum DriveCommand {
-    /// Lists drives with role, state, space and errors.
-    List,
-    /// Adds a drive in an empty or new directory; shards move to it in the background.
-    Add {
-        /// The directory; the next folder of DATA/drives when absent.
-        path: Option<PathBuf>,
-        /// Waits until every shard is where it belongs.
-        #[arg(long)]
-        wait: bool,
-    },
-    /// Puts a new drive in the place of another; what that held is copied or rebuilt.
-    Replace {
-        /// The drive to be replaced: its id, the first digits of it, or its directory.
-        drive: String,
-        /// The new drive's directory, empty or new; the old one's, emptied, when absent.
-        path: Option<PathBuf>,
-        /// Waits until every shard is where it belongs.
-        #[arg(long)]
-        wait: bool,
-    },
-    /// Moves everything off a drive; it stays known, empty.
-    Drain {
-        /// Its id, the first digits of it, or its directory.
-        drive: String,
-        /// Waits until it is empty.
-        #[arg(long)]
-        wait: bool,
-    },
-    /// Moves everything off a drive and forgets it.
-    Remove {
-        /// Its id, the first digits of it, or its directory.
-        drive: String,
-        /// Waits until it is out.
-        #[arg(long)]
-        wait: bool,
-    },
-    /// Waits until every shard is where it belongs.
-    Wait,
-}
-
 /// Why an admin command failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -325,57 +268,12 @@ pub async fn run(args: AdminArgs) -> Result<(), AdminError> {
             let bytes = client.download(&format!("/objects/export?{}", object.query()), &out).await?;
             print(json, &Wrote { path: &out, bytes }, |text| writeln!(text, "wrote {} ({bytes} bytes)", out.display()))
         }
-        AdminCommand::Scrub(args) => scrub(&client, args, json).await,
-        AdminCommand::Drive(command) => drive(&client, command, json).await,
+        AdminCommand::Scrub(args) => admin_health::scrub(&client, args, json).await,
+        AdminCommand::Drive(command) => admin_drive::drive(&client, command, json).await,
         AdminCommand::Reclaim(args) => admin_reclaim::reclaim(&client, &args, json).await,
         AdminCommand::Uploads(command) => admin_reclaim::uploads(&client, command, json).await,
-        AdminCommand::Status => {
-            let answer: wire::Status = client.get("/status").await?;
-            print(json, &answer, |text| status_page(text, &answer))
-        }
+        AdminCommand::Status => admin_health::status(&client, json).await,
     }
-}
-
-/// How often a waiting command looks whether the pass has ended.
-const SCRUB_POLL: Duration = Duration::from_millis(200);
-
-async fn scrub(client: &AdminClient, args: ScrubArgs, json: bool) -> Result<(), AdminError> {
-    let body = wire::NewScrub { drive: args.drive, bucket: args.bucket, key: args.key };
-    let begun: wire::ScrubBegun = client.post("/scrub", &body).await?;
-    if !args.wait {
-        return print(json, &begun, |text| writeln!(text, "scrub {} has begun", begun.id));
-    }
-    loop {
-        let state: wire::ScrubState = client.get("/scrub").await?;
-        if let Some(report) = state.last.filter(|report| report.id == begun.id) {
-            print(json, &report, |text| scrub_page(text, &report))?;
-            return if report.unrepaired == 0 { Ok(()) } else { Err(AdminError::Unrepaired(report.unrepaired)) };
-        }
-        if state.running.is_none_or(|running| running.id != begun.id) {
-            return Err(AdminError::ScrubStopped);
-        }
-        tokio::time::sleep(SCRUB_POLL).await;
-    }
-}
-
-fn scrub_page(text: &mut String, report: &wire::ScrubReport) -> std::fmt::Result {
-    let found: u64 = report.found.values().sum();
-    writeln!(
-        text,
-        "scrub of {}: {found} findings, {} mended ({}), {} not mended",
-        report.scope,
-        report.repaired,
-        size(report.repaired_bytes),
-        report.unrepaired
-    )?;
-    let list = |counts: &std::collections::BTreeMap<String, u64>| {
-        counts.iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join("  ")
-    };
-    writeln!(text, "checked  {}", list(&report.checked))?;
-    if found > 0 {
-        writeln!(text, "found  {}", list(&report.found))?;
-    }
-    report.notes.iter().try_for_each(|note| writeln!(text, "note: {note}"))
 }
 
 fn connect(args: &AdminArgs) -> Result<AdminClient, AdminError> {
@@ -450,63 +348,6 @@ async fn bucket(client: &AdminClient, command: BucketCommand, json: bool) -> Res
             answer.uploads
         )
     })
-}
-
-async fn drive(client: &AdminClient, command: DriveCommand, json: bool) -> Result<(), AdminError> {
-    let (changed, wait): (wire::Drive, bool) = match command {
-        DriveCommand::List => {
-            let answer: wire::Drives = client.get("/drives").await?;
-            return print(json, &answer, |text| drive_page(text, &answer));
-        }
-        DriveCommand::Wait => {
-            let answer = settled(client).await?;
-            return print(json, &answer, |text| drive_page(text, &answer));
-        }
-        DriveCommand::Add { path, wait } => (client.post("/drives", &new_drive(path)).await?, wait),
-        DriveCommand::Replace { drive, path, wait } => {
-            let path_of = format!("/drives/{}/replace", drive_segment(&drive));
-            (client.post(&path_of, &new_drive(path)).await?, wait)
-        }
-        DriveCommand::Drain { drive, wait } => {
-            let path_of = format!("/drives/{}/drain", drive_segment(&drive));
-            (client.post(&path_of, &serde_json::json!({})).await?, wait)
-        }
-        DriveCommand::Remove { drive, wait } => {
-            (client.delete(&format!("/drives/{}", drive_segment(&drive))).await?, wait)
-        }
-    };
-    if wait {
-        let answer = settled(client).await?;
-        return print(json, &answer, |text| drive_page(text, &answer));
-    }
-    print(json, &changed, |text| drive_table(text, std::slice::from_ref(&changed)))
-}
-
-/// How often a waiting command looks.
-const SETTLED_POLL: std::time::Duration = std::time::Duration::from_millis(500);
-
-/// Waits until every shard is where it belongs.
-async fn settled(client: &AdminClient) -> Result<wire::Drives, AdminError> {
-    loop {
-        let answer: wire::Drives = client.get("/drives").await?;
-        if answer.settled && answer.shards_to_heal == 0 {
-            return Ok(answer);
-        }
-        tokio::time::sleep(SETTLED_POLL).await;
-    }
-}
-
-/// The server runs elsewhere: a path is meant from here.
-fn new_drive(path: Option<PathBuf>) -> wire::NewDrive {
-    let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path).display().to_string();
-    wire::NewDrive { path: path.map(absolute) }
-}
-
-/// A drive as a segment of a path: a directory is meant from here, an id is as it is.
-fn drive_segment(which: &str) -> String {
-    let is_path = which.contains('/');
-    let absolute = std::path::absolute(which).ok().filter(|_| is_path);
-    escape(&absolute.map_or_else(|| which.to_owned(), |path| path.display().to_string()))
 }
 
 async fn journal(client: &AdminClient, command: JournalCommand, json: bool) -> Result<(), AdminError> {
@@ -589,108 +430,6 @@ fn user_table(text: &mut String, users: &[wire::User]) -> std::fmt::Result {
         }
     }
     Ok(())
-}
-
-fn drive_table(text: &mut String, drives: &[wire::Drive]) -> std::fmt::Result {
-    for drive in drives {
-        let free = drive.free_bytes.map_or("?".to_owned(), size);
-        let errors = drive.write_errors + drive.read_errors + drive.crc_failures;
-        let (stored, dead) = (size(drive.stored_bytes), size(drive.dead_bytes));
-        let log = if drive.log_mirror { "  log" } else { "" };
-        write!(
-            text,
-            "{}  {}  {}  {}  free {free}  stored {stored}  dead {dead}  errors {errors}  places {}{log}",
-            drive.id, drive.role, drive.state, drive.path, drive.places
-        )?;
-        match &drive.reason {
-            Some(reason) => writeln!(text, "  ({reason})")?,
-            None => writeln!(text)?,
-        }
-    }
-    Ok(())
-}
-
-fn drive_page(text: &mut String, drives: &wire::Drives) -> std::fmt::Result {
-    drive_table(text, &drives.drives)?;
-    if drives.shards_to_heal > 0 {
-        writeln!(text, "shards to heal {}", drives.shards_to_heal)?;
-    }
-    moves_line(text, drives.settled, drives.moves.as_ref())
-}
-
-fn moves_line(text: &mut String, settled: bool, moves: Option<&wire::Moves>) -> std::fmt::Result {
-    match moves {
-        Some(moves) => writeln!(
-            text,
-            "{}: layout {}  {} of {} shards moved  {} in {:.1} s{}",
-            if settled { "every shard is in its place" } else { "shards are on their way" },
-            moves.layout,
-            moves.moved,
-            moves.missing,
-            size(moves.bytes),
-            moves.took_ms as f64 / 1000.0,
-            if moves.failed > 0 { format!("  {} to be tried again", moves.failed) } else { String::new() },
-        ),
-        None if settled => Ok(()),
-        None => writeln!(text, "shards are on their way"),
-    }
-}
-
-fn status_page(text: &mut String, status: &wire::Status) -> std::fmt::Result {
-    let wire::Status { journal, log, .. } = status;
-    writeln!(text, "{}  chartrier {}  cluster {}", status.state, status.version, status.cluster)?;
-    if let Some(reason) = &status.reason {
-        writeln!(text, "writes are refused until the next start: {reason}")?;
-    }
-    writeln!(
-        text,
-        "tenant {}  node {}  region {}  erasure {}  buckets {}  users {}",
-        status.tenant, status.node, status.region, status.erasure, status.buckets, status.users
-    )?;
-    writeln!(text, "journal {}  leaves {}  signed {}", journal.origin, journal.leaves, journal.signed_leaves)?;
-    writeln!(
-        text,
-        "log  mirrors {} of {}  durable entry {}  term {}  epoch {}  to replay {}",
-        log.mirrors,
-        log.mirrors_wanted,
-        log.durable_index,
-        log.term,
-        log.epoch,
-        size(log.live_bytes)
-    )?;
-    let wire::Status { repair, scrub, .. } = status;
-    writeln!(
-        text,
-        "repair  shards to heal {}  stripes queued {}  waiting {}  repaired {} shards ({}), {} files  lost stripes {}",
-        status.shards_to_heal,
-        repair.queued_stripes,
-        repair.waiting_stripes,
-        repair.repaired_shards,
-        size(repair.repaired_bytes),
-        repair.repaired_files,
-        repair.lost_stripes
-    )?;
-    let oldest = status.drives.iter().map(|drive| scrub.drives.get(&drive.id)).min().flatten();
-    writeln!(
-        text,
-        "scrub  findings {}  every drive checked since {}",
-        scrub.found.values().sum::<u64>(),
-        oldest.map_or("never", String::as_str)
-    )?;
-    moves_line(text, status.settled, status.moves.as_ref())?;
-    let reclaim = &status.reclaim;
-    writeln!(
-        text,
-        "space  live {}  dead {} in {} segments ({} kept for damage)  deleted runs waiting {}  given back {}  last pass {}",
-        size(reclaim.live_bytes),
-        size(reclaim.dead_bytes),
-        reclaim.segments,
-        reclaim.blocked_segments,
-        reclaim.waiting_runs,
-        size(reclaim.reclaimed_bytes),
-        reclaim.compacted.as_deref().unwrap_or("none yet")
-    )?;
-    drive_table(text, &status.drives)
 }
 
 pub(super) fn size(bytes: u64) -> String {

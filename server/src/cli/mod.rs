@@ -1,6 +1,8 @@
 //! The command line: `chartrier serve`, `chartrier admin …`.
 
 pub mod admin;
+mod admin_drive;
+mod admin_health;
 mod admin_reclaim;
 pub mod serve;
 
