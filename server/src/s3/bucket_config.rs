@@ -13,7 +13,7 @@ use chartrier_storage::namespace::command::{Op, Outcome};
 
 use crate::app::App;
 use crate::s3::error::S3Error;
-use crate::s3::ops::refused;
+use crate::s3::refusal::refused;
 use crate::s3::request::S3Request;
 
 /// Parsed documents kept before the cache starts over.

@@ -11,6 +11,7 @@ pub mod names;
 pub mod open;
 pub mod ops;
 pub mod range;
+mod refusal;
 pub mod request;
 pub mod response;
 pub mod router;

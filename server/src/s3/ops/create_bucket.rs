@@ -12,11 +12,11 @@ use chartrier_storage::namespace::rows::BucketRow;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::body::read_checked;
-use super::refusal::refused;
 use crate::access::acl::{Acl, AclOn};
 use crate::access::documents::{Ownership, REMOVED};
 use crate::app::App;
 use crate::s3::error::{S3Error, S3ErrorCode};
+use crate::s3::refusal::refused;
 use crate::s3::request::S3Request;
 use crate::s3::response::{S3Response, empty};
 use crate::s3::xml::Element;

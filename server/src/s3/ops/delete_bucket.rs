@@ -9,9 +9,9 @@ use chartrier_storage::namespace::query::{UploadEntry, UploadQuery};
 use chartrier_storage::namespace::rows::BucketRow;
 use http::StatusCode;
 
-use super::refusal::refused;
 use crate::app::App;
 use crate::s3::error::S3Error;
+use crate::s3::refusal::refused;
 use crate::s3::request::S3Request;
 use crate::s3::response::{S3Response, empty};
 

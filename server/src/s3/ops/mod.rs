@@ -80,8 +80,5 @@ mod acl;
 mod body;
 pub mod listing;
 pub mod multipart;
-mod refusal;
 mod settings;
 mod version_change;
-
-pub(crate) use refusal::refused;

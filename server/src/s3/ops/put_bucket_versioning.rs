@@ -8,9 +8,9 @@ use chartrier_storage::namespace::command::{Op, Outcome, Refusal};
 use http::StatusCode;
 
 use super::body::read_checked;
-use super::refusal::refused;
 use crate::app::App;
 use crate::s3::error::{S3Error, S3ErrorCode};
+use crate::s3::refusal::refused;
 use crate::s3::request::S3Request;
 use crate::s3::response::{S3Response, empty};
 use crate::s3::versioning::{VERSIONING_BYTES_MAX, parse};

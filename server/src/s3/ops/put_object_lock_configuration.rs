@@ -7,11 +7,11 @@ use std::sync::Arc;
 use chartrier_storage::namespace::command::{Op, Outcome, Refusal};
 use http::StatusCode;
 
-use super::refusal::refused;
 use super::settings;
 use crate::app::App;
 use crate::s3::error::{S3Error, S3ErrorCode};
 use crate::s3::lock::{LOCK_DOCUMENT_BYTES_MAX, parse_configuration};
+use crate::s3::refusal::refused;
 use crate::s3::request::S3Request;
 use crate::s3::response::{S3Response, empty};
 

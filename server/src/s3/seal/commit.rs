@@ -17,6 +17,7 @@ use crate::s3::error::{S3Error, S3ErrorCode};
 use crate::s3::lock::LockRequest;
 use crate::s3::metadata::ObjectMetadata;
 use crate::s3::names::{ObjectKey, RequestId};
+use crate::s3::refusal::refused;
 use crate::s3::request::Caller;
 use crate::s3::sse::Encryption;
 use crate::s3::tags::{TagPlace, TagSet};
@@ -137,26 +138,12 @@ impl SingleWrite {
     }
 }
 
-/// The S3 error of a refused object operation.
+/// The S3 error of a refused object operation; what is not its own is [`refused`]'s.
 pub fn object_refusal(refusal: Refusal, key: &str) -> S3Error {
     match refusal {
-        Refusal::NoSuchBucket => S3Error::of(S3ErrorCode::NoSuchBucket),
         Refusal::NoSuchKey => S3Error::of(S3ErrorCode::NoSuchKey).with_detail("Key", key),
-        Refusal::PreconditionFailed => S3Error::of(S3ErrorCode::PreconditionFailed),
         Refusal::Superseded => S3Error::of(S3ErrorCode::ConditionalRequestConflict).with_detail("Key", key),
-        Refusal::TooLarge => S3Error::of(S3ErrorCode::EntityTooLarge),
-        Refusal::NoSuchVersion => S3Error::of(S3ErrorCode::NoSuchVersion),
-        Refusal::IsDeleteMarker => S3Error::of(S3ErrorCode::MethodNotAllowed),
-        Refusal::Locked => {
-            let message = "Access Denied because object protected by object lock.";
-            S3Error::new(S3ErrorCode::AccessDenied, message).already_journalled()
-        }
-        Refusal::NoObjectLock => {
-            S3Error::new(S3ErrorCode::InvalidRequest, "Bucket is missing Object Lock Configuration")
-        }
-        Refusal::InvalidBucketState => S3Error::of(S3ErrorCode::InvalidBucketState),
-        Refusal::VersioningChanged => S3Error::of(S3ErrorCode::OperationAborted),
-        other => S3Error::internal(format!("an object operation was refused with {other:?}")),
+        other => refused(other),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::s3::error::{S3Error, S3ErrorCode};
 use crate::s3::metadata::ObjectMetadata;
 use crate::s3::open::OpenedObject;
 use crate::s3::ops::complete_multipart_upload::Job;
-use crate::s3::ops::refusal::refused;
+use crate::s3::refusal::refused;
 use crate::s3::seal::VersionDraft;
 use crate::s3::settings::quota::{self, Added};
 use crate::s3::sse::Encryption;

@@ -10,7 +10,7 @@ use crate::app::App;
 use crate::s3::checksum::{ChecksumAlgorithm, ChecksumValue, ExpectedChecksums};
 use crate::s3::error::S3Error;
 use crate::s3::names::{PartNumber, RequestId};
-use crate::s3::ops::refusal::refused;
+use crate::s3::refusal::refused;
 use crate::s3::request::Caller;
 use crate::s3::seal::{Lineage, SealedPart, part_etag, seal_part_checksums};
 

@@ -4,7 +4,7 @@ use chartrier_storage::namespace::command::Refusal;
 
 use crate::s3::error::{S3Error, S3ErrorCode};
 
-/// The S3 error of a refusal that an operation of buckets or uploads can meet.
+/// The S3 error of a refusal, where an operation has no words of its own for it.
 pub(crate) fn refused(refusal: Refusal) -> S3Error {
     match refusal {
         Refusal::NoSuchBucket => S3Error::of(S3ErrorCode::NoSuchBucket),
