@@ -138,7 +138,7 @@ impl SingleWrite {
     }
 }
 
-/// The S3 error of a refused object operation; what is not its own is [`refused`]'s.
+/// The S3 error of a refused object operation; what is not its own is said as for a bucket.
 pub fn object_refusal(refusal: Refusal, key: &str) -> S3Error {
     match refusal {
         Refusal::NoSuchKey => S3Error::of(S3ErrorCode::NoSuchKey).with_detail("Key", key),
