@@ -121,6 +121,7 @@ impl App {
             actor_pid: self.pseudonyms.of(&caller.standing.actor_id, time_us),
             actor_role: actor_role(caller).into(),
             actor_auth: caller.auth_kind.as_str().into(),
+            origin: None,
         }
     }
 

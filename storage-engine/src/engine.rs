@@ -26,6 +26,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chartrier_journal::{Checkpoint, Signer};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use config::EngineConfig;
@@ -48,6 +49,7 @@ use crate::meta::MetaReads;
 use crate::metrics::EngineMetricsSnapshot;
 use crate::namespace::bucket_config::{BucketConfigKind, BucketConfigRow};
 use crate::namespace::command::{Applied, Command, CommandContext, Op, Outcome};
+use crate::namespace::notification::{EventPlace, EventQueue, EventRow};
 use crate::namespace::query::{BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery, VersionPage, VersionQuery};
 use crate::namespace::rows::{AccessKeyRow, BucketRow, OwnedRun, PartRow, UploadRow, UserRow, VersionRow};
 use crate::solo::{MendedFiles, MirrorCheck, MirrorDamage, Solo};
@@ -195,6 +197,26 @@ impl Engine {
     /// is current as long as the number stays.
     pub fn bucket_config_changes(&self) -> u64 {
         self.machine.config_changes()
+    }
+
+    /// What waits for each target of notifications that ever had an event.
+    pub fn event_queues(&self) -> Result<Vec<EventQueue>, StorageError> {
+        self.read(|rows| rows.event_queues())
+    }
+
+    /// Events that wait for a target, oldest first, after a place; at most `limit`.
+    pub fn events(
+        &self,
+        target: &str,
+        after: Option<EventPlace>,
+        limit: usize,
+    ) -> Result<Vec<(EventPlace, EventRow)>, StorageError> {
+        self.read(|rows| rows.events(target, after, limit))
+    }
+
+    /// Changes whenever events were queued or taken out, once that can be read.
+    pub fn event_changes(&self) -> watch::Receiver<u64> {
+        self.machine.event_changes()
     }
 
     /// The current version of an object: two point look-ups. It may be a delete marker: then there is no object.
@@ -412,6 +434,7 @@ impl Engine {
             actor_pid: "system".to_owned(),
             actor_role: "system".to_owned(),
             actor_auth: "internal".to_owned(),
+            origin: None,
         };
         Command { context, op }
     }
@@ -428,7 +451,8 @@ fn grows(op: &Op) -> bool {
         | Op::CreateUser(_)
         | Op::AddAccessKey { .. }
         | Op::SetUserDocument { .. }
-        | Op::SetBucketConfig { document: Some(_), .. } => true,
+        | Op::SetBucketConfig { document: Some(_), .. }
+        | Op::SetNotifications { .. } => true,
         Op::DeleteBucket { .. }
         | Op::Rewrap { .. }
         | Op::DeleteVersion { .. }
@@ -449,7 +473,8 @@ fn grows(op: &Op) -> bool {
         | Op::RecordRepair(_)
         | Op::RecordCorruption(_)
         | Op::RecordScrub(_)
-        | Op::SetDrives { .. } => false,
+        | Op::SetDrives { .. }
+        | Op::RemoveEvents { .. } => false,
     }
 }
 

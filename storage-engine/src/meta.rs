@@ -14,6 +14,7 @@ use crate::ids::{BucketId, StripeId, UploadId, VersionId};
 use crate::namespace::bucket_config::{BucketConfigKind, BucketConfigRow};
 use crate::namespace::command::{Applied, Command, Layout};
 use crate::namespace::drives::DriveTable;
+use crate::namespace::notification::{EventPlace, EventQueue, EventRow};
 use crate::namespace::query::{BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery, VersionPage, VersionQuery};
 use crate::namespace::rows::{AccessKeyRow, BucketRow, OwnedRun, PartRow, UploadRow, UserRow, VersionRow};
 
@@ -69,6 +70,15 @@ pub trait MetaReads: Send + Sync {
     /// # Errors
     /// Whatever keeps it from telling: what cannot be read is never "nobody".
     fn run_owner(&self, stripe: StripeId) -> Result<Option<OwnedRun>, StateError>;
+    /// What waits for each target that ever had an event, by name.
+    fn event_queues(&self) -> Result<Vec<EventQueue>, StateError>;
+    /// Events that wait for a target, oldest first, after a place; at most `limit`.
+    fn events(
+        &self,
+        target: &str,
+        after: Option<EventPlace>,
+        limit: usize,
+    ) -> Result<Vec<(EventPlace, EventRow)>, StateError>;
     /// All users, by name.
     fn users(&self) -> Result<Vec<UserRow>, StateError>;
     /// A user by name.

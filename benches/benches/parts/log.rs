@@ -153,6 +153,7 @@ impl Store {
             actor_pid: "bench".into(),
             actor_role: "user".into(),
             actor_auth: "sigv4".into(),
+            origin: None,
         };
         let applied = self.engine.propose(Command { context, op }).await.unwrap();
         assert_eq!(applied.outcome, Outcome::Done);

@@ -115,6 +115,7 @@ pub(super) async fn propose(app: &App, op: Op) -> Result<Applied, AdminError> {
         actor_pid: app.pseudonyms.of(ADMIN_ACTOR, time_us),
         actor_role: "root".to_owned(),
         actor_auth: "admin-token".to_owned(),
+        origin: None,
     };
     Ok(app.engine.propose(Command { context, op }).await?)
 }

@@ -88,6 +88,7 @@ pub async fn ensure(
         actor_pid: String::new(),
         actor_role: "system".into(),
         actor_auth: "internal".into(),
+        origin: None,
     };
     match engine.propose(Command { context, op: Op::CreateUser(Box::new(row)) }).await?.outcome {
         Outcome::Refused(refusal) => Err(RootError::Refused(format!("{refusal:?}"))),

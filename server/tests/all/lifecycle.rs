@@ -167,6 +167,7 @@ async fn change(server: &TestServer, op: Op) -> Outcome {
         actor_pid: "test".into(),
         actor_role: "system".into(),
         actor_auth: "internal".into(),
+        origin: None,
     };
     server.app.engine.propose(Command { context, op }).await.unwrap().outcome
 }

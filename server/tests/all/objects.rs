@@ -430,6 +430,7 @@ async fn a_row_under_another_name_does_not_open() {
             actor_pid: "test".into(),
             actor_role: "system".into(),
             actor_auth: "internal".into(),
+            origin: None,
         };
         let op = Op::PutVersion {
             bucket,

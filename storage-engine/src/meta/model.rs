@@ -4,6 +4,7 @@
 //! check each other. It is also a double for unit tests of whoever proposes commands.
 
 mod apply;
+mod events;
 mod integrity;
 mod listing;
 mod versions;
@@ -20,6 +21,7 @@ use crate::namespace::bucket_config::{BucketConfigKind, BucketConfigRow};
 use crate::namespace::command::{Applied, Command, JournalIdentity, Layout, Op, Outcome};
 use crate::namespace::drives::DriveTable;
 use crate::namespace::integrity::ScrubMark;
+use crate::namespace::notification::{EventPlace, EventQueue, EventRow};
 use crate::namespace::query::{BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery, VersionPage, VersionQuery};
 use crate::namespace::rows::{
     AccessKeyRow, BucketRow, OwnedRun, OwnerPlace, PartRow, RunOwner, UploadRow, UserRow, VersionRow,
@@ -48,6 +50,8 @@ struct State {
     /// Shards of owned runs that a write did without.
     heal: BTreeSet<(StripeId, u8)>,
     scrubs: BTreeMap<DriveId, ScrubMark>,
+    /// By the target's name.
+    events: BTreeMap<String, events::Queue>,
     /// Within a Complete, whose parts the upload still owns.
     completing: bool,
 }
@@ -251,6 +255,22 @@ impl MetaReads for Model {
     fn run_owner(&self, stripe: StripeId) -> Result<Option<OwnedRun>, StateError> {
         let runs = self.state().owned_runs();
         Ok(runs.into_iter().find(|run| (0..run.owner.count).any(|index| run.first.nth(index) == stripe)))
+    }
+
+    fn event_queues(&self) -> Result<Vec<EventQueue>, StateError> {
+        Ok(self.state().events.iter().map(|(target, queue)| queue.summary(target)).collect())
+    }
+
+    fn events(
+        &self,
+        target: &str,
+        after: Option<EventPlace>,
+        limit: usize,
+    ) -> Result<Vec<(EventPlace, EventRow)>, StateError> {
+        let state = self.state();
+        let events = state.events.get(target).map_or(&[][..], |queue| &queue.events);
+        let later = events.iter().filter(|(place, _)| after.is_none_or(|after| *place > after));
+        Ok(later.take(limit).cloned().collect())
     }
 
     fn users(&self) -> Result<Vec<UserRow>, StateError> {

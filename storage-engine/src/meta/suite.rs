@@ -3,6 +3,7 @@
 
 mod commands;
 mod edges;
+mod events;
 mod random;
 mod solo;
 mod stories;

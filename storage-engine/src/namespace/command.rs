@@ -9,6 +9,7 @@ use super::bucket_config::BucketConfigKind;
 use super::drives::DriveTable;
 use super::integrity::{Corruption, Repair, ScrubPass};
 use super::lock::{DefaultRetention, Retention, Versioning};
+use super::notification::{EventPlace, Notifications, Origin};
 use super::rows::{BucketRow, MarkerRow, PartRow, StripeRun, UploadRow, UserRow, VersionRow};
 use crate::ids::{BucketId, DriveId, StripeId, UploadId, VersionId};
 
@@ -34,6 +35,8 @@ pub struct CommandContext {
     pub actor_role: String,
     /// How it proved itself: `sigv4`, `sigv4-presigned`, `post-policy`, `admin-token`, `internal`.
     pub actor_auth: String,
+    /// What the events of the change say of it; `None` where nobody is told, or nobody asked.
+    pub origin: Option<Box<Origin>>,
 }
 
 /// What a command changes.
@@ -275,6 +278,27 @@ pub enum Op {
         disabled: bool,
         /// As in its row.
         expires_us: Option<u64>,
+    },
+    /// Replaces what a bucket tells of its changes; no rule at all is none. Refused with
+    /// [`Refusal::TooLarge`] over a limit of the rules. Leaf `bucket.config`; none if there was nothing
+    /// to remove.
+    SetNotifications {
+        /// The bucket; refused if it is gone.
+        bucket: BucketId,
+        /// The rules, in the server's own order.
+        notifications: Notifications,
+        /// Sends each target a test event.
+        test_events: bool,
+    },
+    /// Takes events that were delivered, or are given up, out of the queue of a target: up to
+    /// [`REMOVED_ROWS_MAX`](super::notification::REMOVED_ROWS_MAX) of them. No leaf.
+    RemoveEvents {
+        /// The target's name.
+        target: String,
+        /// The last to be taken out.
+        through: EventPlace,
+        /// They were never delivered: the queue counts them as dropped.
+        discard: bool,
     },
 }
 

@@ -10,6 +10,7 @@ use super::bucket_config::BucketConfigRow;
 use super::command::{Command, JournalIdentity, Layout};
 use super::drives::DriveTable;
 use super::integrity::ScrubMark;
+use super::notification::{EventRow, Notifications};
 use super::rows::{BucketRow, PartRow, StripeRun, UploadRow, UserRow, VersionRow};
 
 /// A type that is stored or logged.
@@ -108,6 +109,8 @@ stored! {
     JournalIdentity, "journal identity", 4 << 10;
     BucketConfigRow, "bucket document", (1 << 20) + 64;
     ScrubMark, "scrub mark", 64;
+    Notifications, "notification rules", 256 << 10;
+    EventRow, "event", 32 << 10;
 }
 
 #[cfg(test)]

@@ -6,5 +6,6 @@ pub mod drives;
 pub mod encoding;
 pub mod integrity;
 pub mod lock;
+pub mod notification;
 pub mod query;
 pub mod rows;

@@ -7,6 +7,7 @@
 use super::kv::{Family, FamilySpec, ValueSize};
 use crate::ids::{BucketId, DriveId, StripeId, UploadId, VersionId};
 use crate::namespace::bucket_config::BucketConfigKind;
+use crate::namespace::notification::EventPlace;
 
 /// Families in the order of [`Family`] indexes below.
 pub(crate) const SCHEMA: &[FamilySpec] = &[
@@ -24,6 +25,7 @@ pub(crate) const SCHEMA: &[FamilySpec] = &[
     FamilySpec { name: "hsh", values: ValueSize::Small },
     FamilySpec { name: "cfg", values: ValueSize::Large },
     FamilySpec { name: "old", values: ValueSize::Small },
+    FamilySpec { name: "evt", values: ValueSize::Small },
 ];
 
 /// Applied index, format, layouts, head of the journal.
@@ -54,6 +56,8 @@ pub(crate) const HSH: Family = Family(11);
 pub(crate) const CFG: Family = Family(12);
 /// Versions that are not current, newest first, as listings show them.
 pub(crate) const OLD: Family = Family(13);
+/// Events that wait to be told, and what their queues come to.
+pub(crate) const EVT: Family = Family(14);
 
 /// Name of a family, for messages.
 pub(crate) fn family_name(family: Family) -> &'static str {
@@ -214,6 +218,37 @@ pub(crate) fn heal(stripe: &StripeId, shard_index: u8) -> Vec<u8> {
     [&stripe.as_bytes()[..], &[shard_index]].concat()
 }
 
+/// Prefix of the rows of queues.
+pub(crate) const EVENT_QUEUES: &[u8] = b"s";
+
+/// What the queue of a target comes to.
+pub(crate) fn event_queue(target: &str) -> Vec<u8> {
+    [EVENT_QUEUES, target.as_bytes()].concat()
+}
+
+/// What all events of a target start with. A target's name holds no 00.
+pub(crate) fn events(target: &str) -> Vec<u8> {
+    [&b"e"[..], target.as_bytes(), &[0]].concat()
+}
+
+/// An event: those of a target are in the order of their places.
+pub(crate) fn event(target: &str, place: EventPlace) -> Vec<u8> {
+    let mut bytes = events(target);
+    bytes.extend(place.index.to_be_bytes());
+    bytes.extend(place.number.to_be_bytes());
+    bytes
+}
+
+/// The place in a key of an event; `None` if it is malformed.
+pub(crate) fn place_of_event(row_key: &[u8]) -> Option<EventPlace> {
+    let place = row_key.get(row_key.len().checked_sub(10)?..)?;
+    let (index, number) = place.split_at_checked(8)?;
+    Some(EventPlace {
+        index: u64::from_be_bytes(index.try_into().ok()?),
+        number: u16::from_be_bytes(number.try_into().ok()?),
+    })
+}
+
 const TERMINATOR: [u8; 2] = [0, 1];
 
 #[cfg(test)]
@@ -242,6 +277,7 @@ mod tests {
         assert_eq!(family_name(OLD), "old");
         assert_eq!(family_name(STP), "stp");
         assert_eq!(family_name(CFG), "cfg");
-        assert_eq!(SCHEMA.len(), usize::from(OLD.0) + 1);
+        assert_eq!(family_name(EVT), "evt");
+        assert_eq!(SCHEMA.len(), usize::from(EVT.0) + 1);
     }
 }

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chartrier_journal::{Frontier, Hash, HashReader, JournalError};
+use tokio::sync::watch;
 
 use super::apply::{Memory, Transition};
 use super::cache::RowCache;
@@ -72,6 +73,8 @@ pub struct StateMachine {
     pub(super) access_keys: RowCache<(UserRow, AccessKeyRow)>,
     /// Counts batches that changed a document of a bucket.
     pub(super) config_changes: AtomicU64,
+    /// Counts batches that queued events or took some out.
+    event_changes: watch::Sender<u64>,
     waits_for_space: AtomicBool,
     is_waiting: AtomicBool,
 }
@@ -129,6 +132,7 @@ impl StateMachine {
             buckets: RowCache::new(),
             access_keys: RowCache::new(),
             config_changes: AtomicU64::new(0),
+            event_changes: watch::Sender::new(0),
             waits_for_space: AtomicBool::new(false),
             is_waiting: AtomicBool::new(false),
         })
@@ -198,7 +202,8 @@ impl StateMachine {
         if entries.is_empty() {
             return Ok(results);
         }
-        let Transition { mut rows, memory, touched_buckets, touched_users, touched_configs } = transition;
+        let Transition { mut rows, memory, touched_buckets, touched_users, touched_configs, touched_events } =
+            transition;
         rows.put(keys::SYS, keys::SYS_APPLIED.to_vec(), applied.to_be_bytes().to_vec());
         if memory.head != core.memory.head {
             rows.put_row(keys::SYS, keys::SYS_HEAD.to_vec(), &memory.head);
@@ -217,6 +222,9 @@ impl StateMachine {
         }
         if touched_configs {
             self.config_changes.fetch_add(1, Ordering::AcqRel);
+        }
+        if touched_events {
+            self.event_changes.send_modify(|count| *count += 1);
         }
         Ok(results)
     }
@@ -421,6 +429,11 @@ impl StateMachine {
     /// read after this number was taken is current as long as the number stays.
     pub fn config_changes(&self) -> u64 {
         self.config_changes.load(Ordering::Acquire)
+    }
+
+    /// Changes whenever events were queued or taken out, once that can be read.
+    pub fn event_changes(&self) -> watch::Receiver<u64> {
+        self.event_changes.subscribe()
     }
 
     /// A layout by version; stripes name the one that placed them.

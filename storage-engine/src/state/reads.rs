@@ -7,7 +7,7 @@ use super::kv::{Family, ScanStep, prefix_end};
 use super::list;
 use super::machine::{MALFORMED_OWNER_KEY, StateMachine};
 use super::overlay::decode_row;
-use super::rows::{BucketStats, CurrentRow, NameRow};
+use super::rows::{BucketStats, CurrentRow, EventQueueRow, NameRow};
 use crate::error::StateError;
 use crate::ids::{BucketId, StripeId, UploadId, VersionId};
 use crate::meta::MetaReads;
@@ -15,6 +15,7 @@ use crate::namespace::bucket_config::{BucketConfigKind, BucketConfigRow};
 use crate::namespace::command::Layout;
 use crate::namespace::drives::DriveTable;
 use crate::namespace::encoding::Stored;
+use crate::namespace::notification::{EventPlace, EventQueue, EventRow};
 use crate::namespace::query::{BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery, VersionPage, VersionQuery};
 use crate::namespace::rows::{AccessKeyRow, BucketRow, OwnedRun, PartRow, RunOwner, UploadRow, UserRow, VersionRow};
 
@@ -145,6 +146,55 @@ impl MetaReads for StateMachine {
         let first = keys::stripe_of(&key).ok_or(MALFORMED_OWNER_KEY)?;
         let owner: RunOwner = decode_row(keys::STP, &value)?;
         Ok(stripe.is_in_run(first, owner.count).then_some(OwnedRun { first, owner }))
+    }
+
+    fn event_queues(&self) -> Result<Vec<EventQueue>, StateError> {
+        let mut queues = Vec::new();
+        let mut failed = None;
+        let until = prefix_end(keys::EVENT_QUEUES);
+        self.kv().scan(keys::EVT, keys::EVENT_QUEUES, until.as_deref(), &mut |key, value| {
+            let target = std::str::from_utf8(&key[keys::EVENT_QUEUES.len()..]);
+            match (target, decode_row::<EventQueueRow>(keys::EVT, value)) {
+                (Ok(target), Ok(EventQueueRow { rows, bytes, dropped, .. })) => {
+                    queues.push(EventQueue { target: target.to_owned(), rows, bytes, dropped });
+                    ScanStep::Next
+                }
+                (Err(_), _) => {
+                    failed = Some(StateError::Inconsistent { what: "the queue of a target has no name" });
+                    ScanStep::Stop
+                }
+                (_, Err(error)) => {
+                    failed = Some(error);
+                    ScanStep::Stop
+                }
+            }
+        })?;
+        failed.map_or(Ok(queues), Err)
+    }
+
+    fn events(
+        &self,
+        target: &str,
+        after: Option<EventPlace>,
+        limit: usize,
+    ) -> Result<Vec<(EventPlace, EventRow)>, StateError> {
+        let queue: EventQueueRow = self.row(keys::EVT, &keys::event_queue(target))?.unwrap_or_default();
+        // Past what was taken out, which the store may still have to step over.
+        let floor = queue.floor.max(after.unwrap_or_default());
+        let from = [&keys::event(target, floor)[..], &[0]].concat();
+        let (mut events, mut failed) = (Vec::new(), None);
+        self.kv().scan(keys::EVT, &from, prefix_end(&keys::events(target)).as_deref(), &mut |key, value| {
+            if events.len() == limit {
+                return ScanStep::Stop;
+            }
+            match (keys::place_of_event(key), decode_row(keys::EVT, value)) {
+                (Some(place), Ok(row)) => events.push((place, row)),
+                (None, _) => failed = Some(StateError::Inconsistent { what: "the key of an event is malformed" }),
+                (_, Err(error)) => failed = Some(error),
+            }
+            if failed.is_some() { ScanStep::Stop } else { ScanStep::Next }
+        })?;
+        failed.map_or(Ok(events), Err)
     }
 
     fn users(&self) -> Result<Vec<UserRow>, StateError> {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::VersionId;
 use crate::namespace::encoding::Stored;
+use crate::namespace::notification::EventPlace;
 use crate::namespace::rows::{ObjectSummary, RunOwner, StripeRun, VersionRow};
 
 /// Where the journal and the heal queue stand.
@@ -19,6 +20,8 @@ pub(crate) struct StateHead {
     pub(crate) heal_rows: u64,
     /// The newest layout; 0 before the first.
     pub(crate) layout_version: u32,
+    /// Buckets with notification rules, so that changes look for rules only when there are some.
+    pub(crate) notifying: u64,
 }
 
 /// Counters of a bucket, by its id.
@@ -76,6 +79,19 @@ pub struct DeadRun {
     pub died_us: u64,
 }
 
+/// What the queue of one target comes to, by its name.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct EventQueueRow {
+    /// Events that wait.
+    pub(crate) rows: u64,
+    /// Bytes of their rows.
+    pub(crate) bytes: u64,
+    /// Events dropped or discarded.
+    pub(crate) dropped: u64,
+    /// No event waits at or before this place: looking begins after it, past what was taken out.
+    pub(crate) floor: EventPlace,
+}
+
 /// A user's name, where it is found by another of its marks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct NameRow(pub(crate) String);
@@ -97,4 +113,5 @@ stored! {
     HealRow, "heal row";
     DeadRun, "dead run";
     NameRow, "name row";
+    EventQueueRow, "event queue";
 }

@@ -22,6 +22,7 @@ fn command(op: Op) -> Command {
         actor_pid: "ab".repeat(16),
         actor_role: "user".to_owned(),
         actor_auth: "sigv4".to_owned(),
+        origin: None,
     };
     Command { context, op }
 }

@@ -131,6 +131,7 @@ pub(crate) fn command(op: Op) -> Command {
         actor_pid: "p".to_owned(),
         actor_role: "root".to_owned(),
         actor_auth: "sigv4".to_owned(),
+        origin: None,
     };
     Command { context, op }
 }

@@ -7,7 +7,7 @@ use chartrier_journal::{Actor, EventType, Json, Leaf, Outcome as LeafOutcome, Ta
 use super::versions::lock_facts;
 use super::{State, Upload};
 use crate::ids::{BucketId, VersionId};
-use crate::namespace::bucket_config::BucketConfigRow;
+use crate::namespace::bucket_config::{BucketConfigKind, BucketConfigRow};
 use crate::namespace::command::{Applied, Attempt, Command, Layout, Op, Outcome, Refusal, WriteCondition};
 use crate::namespace::drives::{DriveRole, DriveTable};
 use crate::namespace::lock::Versioning;
@@ -40,6 +40,7 @@ impl State {
             (_, None) => refused(Refusal::JournalRefused),
         };
         self.follow_heal(&command.op, &verdict.outcome);
+        self.follow_events(index, command, &verdict);
         let Verdict { outcome, version_id, leaf: leaf_index, freed } = verdict;
         Applied { commit_index: index, leaf_index, outcome, version_id, freed }
     }
@@ -161,6 +162,10 @@ impl State {
                         .and_then(|row| self.leaf(command, event, object(*bucket, &row), Some(reason.clone()), vec![])),
                 )
             }
+            Op::SetNotifications { bucket, notifications, test_events } => {
+                self.set_notifications(index, command, *bucket, notifications, *test_events)
+            }
+            Op::RemoveEvents { target, through, discard } => self.remove_events(target, *through, *discard),
             op => self.decide_other(command, op),
         }
     }
@@ -298,36 +303,50 @@ impl State {
                 done(None)
             }
             Op::SetBucketConfig { bucket, kind, document } => {
-                if !self.bucket_is(*bucket) {
-                    return refused(Refusal::NoSuchBucket);
-                }
-                if document.as_ref().is_some_and(|document| document.len() > kind.document_bytes_max()) {
+                if *kind == BucketConfigKind::Notification {
                     return refused(Refusal::TooLarge);
                 }
-                let row = document.clone().map(|document| BucketConfigRow {
-                    document,
-                    changed_us: command.context.time_us,
-                    commit_index: self.applied,
-                });
-                let place = (*bucket, *kind);
-                let after = row.as_ref().map_or(Json::Null, |row| text(blake3::hash(&row.document).as_bytes()));
-                let old = match row {
-                    Some(row) => self.configs.insert(place, row),
-                    None => self.configs.remove(&place),
-                };
-                if old.is_none() && document.is_none() {
-                    return done(None);
-                }
-                let before = old.map_or(Json::Null, |row| text(blake3::hash(&row.document).as_bytes()));
-                let data = vec![("config", kind.name().into()), ("digest_before", before), ("digest_after", after)];
-                let target = Target { bucket: Some(bucket.to_string()), ..Target::default() };
-                done(self.leaf(command, EventType::BucketConfig, target, None, data))
+                self.set_config(command, *bucket, *kind, document.clone())
             }
             Op::RecordRepair(repair) => self.record_repair(command, repair),
             Op::RecordCorruption(found) => self.record_corruption(command, found),
             Op::RecordScrub(pass) => self.record_scrub(command, pass),
             _ => unreachable!("objects, buckets and uploads are decided by the caller"),
         }
+    }
+
+    pub(super) fn set_config(
+        &mut self,
+        command: &Command,
+        bucket: BucketId,
+        kind: BucketConfigKind,
+        document: Option<Vec<u8>>,
+    ) -> Verdict {
+        if !self.bucket_is(bucket) {
+            return refused(Refusal::NoSuchBucket);
+        }
+        if document.as_ref().is_some_and(|document| document.len() > kind.document_bytes_max()) {
+            return refused(Refusal::TooLarge);
+        }
+        let row = document.map(|document| BucketConfigRow {
+            document,
+            changed_us: command.context.time_us,
+            commit_index: self.applied,
+        });
+        let place = (bucket, kind);
+        let is_removal = row.is_none();
+        let after = row.as_ref().map_or(Json::Null, |row| text(blake3::hash(&row.document).as_bytes()));
+        let old = match row {
+            Some(row) => self.configs.insert(place, row),
+            None => self.configs.remove(&place),
+        };
+        if old.is_none() && is_removal {
+            return done(None);
+        }
+        let before = old.map_or(Json::Null, |row| text(blake3::hash(&row.document).as_bytes()));
+        let data = vec![("config", kind.name().into()), ("digest_before", before), ("digest_after", after)];
+        let target = Target { bucket: Some(bucket.to_string()), ..Target::default() };
+        done(self.leaf(command, EventType::BucketConfig, target, None, data))
     }
 
     fn layout_is_next(&self, layout: &Layout) -> bool {

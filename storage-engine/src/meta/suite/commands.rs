@@ -11,6 +11,7 @@ use crate::namespace::integrity::{
     StripeRepair,
 };
 use crate::namespace::lock::{DefaultRetention, ObjectLock, Versioning};
+use crate::namespace::notification::{Cause, Destination, EventPlace, NotificationRule, Notifications, Origin};
 use crate::namespace::rows::{
     AccessKeyRow, BlobRef, BucketRow, MarkerRow, PartRow, StripeRun, UploadRow, UserRow, VersionRow,
 };
@@ -28,6 +29,7 @@ pub(crate) fn at(time_us: u64, op: Op) -> Command {
         actor_pid: "p1".to_owned(),
         actor_role: "user".to_owned(),
         actor_auth: "sigv4".to_owned(),
+        origin: None,
     };
     Command { context, op }
 }
@@ -237,6 +239,34 @@ pub(crate) fn user(name: &str, id: &str, keys: &[&str], root: bool) -> Op {
         account: String::new(),
         document: Vec::new(),
     }))
+}
+
+/// The same command, by somebody whom events name.
+pub(crate) fn by(cause: Cause, mut command: Command) -> Command {
+    let (principal, source_ip) = ("AIDA".to_owned(), "192.0.2.1".to_owned());
+    command.context.origin = Some(Box::new(Origin { cause, principal, source_ip }));
+    command
+}
+
+/// A rule that tells `target` of `events` on keys that begin with `prefix`.
+pub(crate) fn rule(target: &str, events: &[&str], prefix: &str) -> NotificationRule {
+    NotificationRule {
+        id: format!("rule-{target}"),
+        destination: Destination::Queue,
+        arn: format!("arn:aws:sqs:fr::{target}"),
+        target: target.to_owned(),
+        events: events.iter().map(|event| format!("s3:{event}")).collect(),
+        prefix: (!prefix.is_empty()).then(|| prefix.to_owned()),
+        suffix: None,
+    }
+}
+
+pub(crate) fn notify(bucket: u8, rules: Vec<NotificationRule>, test_events: bool) -> Op {
+    Op::SetNotifications { bucket: bucket_id(bucket), notifications: Notifications { rules }, test_events }
+}
+
+pub(crate) fn remove_events(target: &str, index: u64, number: u16, discard: bool) -> Op {
+    Op::RemoveEvents { target: target.to_owned(), through: EventPlace { index, number }, discard }
 }
 
 /// A layout of 2+1 whose drives depend on `from`.

@@ -14,6 +14,7 @@ use crate::namespace::bucket_config::BucketConfigKind;
 use crate::namespace::command::{Attempt, Command, MissingShard, Op, VersionChange, WriteCondition};
 use crate::namespace::drives::{DriveRole, Then};
 use crate::namespace::lock::{DefaultRetention, Retention, RetentionMode, RetentionPeriod, Versioning};
+use crate::namespace::notification::{Cause, NotificationRule};
 use crate::namespace::query::{ListFrom, ListQuery, UploadFrom, UploadQuery, VersionFrom, VersionQuery};
 use crate::state::StateMachine;
 use crate::state::kv::MemoryKv;
@@ -183,6 +184,10 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
             }),
         2 => (1..4_u8, config_kind(), proptest::option::of(proptest::sample::select(vec!["", "<a/>", "<b/>"])))
             .prop_map(|(bucket, kind, document)| configure(bucket, kind, document)),
+        2 => (1..4_u8, proptest::collection::vec(notification_rule(), 0..3), any::<bool>())
+            .prop_map(|(bucket, rules, test_events)| notify(bucket, rules, test_events)),
+        2 => (target(), 1..120_u64, 0..3_u16, any::<bool>())
+            .prop_map(|(target, index, number, discard)| remove_events(target, index, number, discard)),
         3 => (1..4_u8, key(), proptest::collection::vec((0..4_u32, 0..6_u8), 0..3))
             .prop_map(|(bucket, key, shards)| repair(&run_of(run_of_place(bucket, key)), &shards)),
         1 => (0..300_usize, any::<bool>()).prop_map(|(place, drive)| corruption(place, drive)),
@@ -195,6 +200,29 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
             }
         }),
     ]
+}
+
+fn target() -> impl Strategy<Value = &'static str> {
+    proptest::sample::select(vec!["t", "t.2", "tt"])
+}
+
+fn notification_rule() -> impl Strategy<Value = NotificationRule> {
+    let events = proptest::sample::select(vec![
+        &["ObjectCreated:*", "ObjectRemoved:*"][..],
+        &["ObjectCreated:Put", "ObjectCreated:Copy", "ObjectTagging:*"],
+        &["ObjectRemoved:DeleteMarkerCreated", "LifecycleExpiration:*", "ObjectAcl:Put"],
+    ]);
+    let suffix = proptest::option::of(proptest::sample::select(vec!["b", "/1"]));
+    (target(), events, proptest::sample::select(vec!["", "a", "a/"]), suffix).prop_map(
+        |(target, events, prefix, suffix)| NotificationRule {
+            suffix: suffix.map(str::to_owned),
+            ..rule(target, events, prefix)
+        },
+    )
+}
+
+fn cause() -> impl Strategy<Value = Option<Cause>> {
+    proptest::option::of(proptest::sample::select(vec![Cause::Request, Cause::Form, Cause::Copy, Cause::Lifecycle]))
 }
 
 fn drive_role() -> impl Strategy<Value = DriveRole> {
@@ -217,7 +245,13 @@ fn run_of_place(bucket: u8, key: &str) -> u32 {
 }
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
-    let command = (0..1_000_u64, op()).prop_map(|(time, op)| Event::Command(Box::new(at(time, op))));
+    let command = (0..1_000_u64, op(), cause()).prop_map(|(time, op, cause)| {
+        let command = at(time, op);
+        Event::Command(Box::new(match cause {
+            Some(cause) => by(cause, command),
+            None => command,
+        }))
+    });
     let event = prop_oneof![
         20 => command,
         4 => Just(Event::Apply),
@@ -304,6 +338,15 @@ pub(super) fn same_rows(machine: &StateMachine, model: &Model) -> Result<(), Tes
                 }
             }
         }
+    }
+    prop_assert_eq!(machine.event_queues().unwrap(), model.event_queues().unwrap());
+    for target in ["t", "t.2", "tt", "none"] {
+        let events = |reads: &dyn MetaReads| {
+            let all = reads.events(target, None, 100).unwrap();
+            let after = all.first().map(|(place, _)| *place);
+            (reads.events(target, after, 2).unwrap(), all)
+        };
+        prop_assert_eq!(events(machine), events(model));
     }
     let owned = model.owned_runs();
     prop_assert_eq!(&machine.owned_runs(None, 10_000).unwrap(), &owned);

@@ -25,6 +25,7 @@ pub(super) fn command(name: &str) -> Command {
         actor_pid: String::new(),
         actor_role: "root".into(),
         actor_auth: "internal".into(),
+        origin: None,
     };
     Command { context, op: Op::DeleteBucket { name: name.to_owned() } }
 }

@@ -19,6 +19,21 @@ impl Transition<'_> {
         kind: BucketConfigKind,
         document: Option<&[u8]>,
     ) -> Result<Effects, StateError> {
+        if kind == BucketConfigKind::Notification {
+            // Rules that apply itself reads come by a command of their own.
+            return Ok(Effects::refused(Refusal::TooLarge));
+        }
+        self.store_bucket_config(entry, bucket, kind, document)
+    }
+
+    /// Replaces or removes a document, and leaves its leaf.
+    pub(super) fn store_bucket_config(
+        &mut self,
+        entry: Entry<'_>,
+        bucket: BucketId,
+        kind: BucketConfigKind,
+        document: Option<&[u8]>,
+    ) -> Result<Effects, StateError> {
         if self.stats(bucket)?.is_none() {
             return Ok(Effects::refused(Refusal::NoSuchBucket));
         }
@@ -46,6 +61,10 @@ impl Transition<'_> {
             }
         }
         self.touched_configs = true;
+        if kind == BucketConfigKind::Notification {
+            let (were, are) = (u64::from(before.is_some()), u64::from(document.is_some()));
+            self.memory.head.notifying = (self.memory.head.notifying + are).saturating_sub(were);
+        }
         Ok(Effects::done(leaf))
     }
 
@@ -53,6 +72,9 @@ impl Transition<'_> {
     pub(super) fn drop_bucket_configs(&mut self, bucket: BucketId) -> Result<(), StateError> {
         let prefix = bucket.as_bytes();
         for key in self.rows.collect(keys::CFG, prefix, prefix_end(prefix).as_deref())?.into_keys() {
+            if key.last() == Some(&BucketConfigKind::Notification.byte()) {
+                self.memory.head.notifying = self.memory.head.notifying.saturating_sub(1);
+            }
             self.rows.delete(keys::CFG, key);
             self.touched_configs = true;
         }

@@ -6,7 +6,8 @@ use chartrier_journal::Json;
 
 use super::super::journal::{Event, EventType, hex, lock_data, object_data, object_target};
 use super::super::keys;
-use super::{Effects, Entry, Name, Refusal, StateError, Transition, version_fits};
+use super::events::About;
+use super::{Effects, Entry, EventName, Name, Refusal, StateError, Transition, version_fits};
 use crate::ids::VersionId;
 use crate::namespace::command::VersionChange;
 use crate::namespace::rows::VersionRow;
@@ -57,6 +58,15 @@ impl Transition<'_> {
         let target = object_target(name.bucket, &after.key_commitment, version_id);
         let leaf = self.leaf(entry, Event { kind, target, refused: None, data })?;
         self.rows.put_row(keys::VER, version_key, &after);
+        let event = match change {
+            VersionChange::Tags(sealed) if sealed.is_empty() => Some(EventName::TaggingDelete),
+            VersionChange::Tags(_) => Some(EventName::TaggingPut),
+            VersionChange::Acl(_) => Some(EventName::AclPut),
+            VersionChange::Retention { .. } | VersionChange::LegalHold(_) => None,
+        };
+        if let Some(event) = event {
+            self.notify(entry, &bucket, event, &About { key: name.key, version_id, row: Some(&after) })?;
+        }
         Ok(Effects { version_id: Some(version_id), ..Effects::done(leaf) })
     }
 }

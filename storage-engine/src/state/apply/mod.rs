@@ -6,6 +6,7 @@
 mod bucket_config;
 mod buckets;
 mod change;
+mod events;
 mod integrity;
 mod objects;
 mod removal;
@@ -27,6 +28,7 @@ use crate::namespace::command::{
 };
 use crate::namespace::encoding::VERSION_ROW_BYTES_MAX;
 use crate::namespace::lock::UNTIL_US_MAX;
+use crate::namespace::notification::{Cause, EventName, ORIGIN_TEXT_BYTES_MAX};
 use crate::namespace::rows::{BlobRef, BucketRow, ObjectSummary, OwnerPlace, PartRow, RunOwner, StripeRun, VersionRow};
 
 /// Longest object key in bytes.
@@ -52,6 +54,8 @@ pub(crate) struct Transition<'a> {
     pub(crate) touched_users: bool,
     /// Whether a document of a bucket changed.
     pub(crate) touched_configs: bool,
+    /// Whether events were queued or taken out.
+    pub(crate) touched_events: bool,
 }
 
 /// What the state machine keeps decoded between batches. All of it is also in the rows.
@@ -95,6 +99,22 @@ struct Entry<'c> {
     context: &'c CommandContext,
 }
 
+impl Entry<'_> {
+    fn cause(&self) -> Cause {
+        self.context.origin.as_ref().map_or(Cause::Request, |origin| origin.cause)
+    }
+
+    /// The event of a version that is gone, or of a marker that hides one.
+    fn removal(&self, marker: bool) -> EventName {
+        match (self.cause(), marker) {
+            (Cause::Lifecycle, false) => EventName::ExpirationDelete,
+            (Cause::Lifecycle, true) => EventName::ExpirationMarker,
+            (_, false) => EventName::RemovedDelete,
+            (_, true) => EventName::RemovedMarker,
+        }
+    }
+}
+
 /// An object's name.
 #[derive(Clone, Copy)]
 struct Name<'c> {
@@ -104,7 +124,14 @@ struct Name<'c> {
 
 impl<'a> Transition<'a> {
     pub(crate) fn new(rows: Overlay<'a>, memory: Memory) -> Self {
-        Self { rows, memory, touched_buckets: Vec::new(), touched_users: false, touched_configs: false }
+        Self {
+            rows,
+            memory,
+            touched_buckets: Vec::new(),
+            touched_users: false,
+            touched_configs: false,
+            touched_events: false,
+        }
     }
 
     /// Applies one command. The caller gives entries in the order of the log.
@@ -185,6 +212,10 @@ impl<'a> Transition<'a> {
                 self.change_version(entry, Name { bucket: *bucket, key }, *version_id, *wrap_version, change)
             }
             Op::SetDrives { table, layout } => self.set_drives(table, layout.as_ref()),
+            Op::SetNotifications { bucket, notifications, test_events } => {
+                self.set_notifications(entry, *bucket, notifications, *test_events)
+            }
+            Op::RemoveEvents { target, through, discard } => self.remove_events(target, *through, *discard),
         }
     }
 
@@ -362,6 +393,9 @@ fn context_fits(context: &CommandContext) -> bool {
     [&context.request_id, &context.actor_pid, &context.actor_role, &context.actor_auth]
         .iter()
         .all(|text| text.len() <= CONTEXT_TEXT_BYTES_MAX)
+        && context.origin.as_ref().is_none_or(|origin| {
+            origin.principal.len() <= ORIGIN_TEXT_BYTES_MAX && origin.source_ip.len() <= ORIGIN_TEXT_BYTES_MAX
+        })
 }
 
 /// Whether the row is within its limits, so that neither its encoding nor its leaf can fail.

@@ -3,8 +3,10 @@
 use super::super::journal::{Event, EventType, deposit_data, marker_data, metadata_change_data, object_target};
 use super::super::keys;
 use super::super::rows::{BucketStats, CurrentRow};
+use super::events::About;
 use super::{
-    Effects, Entry, Name, Refusal, StateError, Transition, check_condition, is_locked, key_fits, version_fits,
+    Cause, Effects, Entry, EventName, Name, Refusal, StateError, Transition, check_condition, is_locked, key_fits,
+    version_fits,
 };
 use crate::ids::VersionId;
 use crate::namespace::command::{Attempt, MissingShard, WriteCondition};
@@ -25,7 +27,21 @@ pub(super) struct Place {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Object,
+    /// An object that was uploaded in parts.
+    Assembled,
     Marker,
+}
+
+impl Kind {
+    fn event(self, entry: Entry<'_>) -> EventName {
+        match (self, entry.cause()) {
+            (Self::Marker, _) => entry.removal(true),
+            (Self::Assembled, _) => EventName::CreatedMultipart,
+            (Self::Object, Cause::Form) => EventName::CreatedPost,
+            (Self::Object, Cause::Copy) => EventName::CreatedCopy,
+            (Self::Object, Cause::Request | Cause::Lifecycle) => EventName::CreatedPut,
+        }
+    }
 }
 
 impl Transition<'_> {
@@ -120,12 +136,12 @@ impl Transition<'_> {
         let Place { bucket, mut stats, current, version_id, replaced } = place;
         row.version_id = version_id;
         row.commit_index = entry.index;
-        let lock = bucket.object_lock.filter(|_| kind == Kind::Object && row.retention.is_none());
+        let lock = bucket.object_lock.filter(|_| kind != Kind::Marker && row.retention.is_none());
         if let Some(default) = lock.and_then(|lock| lock.default_retention) {
             row.retention = Some(default.from_time(self.later_time(entry)));
         }
         let (event, data) = match kind {
-            Kind::Object => (EventType::ObjectDeposit, deposit_data(&row, replaced.as_ref())),
+            Kind::Object | Kind::Assembled => (EventType::ObjectDeposit, deposit_data(&row, replaced.as_ref())),
             Kind::Marker => (EventType::ObjectMarker, marker_data(replaced.as_ref())),
         };
         let target = object_target(name.bucket, &row.key_commitment, version_id);
@@ -147,6 +163,8 @@ impl Transition<'_> {
         }
         self.rows.put_row(keys::CUR, keys::current(name.bucket, name.key), &CurrentRow::of(&row, versions));
         self.rows.put_row(keys::VER, keys::version(name.bucket, name.key, version_id), &row);
+        let about = About { key: name.key, version_id, row: Some(&row).filter(|_| kind != Kind::Marker) };
+        self.notify(entry, &bucket, kind.event(entry), &about)?;
         Ok(Effects { version_id: Some(version_id), ..Effects::done(leaf).with_freed(freed) })
     }
 
@@ -207,6 +225,8 @@ impl Transition<'_> {
         let current = CurrentRow::of(&stored, current.versions);
         self.rows.put_row(keys::CUR, keys::current(name.bucket, name.key), &current);
         self.rows.put_row(keys::VER, version_key, &stored);
+        let about = About { key: name.key, version_id: VersionId::NULL, row: Some(&stored) };
+        self.notify(entry, &bucket, EventName::CreatedCopy, &about)?;
         Ok(Effects { version_id: Some(VersionId::NULL), ..Effects::done(leaf) })
     }
 

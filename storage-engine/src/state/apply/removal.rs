@@ -5,6 +5,7 @@ use super::super::keys;
 use super::super::kv::prefix_end;
 use super::super::overlay::decode_row;
 use super::super::rows::{BucketStats, CurrentRow};
+use super::events::About;
 use super::objects::Kind;
 use super::{
     Effects, Entry, MARKER_BYTES_MAX, Name, Outcome, Refusal, StateError, Transition, check_condition, is_locked,
@@ -13,7 +14,7 @@ use super::{
 use crate::ids::VersionId;
 use crate::namespace::command::WriteCondition;
 use crate::namespace::lock::Versioning;
-use crate::namespace::rows::{MarkerRow, VersionRow};
+use crate::namespace::rows::{BucketRow, MarkerRow, VersionRow};
 
 impl Transition<'_> {
     pub(super) fn delete_version(
@@ -24,7 +25,7 @@ impl Transition<'_> {
         condition: &WriteCondition,
         bypass_governance: bool,
     ) -> Result<Effects, StateError> {
-        let Some((_, stats)) = self.bucket(name.bucket)? else {
+        let Some((bucket, stats)) = self.bucket(name.bucket)? else {
             return Ok(Effects::refused(Refusal::NoSuchBucket));
         };
         let version_key = keys::version(name.bucket, name.key, version_id);
@@ -43,7 +44,7 @@ impl Transition<'_> {
         }
         let current = self.current(name)?;
         let current = current.ok_or(StateError::Inconsistent { what: "an object has versions and no current one" })?;
-        self.destroy(entry, name, stats, &current, row)
+        self.destroy(entry, name, (&bucket, stats), &current, row)
     }
 
     pub(super) fn delete_object(
@@ -67,7 +68,7 @@ impl Transition<'_> {
                 return Ok(nothing_there());
             };
             let row = self.existing_version(&keys::version(name.bucket, name.key, current.summary.version_id))?;
-            return self.destroy(entry, name, stats, &current, row);
+            return self.destroy(entry, name, (&bucket, stats), &current, row);
         }
         let Some(marker) = marker else {
             return Ok(Effects::refused(Refusal::VersioningChanged));
@@ -90,7 +91,7 @@ impl Transition<'_> {
         &mut self,
         entry: Entry<'_>,
         name: Name<'_>,
-        mut stats: BucketStats,
+        (bucket, mut stats): (&BucketRow, BucketStats),
         current: &CurrentRow,
         row: VersionRow,
     ) -> Result<Effects, StateError> {
@@ -104,6 +105,8 @@ impl Transition<'_> {
         stats.bytes = stats.bytes.saturating_sub(row.size_bytes);
         self.put_stats(name.bucket, &stats);
         self.elect_current(name, current, &row)?;
+        let about = About { key: name.key, version_id: row.version_id, row: None };
+        self.notify(entry, bucket, entry.removal(false), &about)?;
         let outcome = Outcome::Deleted { existed: true, marker: row.delete_marker.then_some(row.version_id) };
         Ok(Effects { outcome, ..Effects::done(leaf).with_freed(freed) })
     }

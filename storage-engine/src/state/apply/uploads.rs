@@ -78,7 +78,7 @@ impl Transition<'_> {
             Err(refused) => return Ok(refused),
         };
         let version_id = place.version_id;
-        let mut effects = self.store_version(entry, name, row.clone(), place, Kind::Object)?;
+        let mut effects = self.store_version(entry, name, row.clone(), place, Kind::Assembled)?;
         self.own_runs(name, (row.object_uuid, OwnerPlace::Version(version_id)), &row.parts, &[])?;
         effects.freed.extend(self.drop_upload(name, upload, &stored, &row.parts)?);
         Ok(effects)
