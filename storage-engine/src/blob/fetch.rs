@@ -3,14 +3,15 @@
 //! The buffer is cut into cells that travel to reader threads as owned pieces and are joined
 //! again afterwards: no copy, and no two threads on one piece. A cell is bad when its drive is
 //! gone, its record is not indexed, the read fails, or the checksum does not match; then other
-//! cells of its row are read until k are good.
+//! cells of its row are read until k are good. So they are when its drive is late; a drive that is late
+//! again and again is asked only when the others do not suffice.
 
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::reader::ReadBuf;
 use super::{DamagedShard, Placement, StoreCore};
@@ -23,10 +24,6 @@ use crate::segment::checksum::cell_crc64;
 use crate::segment::location::{ShardKey, ShardLocation};
 use crate::segment::shape::StripeShape;
 
-/// A drive that takes longer is read around, while there is another to read from.
-const HEDGE_AFTER: Duration = Duration::from_millis(250);
-/// At most one queued cell in so many is read around.
-const HEDGE_SHARE: u64 = 20;
 /// Without another to read from, this is how long a drive may take.
 const READ_ANSWER_MAX: Duration = Duration::from_secs(30);
 
@@ -76,15 +73,26 @@ pub(super) struct StripeFetch {
     /// Rows by shards.
     cells: Vec<Cell>,
     columns: Vec<Column>,
-    reads: Vec<(usize, ColumnRead)>,
+    reads: Vec<Reading>,
     /// Reads that were not waited for any longer.
     late: Vec<(usize, ColumnRead)>,
     offline: bool,
 }
 
+/// Cells of one shard that a drive was asked for.
+struct Reading {
+    shard: usize,
+    cells: u64,
+    read: ColumnRead,
+    /// When the drive was asked, if there is something to wait for.
+    begun: Option<Instant>,
+}
+
 enum Cell {
     /// Not asked for.
     Unread,
+    /// Wanted, and not asked for while others suffice: its drive is slow. With its piece of the buffer.
+    Spared(BytesMut),
     /// With a reader.
     Pending,
     Good(BytesMut),
@@ -123,8 +131,20 @@ impl StripeFetch {
             let piece = bytes.split_to(fetch.plan.shape.cell_bytes(row));
             wanted[column].push(CellRead { row, bytes: piece });
         }
+        let mut spared = false;
         for (column, cells) in wanted.into_iter().enumerate().filter(|(_, cells)| !cells.is_empty()) {
-            fetch.read(column, cells);
+            if fetch.is_spared(column) {
+                spared = true;
+                cells.into_iter().for_each(|cell| *fetch.cell(cell.row, column) = Cell::Spared(cell.bytes));
+            } else {
+                fetch.read(column, cells);
+            }
+        }
+        if spared {
+            // What replaces them is asked for at once. Where others do not suffice, finish() asks for them.
+            if let Ok(more) = fetch.cells_to_rebuild_from() {
+                fetch.read_more(more);
+            }
         }
         fetch
     }
@@ -136,7 +156,7 @@ impl StripeFetch {
 
     /// Whether some cell is with a reader thread.
     pub(super) fn waits(&self) -> bool {
-        self.reads.iter().any(|(_, read)| !read.is_ready())
+        self.reads.iter().any(|reading| !reading.read.is_ready())
     }
 
     /// Waits for the cells, reads others of their rows where some are bad, rebuilds, and joins.
@@ -144,6 +164,8 @@ impl StripeFetch {
         loop {
             self.collect().await;
             let more = match self.cells_to_rebuild_from() {
+                // The others do not suffice: the slow drives are asked after all.
+                Err(_) if self.ask_spared() => continue,
                 // What was to replace a late read is not there: the late one is needed after all.
                 Err(_) if !self.late.is_empty() => {
                     self.await_late().await;
@@ -154,16 +176,55 @@ impl StripeFetch {
             if more.is_empty() {
                 break;
             }
-            for (shard, rows) in more {
-                let cells = rows
-                    .into_iter()
-                    .map(|row| CellRead { row, bytes: BytesMut::zeroed(self.plan.shape.cell_bytes(row)) });
-                let cells = cells.collect();
-                self.read(shard, cells);
-            }
+            self.read_more(more);
         }
         self.rebuild()?;
         Ok(self.join())
+    }
+
+    /// Begins to read cells that others are to be rebuilt from.
+    fn read_more(&mut self, more: Vec<(usize, Vec<usize>)>) {
+        for (shard, rows) in more {
+            let cells =
+                rows.into_iter().map(|row| CellRead { row, bytes: BytesMut::zeroed(self.plan.shape.cell_bytes(row)) });
+            let cells = cells.collect();
+            self.read(shard, cells);
+        }
+    }
+
+    /// Begins to read the cells of slow drives that were spared. False if there is none.
+    fn ask_spared(&mut self) -> bool {
+        let mut any = false;
+        for shard in 0..self.shards() {
+            let mut cells = Vec::new();
+            for row in 0..self.plan.shape.rows() {
+                let cell = self.cell(row, shard);
+                if matches!(cell, Cell::Spared(_))
+                    && let Cell::Spared(bytes) = std::mem::replace(cell, Cell::Unread)
+                {
+                    cells.push(CellRead { row, bytes });
+                }
+            }
+            if !cells.is_empty() {
+                any = true;
+                self.read(shard, cells);
+            }
+        }
+        any
+    }
+
+    /// Whether the drive where a shard belongs is asked last.
+    fn is_spared(&self, shard: usize) -> bool {
+        if !self.store.patience.some_spared() {
+            return false;
+        }
+        let drive = match &self.columns[shard] {
+            Column::At(drive, _) => Some(drive.clone()),
+            Column::Unknown | Column::Lost => {
+                self.plan.placement.holders(self.plan.index, shard).next().and_then(|id| self.store.drive(id))
+            }
+        };
+        drive.is_some_and(|drive| drive.is_spared())
     }
 
     fn k(&self) -> usize {
@@ -199,8 +260,10 @@ impl StripeFetch {
                 let rows: Vec<usize> = cells.iter().map(|cell| cell.row).collect();
                 let key = ShardKey { stripe: self.plan.stripe, shard: shard as u8 };
                 let read = drive.read_column(&key, location, cells);
+                let begun = (!read.is_ready()).then(Instant::now);
+                let cells = rows.len() as u64;
                 rows.into_iter().for_each(|row| *self.cell(row, shard) = Cell::Pending);
-                self.reads.push((shard, read));
+                self.reads.push(Reading { shard, cells, read, begun });
             }
             Column::Unknown | Column::Lost => {
                 DataMetrics::add(&self.store.metrics.cells_missing, cells.len() as u64);
@@ -250,13 +313,24 @@ impl StripeFetch {
 
     /// Takes in what the readers bring, leaving late ones behind while others can replace them.
     async fn collect(&mut self) {
-        for (shard, mut read) in std::mem::take(&mut self.reads) {
-            let hedge = self.may_hedge() && self.has_spare_shard();
-            let patience = if hedge { HEDGE_AFTER } else { READ_ANSWER_MAX };
-            match timeout(patience, read.finish()).await {
-                Ok(cells) => cells.into_iter().for_each(|(cell, result)| self.take_in(shard, cell, result.is_ok())),
-                Err(_elapsed) => {
-                    DataMetrics::add(&self.store.metrics.reads_hedged, 1);
+        let patience = self.store.patience.read();
+        for Reading { shard, cells, mut read, begun } in std::mem::take(&mut self.reads) {
+            let answered = match begun {
+                None => Some(read.finish().await),
+                Some(begun) => match timeout_at(begun + patience, read.finish()).await {
+                    Ok(answer) => Some(answer),
+                    Err(_) if self.has_spare_shard() => {
+                        self.note_late(shard);
+                        let hedge = self.store.may_hedge_read(cells);
+                        if hedge { None } else { timeout_at(begun + READ_ANSWER_MAX, read.finish()).await.ok() }
+                    }
+                    Err(_) => timeout_at(begun + READ_ANSWER_MAX, read.finish()).await.ok(),
+                },
+            };
+            match answered {
+                Some(cells) => cells.into_iter().for_each(|(cell, result)| self.take_in(shard, cell, result.is_ok())),
+                None => {
+                    self.store.note_hedged_read(cells);
                     self.late.push((shard, read));
                 }
             }
@@ -293,34 +367,43 @@ impl StripeFetch {
         *self.cell(row, shard) = if good { Cell::Good(bytes) } else { Cell::Bad(Some(bytes)) };
     }
 
-    /// Reading around late drives is more reading: at most one in twenty, or load would make load.
-    fn may_hedge(&self) -> bool {
-        let counts = self.store.metrics.snapshot();
-        counts.reads_hedged * HEDGE_SHARE < counts.cells_queued + HEDGE_SHARE
+    /// Counts a late answer against a drive, unless its peers are late with it.
+    fn note_late(&self, shard: usize) {
+        let Column::At(drive, _) = &self.columns[shard] else { return };
+        let late = self.late.len() + 1;
+        if late <= self.shards() - self.k() {
+            self.store.patience.note_late_read(drive);
+        }
     }
 
     /// Whether some shard that nothing was read of is likely to be there.
     fn has_spare_shard(&self) -> bool {
         (0..self.shards()).any(|shard| {
             let unread = (0..self.plan.shape.rows()).any(|row| matches!(self.row(row)[shard], Cell::Unread));
-            let reads = |drive| self.store.drive(drive).is_some_and(|drive| drive.state().reads());
+            let reads =
+                |drive| self.store.drive(drive).is_some_and(|drive| drive.state().reads() && !drive.is_spared());
             let mut holders = self.plan.placement.holders(self.plan.index, shard);
             unread && !matches!(self.columns[shard], Column::Lost) && holders.any(reads)
         })
     }
 
-    /// For rows with a bad cell: which others to read so that k are good.
+    /// For rows with a bad or spared cell: which others to read so that k are good, those of slow drives last.
     fn cells_to_rebuild_from(&self) -> Result<Vec<(usize, Vec<usize>)>, StorageError> {
         let mut more: Vec<(usize, Vec<usize>)> = (0..self.shards()).map(|shard| (shard, Vec::new())).collect();
+        let mut order: Vec<usize> = (0..self.shards()).collect();
+        if self.store.patience.some_spared() {
+            order.sort_by_cached_key(|shard| self.is_spared(*shard));
+        }
         for row in 0..self.plan.shape.rows() {
             let cells = self.row(row);
-            if !cells.iter().any(|cell| matches!(cell, Cell::Bad(_))) {
+            if !cells.iter().any(|cell| matches!(cell, Cell::Bad(_) | Cell::Spared(_))) {
                 continue;
             }
-            let good = cells.iter().filter(|cell| matches!(cell, Cell::Good(_))).count();
-            let unread = cells.iter().enumerate().filter(|(_, cell)| matches!(cell, Cell::Unread));
+            // Those that are asked for are taken for good until they come.
+            let good = cells.iter().filter(|cell| matches!(cell, Cell::Good(_) | Cell::Pending)).count();
+            let unread = order.iter().copied().filter(|shard| matches!(cells[*shard], Cell::Unread));
             let mut lacking = self.k().saturating_sub(good);
-            for (shard, _) in unread.take(lacking) {
+            for shard in unread.take(lacking) {
                 more[shard].1.push(row);
                 lacking -= 1;
             }
@@ -345,20 +428,27 @@ impl StripeFetch {
         let wanted = self.wanted_cells();
         for row in 0..self.plan.shape.rows() {
             let in_row = wanted.iter().filter(|(at, _)| *at == row).map(|(_, column)| *column);
-            let lost: Vec<usize> = in_row.filter(|column| matches!(self.row(row)[*column], Cell::Bad(_))).collect();
+            let lost = in_row.filter(|column| matches!(self.row(row)[*column], Cell::Bad(_) | Cell::Spared(_)));
+            let lost: Vec<usize> = lost.collect();
             if lost.is_empty() {
                 continue;
             }
             let cell_bytes = self.plan.shape.cell_bytes(row);
+            let mut spared = 0;
             let mut rebuilt: Vec<BytesMut> = lost
                 .iter()
-                .map(|column| match self.cell(row, *column) {
-                    Cell::Bad(piece) => piece.take().unwrap_or_else(|| BytesMut::zeroed(cell_bytes)),
+                .map(|column| match std::mem::replace(self.cell(row, *column), Cell::Bad(None)) {
+                    Cell::Spared(piece) => {
+                        spared += 1;
+                        piece
+                    }
+                    Cell::Bad(Some(piece)) => piece,
                     _ => BytesMut::zeroed(cell_bytes),
                 })
                 .collect();
             self.rebuild_row(row, &lost, &mut rebuilt)?;
             DataMetrics::add(&self.store.metrics.cells_rebuilt, lost.len() as u64);
+            DataMetrics::add(&self.store.metrics.cells_spared, spared);
             for (column, bytes) in lost.into_iter().zip(rebuilt) {
                 *self.cell(row, column) = Cell::Good(bytes);
             }

@@ -20,6 +20,7 @@ mod damage;
 mod fetch;
 mod layout;
 mod leases;
+mod patience;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,7 @@ pub use reader::{BlobReader, ReadBuf};
 pub use writer::{BlobWriter, WrittenBlob};
 
 use leases::Leases;
+use patience::Patience;
 use tokio::sync::{Notify, oneshot};
 
 use crate::budget::Budget;
@@ -89,6 +91,7 @@ struct StoreCore {
     env: Env,
     metrics: Arc<DataMetrics>,
     leases: Leases,
+    patience: Patience,
     damage: Arc<DamageReports>,
     /// Rung when a write found no room.
     space_wanted: Arc<Notify>,
@@ -124,6 +127,7 @@ impl BlobStore {
             env,
             metrics,
             leases: Leases::default(),
+            patience: Patience::default(),
             damage,
             space_wanted: Arc::default(),
             next_group: AtomicU32::new(0),
@@ -239,11 +243,13 @@ impl BlobStore {
         self.core.leases.settle(first);
     }
 
-    /// Looks whether each drive's directory is still there. No disk access.
+    /// Looks whether each drive's directory is still there, and how long the drives take. No disk access.
     pub fn tick(&self) {
-        for drive in self.drives() {
+        let drives = self.drives();
+        for drive in &drives {
             drive.check();
         }
+        self.core.patience.measure(drives.iter().map(|drive| &**drive));
     }
 
     /// All drives, in order of id.

@@ -20,11 +20,6 @@ use crate::segment::stripe::{EncodedStripe, encode_row, parity_bytes};
 
 /// Stripes of one blob that are with the drives while the next is filled.
 const STRIPES_IN_FLIGHT_MAX: usize = 2;
-/// When the quorum has answered, a drive that has not for this long is not waited for: its shard is missing, and
-/// healed later. Long beside any healthy sync, so that a busy machine does not make repairs.
-const HEDGE_AFTER: Duration = Duration::from_secs(2);
-/// At most one shard in so many is not waited for.
-const HEDGE_SHARE: u64 = 20;
 /// A drive that has not answered for this long is taken out of service.
 const LATE_DRIVE_MAX: Duration = Duration::from_secs(10);
 /// How long a write waits for its quorum, or for the last sync of a drive.
@@ -277,7 +272,7 @@ impl BlobWriter {
         let drives = self.placement.targets(self.stored.len() as u32);
         let quorum = self.geometry.write_quorum();
         let Some(oldest) = self.in_flight.front_mut() else { return Ok(()) };
-        oldest.collect(oldest.begun + HEDGE_AFTER).await;
+        oldest.collect(oldest.begun + self.store.patience.write()).await;
         if oldest.stored() < quorum || !self.store.may_hedge_write() {
             oldest.collect(oldest.begun + LATE_DRIVE_MAX).await;
         }
@@ -328,9 +323,10 @@ impl BlobWriter {
             }
         }
         let begun = Instant::now();
+        let patience = begun + self.store.patience.write();
         let mut late = Vec::new();
         for (drive, mut answer) in syncs {
-            match timeout_at(begun + HEDGE_AFTER, &mut answer).await {
+            match timeout_at(patience, &mut answer).await {
                 Ok(Ok(Ok(()))) => {}
                 Ok(_) => self.forget_drive(drive),
                 Err(_elapsed) => late.push((drive, answer)),
@@ -404,12 +400,6 @@ impl BlobWriter {
 }
 
 impl StoreCore {
-    /// Going on without late drives leaves work to be done later: at most one shard in twenty, or load would make load.
-    fn may_hedge_write(&self) -> bool {
-        let counts = self.metrics.snapshot();
-        counts.writes_hedged * HEDGE_SHARE < counts.records + 10 * HEDGE_SHARE
-    }
-
     /// Leaves a late drive behind: it is counted, and taken out of service if the answer never comes.
     fn go_on_without<T: Send + 'static>(
         &self,

@@ -46,7 +46,8 @@ type AppendReply = oneshot::Sender<Result<Arc<Segment>, DriveError>>;
 
 pub(super) enum Job {
     Append(AppendJob),
-    Sync(oneshot::Sender<Result<(), DriveError>>),
+    /// Since when it waits, in microseconds.
+    Sync(u64, oneshot::Sender<Result<(), DriveError>>),
     /// Takes shards out of the index; their records are dead.
     Free(Vec<ShardKey>, oneshot::Sender<Result<(), DriveError>>),
     /// Points entries elsewhere, those that still point where they did; answers the bytes of their records.
@@ -61,6 +62,8 @@ pub(super) struct AppendJob {
     pub(super) shard: u8,
     pub(super) durability: Durability,
     pub(super) replaces: Replaces,
+    /// In microseconds.
+    pub(super) queued_us: u64,
     pub(super) reply: AppendReply,
 }
 
@@ -78,7 +81,7 @@ impl Job {
     pub(super) fn refuse(self, health: &Health) {
         match self {
             Self::Append(job) => drop(job.reply.send(Err(health.offline()))),
-            Self::Sync(reply) | Self::Close(reply) | Self::Free(_, reply) | Self::Roll(reply) => {
+            Self::Sync(_, reply) | Self::Close(reply) | Self::Free(_, reply) | Self::Roll(reply) => {
                 drop(reply.send(Err(health.offline())));
             }
             Self::Move(_, reply) => drop(reply.send(Err(health.offline()))),
@@ -119,11 +122,19 @@ struct OpenSegment {
     headers: blake3::Hasher,
 }
 
+/// Who waits for a record, and since when.
+struct PendingReply {
+    durability: Durability,
+    segment: Arc<Segment>,
+    queued_us: u64,
+    reply: AppendReply,
+}
+
 /// Records that are written but not yet in the index nor answered.
 #[derive(Default)]
 struct Pending {
     index: IndexBatch,
-    replies: Vec<(Durability, Arc<Segment>, AppendReply)>,
+    replies: Vec<PendingReply>,
     bytes: u64,
 }
 
@@ -131,9 +142,9 @@ impl Appender {
     fn job(&mut self, job: Job) {
         match job {
             Job::Append(job) => self.append(job),
-            Job::Sync(reply) => {
+            Job::Sync(queued_us, reply) => {
                 self.flush();
-                self.queue_sync(SyncReply::Sync(reply));
+                self.queue_sync(SyncReply::Sync(queued_us, reply));
             }
             Job::Free(shards, reply) => {
                 self.flush();
@@ -146,7 +157,7 @@ impl Appender {
             Job::Roll(reply) => {
                 self.flush();
                 self.leave_segment();
-                self.push_sync(SyncJob::Barrier(SyncReply::Sync(reply)));
+                self.push_sync(SyncJob::Barrier(SyncReply::Plain(reply)));
             }
             Job::Close(reply) => {
                 self.flush();
@@ -161,7 +172,10 @@ impl Appender {
 
     fn append(&mut self, job: AppendJob) {
         match self.write_record(&job.stripe, job.shard, job.replaces) {
-            Ok(segment) => self.pending.replies.push((job.durability, segment, job.reply)),
+            Ok(segment) => {
+                let AppendJob { durability, queued_us, reply, .. } = job;
+                self.pending.replies.push(PendingReply { durability, segment, queued_us, reply });
+            }
             Err(error) => drop(job.reply.send(Err(error))),
         }
         if self.pending.bytes >= BATCH_BYTES_MAX {
@@ -246,16 +260,16 @@ impl Appender {
             // What was written is durable or not, but nobody would find it: not stored.
             let full = matches!(error, KvError::Full { .. } | KvError::Stalled { .. });
             let refusal = || if full { DriveError::Full } else { DriveError::IndexRefused };
-            let refused = |(_, _, reply): (_, _, AppendReply)| drop(reply.send(Err(refusal())));
+            let refused = |pending: PendingReply| drop(pending.reply.send(Err(refusal())));
             pending.replies.into_iter().for_each(refused);
             return;
         }
-        for (durability, segment, reply) in pending.replies {
+        for PendingReply { durability, segment, queued_us, reply } in pending.replies {
             match durability {
                 Durability::Written => drop(reply.send(Ok(segment))),
                 Durability::Synced => {
                     segment.clear_unsynced();
-                    self.push_sync(SyncJob::Sync(segment, SyncReply::Append(reply)));
+                    self.push_sync(SyncJob::Sync(segment, SyncReply::Append(queued_us, reply)));
                 }
             }
         }

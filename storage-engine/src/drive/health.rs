@@ -1,5 +1,6 @@
 //! Whether a drive takes writes and reads, and why not.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 use super::DriveCore;
@@ -19,7 +20,7 @@ const SPARED_US: u64 = 60 * 1_000_000;
 pub enum DriveState {
     /// Reads and writes.
     Online,
-    /// Reads only, for a while: its answers to writes come much later than those of other drives.
+    /// Reads only, and asked last, for a while: its answers to writes come much later than those of other drives.
     Slow,
     /// Reads only: writes failed twice.
     ReadOnly,
@@ -87,6 +88,9 @@ pub struct DriveStatus {
 pub(super) struct Health {
     state: Mutex<(DriveState, Option<String>)>,
     late: Mutex<Late>,
+    late_reads: Mutex<Late>,
+    /// Readers ask other drives first.
+    spared_in_reads: AtomicBool,
 }
 
 /// Late answers of the last while, in microseconds, and until when the drive is spared.
@@ -96,9 +100,30 @@ struct Late {
     spared_until_us: u64,
 }
 
+impl Late {
+    /// Counts a late answer. True if that makes too many.
+    fn note(&mut self, now_us: u64) -> bool {
+        self.at_us.retain(|at| at.saturating_add(LATE_WINDOW_US) > now_us);
+        if self.at_us.len() < LATE_MAX {
+            self.at_us.push(now_us);
+        }
+        self.at_us.len() >= LATE_MAX
+    }
+
+    fn spare(&mut self, now_us: u64) {
+        self.at_us.clear();
+        self.spared_until_us = now_us.saturating_add(SPARED_US);
+    }
+}
+
 impl Default for Health {
     fn default() -> Self {
-        Self { state: Mutex::new((DriveState::Online, None)), late: Mutex::default() }
+        Self {
+            state: Mutex::new((DriveState::Online, None)),
+            late: Mutex::default(),
+            late_reads: Mutex::default(),
+            spared_in_reads: AtomicBool::new(false),
+        }
     }
 }
 
@@ -124,16 +149,38 @@ impl Health {
     /// Counts an answer that came late while other drives answered in time. True if the drive is slow from now on.
     pub(super) fn note_late(&self, now_us: u64) -> bool {
         let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
-        late.at_us.retain(|at| at.saturating_add(LATE_WINDOW_US) > now_us);
-        late.at_us.push(now_us);
+        let enough = late.note(now_us);
         let mut health = self.lock();
-        if late.at_us.len() < LATE_MAX || health.0 != DriveState::Online {
+        if !enough || health.0 != DriveState::Online {
             return false;
         }
-        late.at_us.clear();
-        late.spared_until_us = now_us.saturating_add(SPARED_US);
+        late.spare(now_us);
         *health = (DriveState::Slow, Some(format!("{LATE_MAX} late answers within a minute")));
         true
+    }
+
+    /// Counts a read that came late while other drives answered in time. True if the drive is asked last from now on.
+    pub(super) fn note_late_read(&self, now_us: u64) -> bool {
+        let mut late = self.late_reads.lock().unwrap_or_else(PoisonError::into_inner);
+        if !late.note(now_us) {
+            return false;
+        }
+        late.spare(now_us);
+        !self.spared_in_reads.swap(true, Relaxed)
+    }
+
+    pub(super) fn is_spared_in_reads(&self) -> bool {
+        self.spared_in_reads.load(Relaxed)
+    }
+
+    /// Has a drive that read slowly asked like the others again when its time has come.
+    pub(super) fn forgive_reads(&self, now_us: u64) {
+        if self.is_spared_in_reads() {
+            let late = self.late_reads.lock().unwrap_or_else(PoisonError::into_inner);
+            if now_us >= late.spared_until_us {
+                self.spared_in_reads.store(false, Relaxed);
+            }
+        }
     }
 
     /// Gives a slow drive another chance when its time has come. True if this call did.
@@ -188,5 +235,28 @@ impl DriveCore {
             read_errors: self.counts.read_errors(),
             crc_failures: self.counts.crc_failures(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drive_that_reads_late_is_spared_for_a_while_and_no_longer() {
+        let health = Health::default();
+        let minute = 60 * 1_000_000;
+        // Late now and then is no reason.
+        for n in 0..20 {
+            assert!(!health.note_late_read(n * minute));
+        }
+        let now = 100 * minute;
+        assert!((0..4).all(|n| !health.note_late_read(now + n)));
+        assert!(health.note_late_read(now + 4));
+        assert!(health.is_spared_in_reads() && health.state() == DriveState::Online);
+        health.forgive_reads(now + minute / 2);
+        assert!(health.is_spared_in_reads());
+        health.forgive_reads(now + 2 * minute);
+        assert!(!health.is_spared_in_reads());
     }
 }

@@ -54,6 +54,10 @@ counters! {
     cells_rebuilt,
     /// Reads that did not wait for a late drive.
     reads_hedged,
+    /// Cells of theirs that others were read for.
+    cells_hedged,
+    /// Cells that were rebuilt from others at once, because their drive reads slowly beyond its peers.
+    cells_spared,
     /// Writes and syncs that did not wait for a late drive.
     writes_hedged,
     /// Shards that a write did without.

@@ -11,6 +11,7 @@ mod damage;
 mod error;
 mod health;
 mod index;
+mod latency;
 mod metrics;
 mod queue;
 mod reader;
@@ -35,6 +36,7 @@ pub use damage::{DamageSink, DamagedRecord};
 pub use error::{DriveError, DriveOpenError};
 pub use health::{DriveState, DriveStatus};
 pub use index::{DRIVE_INDEX_SCHEMA, IndexFactory, memory_index, rocks_index};
+pub(crate) use latency::patience_us;
 pub use metrics::{DataMetrics, DataMetricsSnapshot, DriveCounts};
 pub use reader::{CellRead, ColumnRead};
 pub use segments::Segment;
@@ -52,6 +54,7 @@ use appender::{AppendJob, Job, Replaces};
 use compact::CompactJob;
 use health::Health;
 use index::{DriveIndex, IndexBatch};
+use latency::Latency;
 use queue::Queue;
 use reader::ReadJob;
 use segments::Segments;
@@ -104,6 +107,10 @@ struct DriveCore {
     segments: Segments,
     counts: DriveCounts,
     metrics: Arc<DataMetrics>,
+    /// Reads from the disk, from the queue to the answer.
+    read_latency: Latency,
+    /// Durable writes and syncs, from the queue to the answer.
+    write_latency: Latency,
     jobs: Queue<Job>,
     syncs: Queue<SyncJob>,
     reads: Queue<ReadJob>,
@@ -166,6 +173,8 @@ impl Drive {
             index,
             counts: DriveCounts::default(),
             metrics,
+            read_latency: Latency::default(),
+            write_latency: Latency::default(),
             jobs: Queue::new(APPEND_QUEUE_MAX),
             syncs: Queue::new(APPEND_QUEUE_MAX),
             reads: Queue::new(READ_QUEUE_MAX),
@@ -224,6 +233,29 @@ impl Drive {
         }
     }
 
+    /// Counts a read that came late while other drives answered in time; several in a short time make readers
+    /// ask this drive last, for a while.
+    pub fn note_late_read(&self) {
+        if self.core.health.note_late_read(self.core.env.clock.now_us()) {
+            tracing::warn!(drive = %self.id(), path = %self.core.io.label(), "drive reads slowly beyond its peers: it is asked last for a while");
+        }
+    }
+
+    /// Whether readers ask other drives first: it is slow beyond its peers.
+    pub fn is_spared(&self) -> bool {
+        self.core.health.is_spared_in_reads() || self.state() == DriveState::Slow
+    }
+
+    /// The time within which 95 of 100 reads from the disk were answered lately, in microseconds.
+    pub fn read_p95_us(&self) -> Option<u64> {
+        self.core.read_latency.percentile_us(95)
+    }
+
+    /// The time within which 99 of 100 durable writes were answered lately, in microseconds.
+    pub fn write_p99_us(&self) -> Option<u64> {
+        self.core.write_latency.percentile_us(99)
+    }
+
     /// Counts a failed write or sync outside of the segments; the second one makes the drive read-only.
     pub fn note_write_error(&self, what: &str, error: &io::Error) {
         self.core.note_write_error(what, error);
@@ -238,6 +270,7 @@ impl Drive {
     ///
     /// A drive that was slow gets another chance when its time has come.
     pub fn check(&self) -> bool {
+        self.core.health.forgive_reads(self.core.env.clock.now_us());
         if self.state() == DriveState::Slow && self.core.health.forgive(self.core.env.clock.now_us()) {
             tracing::info!(drive = %self.id(), "slow drive takes writes again");
         }
@@ -313,7 +346,8 @@ impl Drive {
         replaces: Replaces,
     ) -> oneshot::Receiver<Result<Arc<Segment>, DriveError>> {
         let (reply, answer) = oneshot::channel();
-        self.queue(Job::Append(AppendJob { stripe, shard, durability, replaces, reply }));
+        let queued_us = self.core.env.clock.now_us();
+        self.queue(Job::Append(AppendJob { stripe, shard, durability, replaces, queued_us, reply }));
         answer
     }
 
@@ -325,7 +359,7 @@ impl Drive {
     /// Makes durable all that was queued before. Never waits.
     pub fn sync(&self) -> oneshot::Receiver<Result<(), DriveError>> {
         let (reply, answer) = oneshot::channel();
-        self.queue(Job::Sync(reply));
+        self.queue(Job::Sync(self.core.env.clock.now_us(), reply));
         answer
     }
 

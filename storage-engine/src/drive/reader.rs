@@ -51,6 +51,7 @@ impl ColumnRead {
 pub(super) struct ReadJob {
     file: Arc<dyn DriveFile>,
     cells: Vec<(u64, CellRead)>,
+    queued_us: u64,
     reply: oneshot::Sender<CellResults>,
 }
 
@@ -82,7 +83,7 @@ pub(super) fn read_column(
     DataMetrics::add(&core.metrics.cells_queued, queued.len() as u64);
     let (reply, waiting) = oneshot::channel();
     // A queue that is full or closed drops the job and its channel: the cells count as missing.
-    let _ = core.reads.push(ReadJob { file, cells: queued, reply });
+    let _ = core.reads.push(ReadJob { file, cells: queued, queued_us: core.env.clock.now_us(), reply });
     ColumnRead { done, waiting: Some(waiting) }
 }
 
@@ -131,6 +132,7 @@ pub(super) fn run(core: &Arc<DriveCore>) {
             (cell, result)
         });
         let read = read.collect();
+        core.read_latency.note(core.env.clock.now_us().saturating_sub(job.queued_us));
         drop(job.reply.send(read));
     }
 }

@@ -31,8 +31,12 @@ pub(super) enum SyncJob {
 }
 
 pub(super) enum SyncReply {
-    Append(oneshot::Sender<Result<Arc<Segment>, DriveError>>),
-    Sync(oneshot::Sender<Result<(), DriveError>>),
+    /// Since when it waits, in microseconds.
+    Append(u64, oneshot::Sender<Result<Arc<Segment>, DriveError>>),
+    /// Since when it waits, in microseconds.
+    Sync(u64, oneshot::Sender<Result<(), DriveError>>),
+    /// Of work in the background, whose time says nothing.
+    Plain(oneshot::Sender<Result<(), DriveError>>),
     Nobody,
 }
 
@@ -44,13 +48,21 @@ pub(super) struct SealJob {
 }
 
 impl SyncReply {
+    /// Since when a client's write waits.
+    fn queued_us(&self) -> Option<u64> {
+        match self {
+            Self::Append(queued_us, _) | Self::Sync(queued_us, _) => Some(*queued_us),
+            Self::Plain(_) | Self::Nobody => None,
+        }
+    }
+
     fn send(self, segment: Option<Arc<Segment>>, result: Result<(), DriveError>) {
         match self {
-            Self::Append(reply) => {
+            Self::Append(_, reply) => {
                 let segment = segment.ok_or(DriveError::Poisoned);
                 drop(reply.send(result.and(segment)));
             }
-            Self::Sync(reply) => drop(reply.send(result)),
+            Self::Sync(_, reply) | Self::Plain(reply) => drop(reply.send(result)),
             Self::Nobody => {}
         }
     }
@@ -154,6 +166,11 @@ fn write_footer(core: &DriveCore, seal: &SealJob) -> std::io::Result<()> {
 }
 
 fn answer(core: &DriveCore, job: SyncJob) {
+    if let SyncJob::Sync(_, reply) = &job
+        && let Some(queued_us) = reply.queued_us()
+    {
+        core.write_latency.note(core.env.clock.now_us().saturating_sub(queued_us));
+    }
     match job {
         SyncJob::Sync(segment, reply) => {
             DataMetrics::add(&core.metrics.sync_waiters, u64::from(!matches!(reply, SyncReply::Nobody)));

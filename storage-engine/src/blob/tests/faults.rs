@@ -135,6 +135,72 @@ async fn a_late_drive_is_read_around() {
     sim.ios[0].set_delay(None);
 }
 
+/// One drive answers in half a second, its peers at once: it is found out by measure, read around while that
+/// is little more reading, then asked last; and asked all the same when the others do not suffice.
+#[tokio::test]
+async fn a_drive_that_reads_slowly_beyond_its_peers_is_asked_last() {
+    let sim = Sim::new(4, 2);
+    let mut order = Vec::new();
+    let store = sim.open(&mut order);
+    let bytes = pattern(1, 900_000);
+    let blob = write(&store, &bytes, None).await.unwrap().blob;
+    for _ in 0..40 {
+        assert!(read_all(&store, &blob).await.unwrap() == bytes);
+    }
+    store.tick();
+    assert_eq!(store.core.patience.read(), Duration::from_millis(20), "the least, for answers at once");
+    let slow = store.core.drive(order[1]).unwrap();
+    sim.ios[1].set_delay(Some(Duration::from_millis(500)));
+    let mut took = Vec::new();
+    for _ in 0..20 {
+        let begun = std::time::Instant::now();
+        assert!(read_all(&store, &blob).await.unwrap() == bytes);
+        took.push(begun.elapsed());
+    }
+    assert!(slow.is_spared(), "{took:?}");
+    assert_eq!(slow.state(), DriveState::Online, "it still takes writes");
+    let counts = store.metrics().snapshot();
+    assert!(counts.cells_spared > 0 && counts.reads_hedged >= 5, "{counts:?}");
+    assert!(counts.cells_hedged * 20 <= counts.cells_queued + 320, "at most one in twenty: {counts:?}");
+    took.sort_unstable();
+    assert!(took[14] < Duration::from_millis(250), "{took:?}");
+    // With two others gone it is needed.
+    sim.ios[0].set_fault(SimFault::ReadEio, true);
+    sim.ios[3].set_fault(SimFault::ReadEio, true);
+    assert!(read_all(&store, &blob).await.unwrap() == bytes);
+    sim.ios[4].set_fault(SimFault::ReadEio, true);
+    assert!(read_all(&store, &blob).await.is_err());
+    sim.ios[1].set_delay(None);
+}
+
+/// All drives are busy: nobody is found out, and reads wait longer before they make more reads.
+#[tokio::test]
+async fn drives_that_are_slow_together_are_not_read_around() {
+    let mut sim = Sim::new(4, 2);
+    sim.env.clock = Arc::new(RealClock(std::time::Instant::now()));
+    let store = sim.open(&mut Vec::new());
+    let bytes = pattern(1, 900_000);
+    let blob = write(&store, &bytes, None).await.unwrap().blob;
+    sim.ios.iter().for_each(|io| io.set_delay(Some(Duration::from_millis(15))));
+    for _ in 0..40 {
+        assert!(read_all(&store, &blob).await.unwrap() == bytes);
+    }
+    let before = store.metrics().snapshot().reads_hedged;
+    store.tick();
+    let patience = store.core.patience.read();
+    assert!((Duration::from_millis(30)..=Duration::from_secs(1)).contains(&patience), "{patience:?}");
+    assert!(store.drives().iter().all(|drive| !drive.is_spared()));
+    assert_eq!(before, 0);
+}
+
+struct RealClock(std::time::Instant);
+
+impl crate::env::Clock for RealClock {
+    fn now_us(&self) -> u64 {
+        1_767_225_600_000_000 + self.0.elapsed().as_micros() as u64
+    }
+}
+
 #[tokio::test]
 async fn a_drive_of_another_cluster_or_a_newer_format_is_refused() {
     let sim = Sim::new(1, 1);
