@@ -221,7 +221,7 @@ async fn presigned_for_more_than_a_week_is_refused(context: Context) -> Result<(
     context.create_object("key", b"body").await?;
     let request = context.request("GET", "key");
     let target = context.client.presign(&request, OffsetDateTime::now_utc(), 604_801);
-    error(&send_target(&context, "GET", &target, "", b"").await?, 400, "AuthorizationQueryParametersError")?;
+    error(&send_target(&context, "GET", &target, "", b"").await?, 403, "AccessDenied")?;
     let eight_days_ago = OffsetDateTime::now_utc() - Duration::days(8);
     let target = context.client.presign(&request, eight_days_ago, 604_800);
     error(&send_target(&context, "GET", &target, "", b"").await?, 403, "AccessDenied")

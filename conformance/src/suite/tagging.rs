@@ -92,7 +92,7 @@ async fn ten_tags_and_no_more(context: Context) -> Result<(), Failure> {
     let names = many(11);
     let tags: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "v")).collect();
     status(&set(&context, "key", &tags[..10]).await?, 200)?;
-    error(&set(&context, "key", &tags).await?, 400, "BadRequest")?;
+    error(&set(&context, "key", &tags).await?, 400, "InvalidTag")?;
     are(&context, "key", &tags[..10]).await
 }
 

@@ -82,6 +82,8 @@ impl App {
             };
             match self.may(request, asked)? {
                 Decision::Allowed => {}
+                Decision::NotGranted
+                    if action == "s3:PutObjectAcl" && shares_with_owner_alone(request, bucket.as_ref()) => {}
                 Decision::NotGranted if self.would_miss(request, asked)? => {
                     return Err(S3Error::of(S3ErrorCode::NoSuchKey).with_detail("Key", asked.key.unwrap_or_default()));
                 }
@@ -347,8 +349,8 @@ impl App {
             "s3:PutBucketAcl" => on_bucket(Permission::WriteAcp),
             "s3:GetObject" | "s3:GetObjectVersion" => on_object(Permission::Read),
             "s3:GetObjectAcl" | "s3:GetObjectVersionAcl" => on_object(Permission::ReadAcp),
-            // To bring an ACL with a new object is part of writing it.
-            "s3:PutObjectAcl" if is_a_write(request.operation) => on_bucket(Permission::Write),
+            // To bring an ACL or tags with a new object is part of writing it.
+            "s3:PutObjectAcl" | "s3:PutObjectTagging" if is_a_write(request.operation) => on_bucket(Permission::Write),
             "s3:PutObjectAcl" | "s3:PutObjectVersionAcl" => on_object(Permission::WriteAcp),
             _ => Ok(false),
         }
@@ -374,6 +376,19 @@ fn is_objects_own(action: &str) -> bool {
             | "s3:PutObjectAcl"
             | "s3:PutObjectVersionAcl"
     )
+}
+
+/// Whether the ACL that a write brings gives nobody but the bucket's owner anything. Whoever may write
+/// may do that: AWS's own examples of policies demand such a grant and allow `s3:PutObject` alone.
+fn shares_with_owner_alone(request: &S3Request, bucket: Option<&BucketRow>) -> bool {
+    let Some(bucket) = bucket.filter(|_| is_a_write(request.operation)) else { return false };
+    let canned = request
+        .headers
+        .get("x-amz-acl")
+        .is_none_or(|acl| matches!(acl.as_bytes(), b"private" | b"bucket-owner-read" | b"bucket-owner-full-control"));
+    let grants = request.headers.iter().filter(|(name, _)| name.as_str().starts_with("x-amz-grant-"));
+    let to_owner = |text: &str| text.strip_prefix("id=").is_some_and(|id| id.trim_matches('"') == bucket.owner);
+    canned && grants.into_iter().all(|(_, value)| value.to_str().is_ok_and(to_owner))
 }
 
 /// Operations that make a new object, whatever was there before.

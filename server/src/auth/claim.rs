@@ -108,6 +108,9 @@ impl<'r> Claim<'r> {
         let timestamp = Timestamp::parse(value("X-Amz-Date"))
             .ok_or_else(|| query_malformed("X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\""))?;
         let expires = value("X-Amz-Expires");
+        if expires.strip_prefix('-').is_some_and(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())) {
+            return Err(S3Error::new(S3ErrorCode::AccessDenied, "X-Amz-Expires must be non-negative"));
+        }
         let expires_seconds = Some(expires)
             .filter(|text| text.bytes().all(|b| b.is_ascii_digit()))
             .and_then(|text| text.parse::<u64>().ok())
@@ -263,7 +266,8 @@ mod tests {
         assert_eq!(claim(&good), Ok(Some(60)));
         let malformed = Err(S3ErrorCode::AuthorizationQueryParametersError);
         assert_eq!(claim(&good.replace("&X-Amz-Expires=60", "")), malformed);
-        assert_eq!(claim(&good.replace("Expires=60", "Expires=-1")), malformed);
+        assert_eq!(claim(&good.replace("Expires=60", "Expires=-1")), Err(S3ErrorCode::AccessDenied));
+        assert_eq!(claim(&good.replace("Expires=60", "Expires=x")), malformed);
         assert_eq!(claim(&format!("{good}&X-Amz-Expires=9")), malformed);
         assert_eq!(claim(&good.replace("044547Z", "044547")), malformed);
         assert_eq!(claim("AWSAccessKeyId=a&Signature=b&Expires=1"), Err(S3ErrorCode::InvalidRequest));

@@ -182,8 +182,10 @@ fn a4_2_presigned_requests_live_seven_days_at_most() {
     assert_eq!(at("604800", NOW + 604_800), Ok(()));
     assert_eq!(at("604800", NOW + 604_801), Err(S3ErrorCode::AccessDenied));
     assert_eq!(at("0", NOW), Err(S3ErrorCode::AccessDenied));
-    assert_eq!(at("604801", NOW), Err(S3ErrorCode::AuthorizationQueryParametersError));
-    assert_eq!(at("99999999999", NOW), Err(S3ErrorCode::AuthorizationQueryParametersError));
+    assert_eq!(at("604801", NOW), Err(S3ErrorCode::AccessDenied));
+    assert_eq!(at("99999999999", NOW), Err(S3ErrorCode::AccessDenied));
+    assert_eq!(at("-1", NOW), Err(S3ErrorCode::AccessDenied));
+    assert_eq!(at("-", NOW), Err(S3ErrorCode::AuthorizationQueryParametersError));
     assert_eq!(at("60", NOW + 61), Err(S3ErrorCode::AccessDenied));
     assert_eq!(at("60", NOW - 901), Err(S3ErrorCode::AccessDenied));
 }

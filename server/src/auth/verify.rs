@@ -101,7 +101,7 @@ pub fn authenticate(head: RequestHead<'_>, rules: AuthRules<'_>) -> Result<Authe
     );
     check_signature(&claim, head, payload_hash, &scope, &key)?;
     Ok(Authenticated {
-        caller: caller(&identity, claim.kind),
+        caller: Caller { for_us_east_1: claim.region == "us-east-1", ..caller(&identity, claim.kind) },
         payload,
         signing: Some(Signing { key, timestamp: claim.timestamp, scope, signature: claim.signature.to_owned() }),
     })
@@ -182,6 +182,7 @@ pub(super) fn caller(identity: &Arc<Identity>, auth_kind: AuthKind) -> Caller {
         root: identity.root,
         access_key_id: Arc::clone(&identity.access_key_id),
         auth_kind,
+        for_us_east_1: false,
         standing: Arc::clone(&identity.standing),
     }
 }
@@ -222,7 +223,7 @@ fn check_time(claim: &Claim<'_>, now: i64) -> Result<(), S3Error> {
     };
     if expires > PRESIGNED_SECONDS_MAX {
         return Err(S3Error::new(
-            S3ErrorCode::AuthorizationQueryParametersError,
+            S3ErrorCode::AccessDenied,
             "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less than \
              604800 seconds",
         ));

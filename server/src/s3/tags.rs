@@ -36,7 +36,7 @@ pub enum Tagged {
     Bucket,
 }
 
-/// Tags in the order in which they were given, within S3's limits.
+/// Tags in the order of their keys, within S3's limits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TagSet(Vec<(String, String)>);
 
@@ -79,17 +79,18 @@ impl TagSet {
         Self::checked(tags, of)
     }
 
-    fn checked(tags: Vec<(String, String)>, of: Tagged) -> Result<Self, S3Error> {
-        let (most, message) = match of {
-            Tagged::Object => (OBJECT_TAGS_MAX, "Object tags cannot be greater than 10"),
-            Tagged::Bucket => (BUCKET_TAGS_MAX, "Bucket tag count cannot be greater than 50"),
+    fn checked(mut tags: Vec<(String, String)>, of: Tagged) -> Result<Self, S3Error> {
+        let (most, code, message) = match of {
+            Tagged::Object => (OBJECT_TAGS_MAX, S3ErrorCode::InvalidTag, "Object tags cannot be greater than 10"),
+            Tagged::Bucket => (BUCKET_TAGS_MAX, S3ErrorCode::BadRequest, "Bucket tag count cannot be greater than 50"),
         };
         if tags.len() > most {
-            return Err(S3Error::new(S3ErrorCode::BadRequest, message));
+            return Err(S3Error::new(code, message));
         }
         let invalid = |message: &'static str, key: &str| {
             Err(S3Error::new(S3ErrorCode::InvalidTag, message).with_detail("TagKey", key))
         };
+        tags.sort_by(|(a, _), (b, _)| a.cmp(b));
         for (at, (key, value)) in tags.iter().enumerate() {
             if key.is_empty() || key.chars().count() > TAG_KEY_CHARS_MAX || !key.chars().all(is_allowed) {
                 return invalid("The TagKey you have provided is invalid", key);
@@ -105,7 +106,7 @@ impl TagSet {
                 };
                 return invalid(message, key);
             }
-            if tags.iter().take(at).any(|(earlier, _)| earlier == key) {
+            if at > 0 && tags[at - 1].0 == *key {
                 return invalid("Cannot provide multiple Tags with the same key", key);
             }
         }
@@ -239,12 +240,12 @@ mod tests {
     fn headers_are_queries() {
         let tags = header("project=x%20y&empty=&none&k%C3%A9=v%2B").unwrap();
         let pairs: Vec<_> = tags.iter().collect();
-        assert_eq!(pairs, [("project", "x y"), ("empty", ""), ("none", ""), ("ké", "v+")]);
+        assert_eq!(pairs, [("empty", ""), ("ké", "v+"), ("none", ""), ("project", "x y")]);
         assert!(header("").unwrap().is_empty());
         assert_eq!(header("a=1&a=2"), Err(S3ErrorCode::InvalidTag));
         assert_eq!(header("a=%FF"), Err(S3ErrorCode::InvalidArgument));
         let many: Vec<String> = (0..11).map(|n| format!("k{n}=v")).collect();
-        assert_eq!(header(&many.join("&")), Err(S3ErrorCode::BadRequest));
+        assert_eq!(header(&many.join("&")), Err(S3ErrorCode::InvalidTag));
         assert_eq!(header(&many[..10].join("&")).unwrap().len(), 10);
     }
 

@@ -246,12 +246,26 @@ async fn headers_that_do_more_need_more() {
     let id = canonical_id(&bob).await;
     put_policy(&alice, "of-alice", vec![allow(json!("s3:PutObject"), &id)]).await;
     assert_eq!(bob.put("/of-alice/k", b"x").await.status, 200);
-    let acl = [("x-amz-acl", "bucket-owner-full-control")];
+    // What shares with the bucket's owner alone is part of writing; what shares further is not.
+    assert_eq!(bob.send("PUT", "/of-alice/k", &[("x-amz-acl", "bucket-owner-full-control")], b"x").await.status, 200);
+    let owner = format!("id=\"{}\"", canonical_id(&alice).await);
+    let granted = bob.send("PUT", "/of-alice/k", &[("x-amz-grant-full-control", &owner)], b"x").await;
+    assert_eq!(granted.status, 200);
+    let both = format!("{owner},id=\"{id}\"");
+    let granted = bob.send("PUT", "/of-alice/k", &[("x-amz-grant-full-control", &both)], b"x").await;
+    assert_eq!(said(&granted), is(403, "AccessDenied"));
+    let acl = [("x-amz-acl", "authenticated-read")];
     assert_eq!(said(&bob.send("PUT", "/of-alice/k", &acl, b"x").await), is(403, "AccessDenied"));
     assert_eq!(said(&bob.send("POST", "/of-alice/k?uploads", &acl, b"").await), is(403, "AccessDenied"));
     assert_eq!(said(&bob.get("/of-alice/k?attributes").await), is(403, "AccessDenied"));
     put_policy(&alice, "of-alice", vec![allow(json!(["s3:PutObject", "s3:PutObjectAcl"]), &id)]).await;
-    assert_eq!(bob.send("PUT", "/of-alice/k", &acl, b"x").await.status, 200);
+    let further = bob.send("PUT", "/of-alice/k", &acl, b"x").await;
+    assert_eq!(said(&further), is(400, "AccessControlListNotSupported"));
+    let deny = statement("Deny", json!({"AWS": id}), json!("s3:PutObjectAcl"), "of-alice/*");
+    put_policy(&alice, "of-alice", vec![allow(json!("s3:PutObject"), &id), deny]).await;
+    let refused = bob.send("PUT", "/of-alice/k", &[("x-amz-acl", "bucket-owner-full-control")], b"x").await;
+    assert_eq!(said(&refused), is(403, "AccessDenied"));
+    put_policy(&alice, "of-alice", vec![allow(json!("s3:PutObject"), &id)]).await;
     assert_eq!(said(&bob.get("/of-alice/k?versionId=null").await), is(403, "AccessDenied"));
     put_policy(&alice, "of-alice", vec![allow(json!("s3:GetObjectVersion"), &id)]).await;
     assert_eq!(bob.get("/of-alice/k?versionId=null").await.status, 200);

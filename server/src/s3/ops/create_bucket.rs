@@ -30,7 +30,7 @@ const BODY_LEN_MAX: usize = 64 << 10;
 ///
 /// # Errors
 /// `BucketAlreadyOwnedByYou` or `BucketAlreadyExists` when the name is taken; but 200 for one's own
-/// bucket when the server's region is `us-east-1`, as AWS documents of that region.
+/// bucket when the request was signed for `us-east-1`, as AWS documents of that region.
 pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response, S3Error> {
     let name = request.bucket_name()?.as_str().to_owned();
     refuse_unbuilt(&request.headers)?;
@@ -62,13 +62,27 @@ pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response
             Ok(created(&name))
         }
         Outcome::Refused(Refusal::BucketExists { owner }) if *owner == *caller.user_id => {
-            if app.config.region == "us-east-1" {
-                return Ok(created(&name));
+            if caller.for_us_east_1 {
+                return again(app, &request, &name, sharing.acl);
             }
             Err(S3Error::of(S3ErrorCode::BucketAlreadyOwnedByYou).with_detail("BucketName", name))
         }
         Outcome::Refused(refusal) => Err(refused(refusal).with_detail("BucketName", name)),
     }
+}
+
+/// One's own bucket created once more, in us-east-1: 200 if it has the grants that were asked for. AWS
+/// would replace them; who did not expect the bucket to be there would not expect that either.
+fn again(app: &App, request: &S3Request, name: &str, asked: Option<Acl>) -> Result<S3Response, S3Error> {
+    let owner = &request.caller.user_id;
+    let known = match app.engine.bucket(name)? {
+        Some(bucket) => app.bucket_acl(&bucket)?,
+        None => Acl::private(owner),
+    };
+    if known == asked.unwrap_or_else(|| Acl::private(owner)) {
+        return Ok(created(name));
+    }
+    Err(S3Error::of(S3ErrorCode::BucketAlreadyExists).with_detail("BucketName", name))
 }
 
 /// What a new bucket has that others do not: who owns its objects, and its grants.

@@ -51,13 +51,14 @@ pub async fn handle(app: &Arc<App>, request: S3Request) -> Result<S3Response, S3
     doc.value("MaxUploads", params.page_size);
     doc.value("IsTruncated", page.next.is_some());
     let mut owners = Owners::new(app);
+    let sole_owner = app.sole_owner(&bucket)?;
     for entry in &page.entries {
         if let UploadEntry::Upload { key, row } = entry {
             doc.open("Upload");
             doc.element("Key", &name(key));
             doc.value("UploadId", row.id);
             owners.write(&mut doc, "Initiator", &row.owner)?;
-            owners.write(&mut doc, "Owner", &bucket.owner)?;
+            owners.write(&mut doc, "Owner", sole_owner.unwrap_or(&row.owner))?;
             doc.element("StorageClass", "STANDARD");
             doc.element("Initiated", &iso_time(row.initiated_us));
             if let Some(checksum) = &row.checksum {

@@ -92,10 +92,10 @@ fn after(key_marker: &str, version_id_marker: &str, params: &ListingParams) -> R
 
 fn version_id_marker<'q>(query: &'q Query, key_marker: &str) -> Result<&'q str, S3Error> {
     let refused = |message| Err(S3Error::invalid_argument(message, "version-id-marker", ""));
-    match query.get("version-id-marker") {
+    // Clients that page by hand send both markers empty with the first page.
+    match query.non_empty("version-id-marker") {
         None => Ok(""),
         Some(_) if key_marker.is_empty() => refused("A version-id marker cannot be specified without a key marker."),
-        Some("") => refused("A version-id marker cannot be empty."),
         Some(text) if parse_version(text).is_ok() => Ok(text),
         Some(_) => refused("Invalid version id specified"),
     }
@@ -111,7 +111,8 @@ mod tests {
         assert_eq!(marker("", "").unwrap(), "");
         assert_eq!(marker("version-id-marker=null", "k").unwrap(), "null");
         assert!(marker("version-id-marker=null", "").is_err());
-        assert!(marker("version-id-marker=", "k").is_err());
+        assert_eq!(marker("version-id-marker=", "k").unwrap(), "");
+        assert_eq!(marker("version-id-marker=", "").unwrap(), "");
         assert!(marker("version-id-marker=x", "k").is_err());
     }
 }

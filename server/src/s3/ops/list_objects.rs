@@ -31,7 +31,7 @@ pub async fn handle(app: &Arc<App>, request: S3Request) -> Result<S3Response, S3
     let mut doc = XmlWriter::new();
     doc.open_root("ListBucketResult");
     doc.element("Name", &bucket.name);
-    doc.element("Prefix", &name(&params.prefix));
+    doc.element("Prefix", &params.encoding.encode_sparsely(&params.prefix));
     doc.element("Marker", &name(marker));
     // AWS gives the next marker only with a delimiter; without one it is the last key of the page.
     if let (Some(next), Some(_)) = (&next, &params.delimiter) {

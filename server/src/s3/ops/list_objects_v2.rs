@@ -27,7 +27,7 @@ pub async fn handle(app: &Arc<App>, request: S3Request) -> Result<S3Response, S3
     let sent_token = request.query.get("continuation-token");
     let with_owner = request.query.get("fetch-owner").is_some_and(|text| text.eq_ignore_ascii_case("true"));
     // A token wins over start-after, which clients repeat on every page.
-    let after = match sent_token {
+    let after = match sent_token.filter(|text| !text.is_empty()) {
         Some(text) => Some(token::decode(text)?),
         None => start_after.and_then(|marker| after_marker(marker, &params)),
     };
@@ -39,6 +39,7 @@ pub async fn handle(app: &Arc<App>, request: S3Request) -> Result<S3Response, S3
     doc.element("Name", &bucket.name);
     doc.element("Prefix", &name(&params.prefix));
     doc.element_if("StartAfter", start_after.map(name).as_deref());
+    // Also an empty one, which asks for the first page.
     doc.element_if("ContinuationToken", sent_token);
     doc.element_if("NextContinuationToken", next.as_ref().map(token::encode).as_deref());
     doc.value("KeyCount", entries.len());

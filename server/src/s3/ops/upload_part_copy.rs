@@ -152,11 +152,10 @@ fn range(headers: &HeaderMap, source_bytes: u64) -> Result<Range<u64>, S3Error> 
         )
     })?;
     if range.end > source_bytes {
-        return Err(S3Error::invalid_argument(
-            format!("Range specified is not valid for source object of size: {source_bytes}"),
-            RANGE_HEADER,
-            text,
-        ));
+        let message = format!("Range specified is not valid for source object of size: {source_bytes}");
+        return Err(S3Error::new(S3ErrorCode::InvalidRange, message)
+            .with_detail("ArgumentName", RANGE_HEADER)
+            .with_detail("ArgumentValue", text));
     }
     if range.end - range.start > UPLOAD_BYTES_MAX {
         return Err(S3Error::of(S3ErrorCode::EntityTooLarge));
@@ -180,7 +179,10 @@ mod tests {
         assert_eq!(range(&HeaderMap::new(), 10).unwrap(), 0..10);
         assert_eq!(of("bytes=0-9"), Ok(0..10));
         assert_eq!(of("bytes=3-3"), Ok(3..4));
-        for bad in ["bytes=0-10", "bytes=10-10", "bytes=-5", "bytes=5-", "0-5", "bytes=5-3", "bytes=0-1,3-4"] {
+        for beyond in ["bytes=0-10", "bytes=10-10"] {
+            assert_eq!(of(beyond), Err(S3ErrorCode::InvalidRange), "{beyond}");
+        }
+        for bad in ["bytes=-5", "bytes=5-", "0-5", "bytes=5-3", "bytes=0-1,3-4"] {
             assert_eq!(of(bad), Err(S3ErrorCode::InvalidArgument), "{bad}");
         }
         assert!(range(&HeaderMap::new(), UPLOAD_BYTES_MAX + 1).is_err());

@@ -92,6 +92,8 @@ pub struct Caller {
     pub access_key_id: Arc<str>,
     /// How the request was signed.
     pub auth_kind: AuthKind,
+    /// Whether it was signed for us-east-1, which AWS treats as it did before there were regions.
+    pub for_us_east_1: bool,
     /// Who it is to policies, and what is attached to it.
     pub standing: Arc<Standing>,
 }
@@ -106,6 +108,7 @@ impl Caller {
             root: false,
             access_key_id: "".into(),
             auth_kind: AuthKind::Anonymous,
+            for_us_east_1: false,
             standing: Arc::new(Standing::anonymous()),
         }
     }
@@ -127,6 +130,7 @@ impl Caller {
             root: false,
             access_key_id: none,
             auth_kind: AuthKind::PostPolicy,
+            for_us_east_1: false,
             standing: Arc::new(Standing::anonymous()),
         }
     }

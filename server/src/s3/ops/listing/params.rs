@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::s3::error::S3Error;
 use crate::s3::names::OBJECT_KEY_LEN_BYTES_MAX;
@@ -103,6 +103,16 @@ impl NameEncoding {
         }
     }
 
+    /// Writes the prefix that an answer of version 1 repeats: only what decoding would change, or what
+    /// XML cannot carry, is encoded. Botocore decodes every name of such an answer but this one; for
+    /// clients that do decode it the result is the same.
+    pub fn encode_sparsely<'n>(self, name: &'n str) -> Cow<'n, str> {
+        match self {
+            Self::Plain => Cow::Borrowed(name),
+            Self::Url => utf8_percent_encode(name, &CHANGED_BY_DECODING).into(),
+        }
+    }
+
     /// The `EncodingType` element's text, if there is one.
     pub fn element(self) -> Option<&'static str> {
         match self {
@@ -115,6 +125,9 @@ impl NameEncoding {
 /// All but RFC 3986's unreserved characters and `/`. A space is `%20`, never `+`: some clients
 /// decode only percent signs, and all of them decode those.
 const RESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
+
+/// What form decoding changes, and the control characters that XML has no place for.
+const CHANGED_BY_DECODING: AsciiSet = CONTROLS.remove(b'\n').remove(b'\t').add(b'%').add(b'+');
 
 #[cfg(test)]
 mod tests {
@@ -160,5 +173,7 @@ mod tests {
         assert_eq!(params("encoding-type=base64").unwrap_err().code, S3ErrorCode::InvalidArgument);
         assert_eq!(NameEncoding::Url.encode("a b/c+d&é\u{1}~"), "a%20b/c%2Bd%26%C3%A9%01~");
         assert_eq!(NameEncoding::Plain.encode("a b"), "a b");
+        assert_eq!(NameEncoding::Url.encode_sparsely("a b/\n+%\u{1}\r"), "a b/\n%2B%25%01%0D");
+        assert_eq!(NameEncoding::Plain.encode_sparsely("a+b"), "a+b");
     }
 }

@@ -14,9 +14,18 @@ use crate::s3::xml::Element;
 /// `InvalidArgument` for a number out of range.
 pub fn parse(body: &[u8]) -> Result<Vec<RequestedPart>, S3Error> {
     let document = Element::parse(body, "CompleteMultipartUpload")?;
-    let parts: Vec<_> = document.children("Part").map(part).collect::<Result<_, _>>()?;
-    if parts.is_empty() || parts.len() > usize::from(PART_NUMBER_MAX) {
+    let named = document.children("Part").count();
+    if named == 0 || named > usize::from(PART_NUMBER_MAX) {
         return Err(malformed());
+    }
+    let mut parts: Vec<RequestedPart> = Vec::with_capacity(named);
+    for part in document.children("Part").map(part) {
+        let part = part?;
+        match parts.last_mut() {
+            // A client that uploaded a part again and lists both attempts means the last.
+            Some(earlier) if earlier.number == part.number => *earlier = part,
+            _ => parts.push(part),
+        }
     }
     Ok(parts)
 }
@@ -65,6 +74,11 @@ mod tests {
         assert_eq!(seen, [(1, "aa"), (3, "bb"), (2, "cc")]);
         assert_eq!(parts[0].checksums[0].algorithm(), ChecksumAlgorithm::Crc32);
         assert!(parts[1].checksums.is_empty());
+        let part =
+            |number: u8, etag: &str| format!("<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>");
+        let twice = part(1, "aa") + &part(2, "bb") + &part(2, "cc");
+        let parts = parse(format!("<CompleteMultipartUpload>{twice}</CompleteMultipartUpload>").as_bytes()).unwrap();
+        assert_eq!(parts.iter().map(|part| part.etag.as_str()).collect::<Vec<_>>(), ["aa", "cc"]);
     }
 
     #[test]

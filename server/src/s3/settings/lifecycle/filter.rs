@@ -67,7 +67,7 @@ impl Filter {
                 for child in &filter.children {
                     match child.name.as_str() {
                         "And" => {
-                            if child.children.len() < 2 || filter.children.len() > 1 {
+                            if child.children.len() < 2 && filter.children.len() < 2 {
                                 return Err(malformed());
                             }
                             for child in &child.children {
@@ -92,7 +92,14 @@ impl Filter {
     fn add(&mut self, element: &Element) -> Result<(), S3Error> {
         let size = || element.text.trim().parse::<u64>().map_err(|_| malformed());
         match element.name.as_str() {
-            "Prefix" if self.prefix.is_none() => self.prefix = Some(element.text.clone()),
+            "Prefix" => {
+                // Beside `And` there may be another: both must hold, so one must begin with the other.
+                let (new, old) = (element.text.as_str(), self.prefix.as_deref().unwrap_or(""));
+                if !new.starts_with(old) && !old.starts_with(new) {
+                    return Err(malformed());
+                }
+                self.prefix = Some(if new.len() > old.len() { new } else { old }.to_owned());
+            }
             "ObjectSizeGreaterThan" if self.larger_than.is_none() => self.larger_than = Some(size()?),
             "ObjectSizeLessThan" if self.smaller_than.is_none() => self.smaller_than = Some(size()?),
             "Tag" => {

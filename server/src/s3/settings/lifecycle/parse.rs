@@ -53,9 +53,6 @@ fn rule(element: &Element, draw_id: &impl Fn() -> String) -> Result<Rule, S3Erro
         if !known || (!name.ends_with("Transition") && element.children(name).count() > 1) {
             return Err(malformed());
         }
-        if name.ends_with("Transition") {
-            return Err(S3Error::not_implemented("A lifecycle transition to another storage class"));
-        }
     }
     let id = match element.child("ID").map(|id| id.text.as_str()) {
         Some(id) if id.chars().count() > ID_LEN_MAX => {
@@ -82,7 +79,32 @@ fn rule(element: &Element, draw_id: &impl Fn() -> String) -> Result<Rule, S3Erro
         abort_uploads_after: element.child("AbortIncompleteMultipartUpload").map(abort).transpose()?,
     };
     check_filter(&rule)?;
+    // What is wrong with a transition is said before what it would need.
+    if let Some(transition) = element.children.iter().find(|child| child.name.ends_with("Transition")) {
+        check_transition(transition)?;
+        return Err(S3Error::not_implemented("A lifecycle transition to another storage class"));
+    }
     Ok(rule)
+}
+
+fn check_transition(element: &Element) -> Result<(), S3Error> {
+    element.child_text("StorageClass").filter(|class| !class.is_empty()).ok_or_else(malformed)?;
+    for child in &element.children {
+        let text = child.text.trim();
+        match child.name.as_str() {
+            "Date" => {
+                date(text)?;
+            }
+            "Days" | "NoncurrentDays" | "NewerNoncurrentVersions" => match text.parse::<i64>() {
+                Ok(0..=2_147_483_647) => {}
+                Ok(_) => return Err(argument("'Days' in Transition action must be nonnegative")),
+                Err(_) => return Err(malformed()),
+            },
+            "StorageClass" => {}
+            _ => return Err(malformed()),
+        }
+    }
+    Ok(())
 }
 
 /// Markers and uploads have neither tags nor size.
@@ -270,6 +292,12 @@ mod tests {
                 format!("{ALL}<Transition><Days>1</Days><StorageClass>GLACIER</StorageClass></Transition>"),
                 NotImplemented,
             ),
+            (
+                format!("{ALL}<Transition><Date>20220927</Date><StorageClass>GLACIER</StorageClass></Transition>"),
+                MalformedXml,
+            ),
+            (format!("{ALL}<Transition><Days>-1</Days><StorageClass>X</StorageClass></Transition>"), InvalidArgument),
+            (format!("{ALL}<Transition><Days>1</Days></Transition>"), MalformedXml),
             (filtered("<And><Prefix>a</Prefix></And>"), MalformedXml),
             (filtered("<And><Prefix>a</Prefix><Prefix>b</Prefix></And>"), MalformedXml),
             (filtered("<ObjectSizeGreaterThan>-1</ObjectSizeGreaterThan>"), MalformedXml),
