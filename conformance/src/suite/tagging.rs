@@ -45,7 +45,7 @@ async fn are(context: &Context, key: &str, tags: &[(&str, &str)]) -> Result<(), 
 
 async fn object_tags_come_back(context: Context) -> Result<(), Failure> {
     context.create_object("key", b"x").await?;
-    let tags = [("project", "x y"), ("été", "ça"), ("empty", ""), ("+-=._:/@", "+-=._:/@")];
+    let tags = [("+-=._:/@", "+-=._:/@"), ("empty", ""), ("project", "x y"), ("été", "ça")];
     status(&set(&context, "key", &tags).await?, 200)?;
     are(&context, "key", &tags).await?;
     status(&set(&context, "key", &[("other", "1")]).await?, 200)?;
@@ -142,7 +142,7 @@ async fn tags_with_a_put(context: Context) -> Result<(), Failure> {
 async fn headers_that_are_none(context: Context) -> Result<(), Failure> {
     context.create_bucket().await?;
     let names = many(11).join("=&");
-    for (tagging, code) in [("a=1&a=2", "InvalidTag"), ("aws:a=1", "InvalidTag"), (names.as_str(), "BadRequest")] {
+    for (tagging, code) in [("a=1&a=2", "InvalidTag"), ("aws:a=1", "InvalidTag"), (names.as_str(), "InvalidTag")] {
         let put = context.request("PUT", "key").header("x-amz-tagging", tagging).body("x");
         error(&context.send(put).await?, 400, code)?;
     }
