@@ -8,6 +8,7 @@ use chartrier_storage::engine::Engine;
 use chartrier_storage::env::{Clock, Env, Random};
 use chartrier_storage::error::StorageError;
 use chartrier_storage::namespace::command::{Applied, Command, CommandContext, Op};
+use chartrier_storage::namespace::notification::Cause;
 use chartrier_storage::namespace::rows::BucketRow;
 use http::HeaderValue;
 
@@ -19,6 +20,7 @@ use crate::edge::rate::RateLimiter;
 use crate::identity::pseudonym::Pseudonyms;
 use crate::identity::{Identities, SecretDoesNotOpen};
 use crate::metrics::Metrics;
+use crate::notify::Notifier;
 use crate::s3::bucket_config::BucketConfigs;
 use crate::s3::error::{S3Error, S3ErrorCode};
 use crate::s3::names::RequestId;
@@ -54,6 +56,8 @@ pub struct App {
     pub rate: RateLimiter,
     /// Parsed documents of buckets.
     pub bucket_configs: BucketConfigs,
+    /// Whom changes of buckets are told to.
+    pub notifier: Notifier,
 }
 
 /// Identities could not be read again.
@@ -130,8 +134,23 @@ impl App {
     /// # Errors
     /// What the engine answers; a refusal is not an error but an outcome.
     pub async fn propose(&self, caller: &Caller, request_id: RequestId, op: Op) -> Result<Applied, S3Error> {
-        let command = Command { context: self.command_context(caller, request_id), op };
-        Ok(self.engine.propose(command).await?)
+        self.propose_caused(caller, request_id, op, Cause::Request).await
+    }
+
+    /// As [`App::propose`], for a command that does not say itself how it came about.
+    ///
+    /// # Errors
+    /// As [`App::propose`].
+    pub async fn propose_caused(
+        &self,
+        caller: &Caller,
+        request_id: RequestId,
+        op: Op,
+        cause: Cause,
+    ) -> Result<Applied, S3Error> {
+        let origin = self.origin_of(caller, &op, cause)?;
+        let context = CommandContext { origin, ..self.command_context(caller, request_id) };
+        Ok(self.engine.propose(Command { context, op }).await?)
     }
 
     /// Unix time in microseconds.

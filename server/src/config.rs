@@ -8,6 +8,7 @@ use std::time::Duration;
 use chartrier_storage::drive::CompactionPolicy;
 use chartrier_storage::engine::{EngineConfig, ORPHAN_AGE_MIN, ReclaimConfig};
 use chartrier_storage::mend::MendConfig;
+use chartrier_storage::namespace::notification::is_target_name;
 use serde::{Deserialize, Serialize};
 
 use crate::access::documents::Ownership;
@@ -52,6 +53,8 @@ pub struct Config {
     pub shutdown_grace_s: u64,
     /// Threads that serve requests; 0 means one per processor.
     pub worker_threads: usize,
+    /// Webhooks that buckets may tell their changes to.
+    pub notification_targets: Vec<NotificationTarget>,
     /// TLS certificate and key to use instead of the self-made ones.
     pub tls: TlsConfig,
     /// What a client may cost.
@@ -87,6 +90,7 @@ impl Default for Config {
             site: "FR-75".into(),
             shutdown_grace_s: 20,
             worker_threads: 0,
+            notification_targets: Vec::new(),
             tls: TlsConfig::default(),
             limits: Limits::default(),
             rate_limits: RateLimits::default(),
@@ -183,6 +187,61 @@ impl Default for LifecycleConfig {
     fn default() -> Self {
         Self { day_s: 86_400, every_s: 3600, keys_per_second: 10_000 }
     }
+}
+
+/// A webhook that buckets may tell their changes to, by an ARN with its name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NotificationTarget {
+    /// 1 to 64 letters, digits, `-`, `_` and `.`; the last part of its ARNs.
+    pub name: String,
+    /// Where messages are posted: `https://…`, or `http://…` on this machine.
+    pub url: String,
+    /// Lets messages travel over plain HTTP to another machine.
+    pub plain_http: bool,
+    /// A file with a token to send as `Authorization: Bearer …`.
+    pub bearer_token_file: Option<PathBuf>,
+    /// Authorities to trust, in PEM, instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// For one attempt.
+    pub timeout_s: u64,
+    /// Most events of one message; AWS sends one.
+    pub records_per_message: usize,
+}
+
+impl Default for NotificationTarget {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            url: String::new(),
+            plain_http: false,
+            bearer_token_file: None,
+            ca_file: None,
+            timeout_s: 10,
+            records_per_message: 1,
+        }
+    }
+}
+
+/// Most targets: each has a connection and a worker.
+const NOTIFICATION_TARGETS_MAX: usize = 64;
+
+fn check_targets(targets: &[NotificationTarget]) -> Result<(), String> {
+    if targets.len() > NOTIFICATION_TARGETS_MAX {
+        return Err(format!("notification_targets: at most {NOTIFICATION_TARGETS_MAX}"));
+    }
+    for (at, target) in targets.iter().enumerate() {
+        let name = &target.name;
+        if !is_target_name(name) || targets[..at].iter().any(|other| other.name == *name) {
+            return Err(format!("notification_targets: '{name}' is no name, or is there twice"));
+        }
+        if target.timeout_s == 0 || target.timeout_s > 300 || !(1..=1000).contains(&target.records_per_message) {
+            return Err(format!(
+                "notification_targets: {name}: timeout_s must be 1 to 300, records_per_message 1 to 1000"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// What the storage engine is opened with.
@@ -478,7 +537,7 @@ impl Config {
         if self.lifecycle.day_s == 0 || self.lifecycle.every_s == 0 || self.lifecycle.keys_per_second == 0 {
             return invalid("lifecycle: day_s, every_s and keys_per_second must not be 0".into());
         }
-        if let Err(message) = self.storage.reclaim.check() {
+        if let Err(message) = self.storage.reclaim.check().and_then(|()| check_targets(&self.notification_targets)) {
             return invalid(message);
         }
         Ok(self)
@@ -542,5 +601,11 @@ mod tests {
         assert!(with(|c| c.storage.reclaim.orphan_age_s = 3599).is_err());
         assert!(with(|c| c.storage.reclaim.compact_dead_percent = 0).is_err());
         assert!(with(|c| c.storage.reclaim.grace_s = 0).is_ok());
+        fn target(name: &str) -> NotificationTarget {
+            NotificationTarget { name: name.into(), ..NotificationTarget::default() }
+        }
+        assert!(with(|c| c.notification_targets = vec![target("a"), target("b")]).is_ok());
+        assert!(with(|c| c.notification_targets = vec![target("a"), target("a")]).is_err());
+        assert!(with(|c| c.notification_targets = vec![target("a:b")]).is_err());
     }
 }

@@ -24,6 +24,7 @@ pub mod identity;
 pub mod lifecycle;
 pub mod logging;
 pub mod metrics;
+pub mod notify;
 pub mod policy;
 pub mod process;
 pub mod random;

@@ -4,10 +4,12 @@
 //! Prometheus'.
 
 mod engine;
+mod events;
 
 use std::time::Duration;
 
 pub use engine::render_engine;
+pub use events::render_events;
 use prometheus::core::Collector;
 use prometheus::{
     Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,

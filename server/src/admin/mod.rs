@@ -11,6 +11,7 @@ pub mod answer;
 pub mod buckets;
 pub mod client;
 pub mod drives;
+pub mod events;
 pub mod export_journal;
 pub mod journal;
 pub mod object_export;

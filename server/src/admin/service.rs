@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use super::answer::{AdminError, AdminResponse};
 use super::wire::API_PREFIX;
-use super::{buckets, drives, journal, object_export, reclaim, scrub, status, users};
+use super::{buckets, drives, events, journal, object_export, reclaim, scrub, status, users};
 use crate::app::App;
 use crate::s3::names::RequestId;
 use crate::s3::request::Query;
@@ -66,6 +66,8 @@ where
         (&Method::POST, ["drives", which, "replace"]) => drives::replace(app, which, read_json(body).await?).await,
         (&Method::POST, ["drives", which, "drain"]) => drives::drain(app, which).await,
         (&Method::DELETE, ["drives", which]) => drives::remove(app, which).await,
+        (&Method::GET, ["events"]) => events::list(app),
+        (&Method::DELETE, ["events", target]) => events::discard(app, target).await,
         (&Method::POST, ["reclaim"]) => reclaim::reclaim(app).await,
         (&Method::GET, ["uploads"]) => reclaim::uploads(app, &query).await,
         (&Method::DELETE, ["uploads"]) => reclaim::abort(app, &query).await,

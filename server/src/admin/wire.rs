@@ -108,6 +108,43 @@ pub struct Bucket {
     pub max_objects: Option<u64>,
 }
 
+/// One target of `GET /events`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventTarget {
+    /// Its name, the last part of its ARNs.
+    pub name: String,
+    /// Whether the configuration names it; without, its events wait.
+    pub configured: bool,
+    /// Events that wait.
+    pub pending: u64,
+    /// Bytes of their rows.
+    pub pending_bytes: u64,
+    /// Events that were never told, because the queue was full or they were discarded.
+    pub dropped: u64,
+    /// Events told since the server's start.
+    pub delivered: u64,
+    /// Attempts that failed since the server's start.
+    pub failures: u64,
+    /// Why the last attempt failed, if it did.
+    pub trouble: Option<String>,
+}
+
+/// What `GET /events` answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventTargets {
+    /// By name.
+    pub targets: Vec<EventTarget>,
+}
+
+/// What `DELETE /events/{target}` answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventsDiscarded {
+    /// The target.
+    pub target: String,
+    /// Events that it will never be told.
+    pub discarded: u64,
+}
+
 /// What a removal answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Removed {

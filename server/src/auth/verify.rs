@@ -184,6 +184,7 @@ pub(super) fn caller(identity: &Arc<Identity>, auth_kind: AuthKind) -> Caller {
         auth_kind,
         for_us_east_1: false,
         standing: Arc::clone(&identity.standing),
+        peer: None,
     }
 }
 

@@ -12,6 +12,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
 use super::admin_drive::{self, DriveCommand};
+use super::admin_events::{self, EventsCommand};
 use super::admin_health::{self, ScrubArgs};
 use super::admin_reclaim::{self, ReclaimArgs, UploadsCommand};
 use crate::admin::client::{AdminClient, Clear, ClientError};
@@ -65,6 +66,9 @@ enum AdminCommand {
     /// Multipart uploads in progress.
     #[command(subcommand)]
     Uploads(UploadsCommand),
+    /// Events that wait for the targets of notifications.
+    #[command(subcommand)]
+    Events(EventsCommand),
     /// One page of health.
     Status,
 }
@@ -272,6 +276,7 @@ pub async fn run(args: AdminArgs) -> Result<(), AdminError> {
         AdminCommand::Drive(command) => admin_drive::drive(&client, command, json).await,
         AdminCommand::Reclaim(args) => admin_reclaim::reclaim(&client, &args, json).await,
         AdminCommand::Uploads(command) => admin_reclaim::uploads(&client, command, json).await,
+        AdminCommand::Events(command) => admin_events::events(&client, command, json).await,
         AdminCommand::Status => admin_health::status(&client, json).await,
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod admin;
 mod admin_drive;
+mod admin_events;
 mod admin_health;
 mod admin_reclaim;
 pub mod serve;

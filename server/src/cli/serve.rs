@@ -29,6 +29,7 @@ use crate::identity::{Identities, root};
 use crate::lifecycle;
 use crate::logging::{self, chain};
 use crate::metrics::Metrics;
+use crate::notify::{self, Notifier, TargetError};
 use crate::process;
 use crate::random::SystemRandom;
 use crate::s3::bucket_config::BucketConfigs;
@@ -110,6 +111,9 @@ pub enum ServeError {
     /// Users cannot be read.
     #[error(transparent)]
     Identities(#[from] ReloadError),
+    /// A target of notifications cannot be used.
+    #[error(transparent)]
+    Target(#[from] TargetError),
     /// There is no certificate to serve with.
     #[error(transparent)]
     Tls(#[from] tls::TlsError),
@@ -248,12 +252,14 @@ impl Server {
         let renewals = tokio::spawn(renew_certificates(Arc::clone(&app), certificates));
         let checkpoints = tokio::spawn(sign_checkpoints(Arc::clone(&app), stop.clone()));
         let lifecycle = tokio::spawn(lifecycle::run(Arc::clone(&app), stop.clone()));
+        let notifications = tokio::spawn(notify::run(Arc::clone(&app), stop.clone()));
         let admin = tokio::spawn(listener::serve_admin(Arc::clone(&app), admin, stop.clone()));
         listener::serve_s3(Arc::clone(&app), s3, tls, stop).await;
         renewals.abort();
         let _ = admin.await;
         let _ = checkpoints.await;
         let _ = lifecycle.await;
+        let _ = notifications.await;
         if let Err(error) = app.engine.sign_due_checkpoint(&app.journal_signer).await {
             tracing::error!(error = chain(&error), "the last checkpoint was not signed");
         }
@@ -333,6 +339,7 @@ async fn assemble(config: Config, env: Env, engine: Arc<Engine>, admin: &TcpList
     run_file
         .write(&config.data)
         .map_err(|source| ServeError::Prepare { what: RunFile::path(&config.data).display().to_string(), source })?;
+    let notifier = Notifier::open(&config.notification_targets)?;
     let app = Arc::new(App {
         engine,
         identities: Identities::new(),
@@ -348,6 +355,7 @@ async fn assemble(config: Config, env: Env, engine: Arc<Engine>, admin: &TcpList
         admin_token,
         pseudonyms,
         bucket_configs: BucketConfigs::default(),
+        notifier,
     });
     app.reload_identities()?;
     Ok(app)

@@ -47,6 +47,7 @@ fn ready(app: &App) -> Response<ResponseBody> {
 fn metrics(app: &App) -> Response<ResponseBody> {
     let mut page = app.metrics.render();
     page.push_str(&crate::metrics::render_engine(&app.engine));
+    page.push_str(&crate::metrics::render_events(app));
     let mut response = text(StatusCode::OK, page);
     response
         .headers_mut()

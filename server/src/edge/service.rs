@@ -138,13 +138,14 @@ fn admit(
     seen.operation = Some(operation);
     // Nothing announced is not nothing sent: what stores a body wants to know its length.
     let content_length = headers.get(header::CONTENT_LENGTH).and(incoming.size_hint().exact());
-    let (caller, (decoding, decoded_length)) = match authenticated {
+    let (mut caller, (decoding, decoded_length)) = match authenticated {
         None => (Caller::of_unread_form(), (Decoding::Identity, content_length)),
         Some(authenticated) => {
             let decoding = authenticated.decoding(&headers, content_length)?;
             (authenticated.caller, decoding)
         }
     };
+    caller.peer = Some(carrier.peer);
     strip_aws_chunked(&mut headers)?;
     let limits = BodyLimits {
         stall_timeout: Duration::from_secs(app.config.limits.stall_timeout_s),

@@ -74,7 +74,7 @@ async fn propose(app: &App, op: Op) -> Result<bool, S3Error> {
         actor_pid: "lifecycle".to_owned(),
         actor_role: "system".to_owned(),
         actor_auth: "internal".to_owned(),
-        origin: None,
+        origin: app.origin_of_rule(&op)?,
     };
     let applied = app.engine.propose(Command { context, op }).await?;
     Ok(match applied.outcome {

@@ -22,6 +22,7 @@ mod limits;
 mod listing;
 mod lock;
 mod multipart;
+mod notifications;
 mod objects;
 mod policy;
 mod post_object;

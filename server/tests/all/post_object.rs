@@ -28,7 +28,7 @@ fn form(fields: &[(&str, &str)], file_name: &str, file: &[u8]) -> Vec<u8> {
     body
 }
 
-async fn post(client: &Client, target: &str, body: &[u8]) -> Answer {
+pub async fn post(client: &Client, target: &str, body: &[u8]) -> Answer {
     let mut connection = client.connect().await;
     let head = format!(
         "POST {target} HTTP/1.1\r\nhost: localhost\r\ncontent-type: multipart/form-data; boundary={BOUNDARY}\r\n\
@@ -41,14 +41,14 @@ async fn post(client: &Client, target: &str, body: &[u8]) -> Answer {
 }
 
 /// A form as its author makes it: fields, and a policy over them, signed.
-struct Author {
+pub struct Author {
     access_key_id: String,
     secret: String,
     date: String,
 }
 
 impl Author {
-    fn new((access_key_id, secret): (String, String)) -> Self {
+    pub fn new((access_key_id, secret): (String, String)) -> Self {
         let now = time::OffsetDateTime::now_utc();
         let date = format!(
             "{:04}{:02}{:02}T{:02}{:02}{:02}Z",
@@ -81,7 +81,7 @@ impl Author {
         (policy, signature)
     }
 
-    fn form(&self, conditions: &str, fields: &[(&str, &str)], file: &[u8]) -> Vec<u8> {
+    pub fn form(&self, conditions: &str, fields: &[(&str, &str)], file: &[u8]) -> Vec<u8> {
         let (policy, signature) = self.sign(conditions, "2099-01-01T00:00:00.000Z");
         self.signed_form(&policy, &signature, fields, file)
     }
@@ -100,7 +100,7 @@ impl Author {
     }
 }
 
-const USUAL: &str = "{\"bucket\":\"forms\"},[\"starts-with\",\"$key\",\"user/\"]";
+pub const USUAL: &str = "{\"bucket\":\"forms\"},[\"starts-with\",\"$key\",\"user/\"]";
 
 async fn server() -> (TestServer, Client, Author) {
     let server = TestServer::start().await;

@@ -28,7 +28,7 @@ async fn what_a_bucket_does_not_have_is_said_as_aws_says_it() {
 
     for (query, root, inside) in [
         ("logging", "BucketLoggingStatus", "<LoggingEnabled/>"),
-        ("notification", "NotificationConfiguration", "<QueueConfiguration/>"),
+        ("notification", "NotificationConfiguration", "<EventBridgeConfiguration/>"),
     ] {
         let target = format!("/plain?{query}");
         assert!(client.get(&target).await.text().contains(&format!("<{root} xmlns=")));

@@ -14,6 +14,7 @@ use chartrier_crypto::{WrapContext, wrap};
 use chartrier_storage::ids::VersionId;
 use chartrier_storage::namespace::command::{Op, Outcome, WriteCondition};
 use chartrier_storage::namespace::lock::Versioning;
+use chartrier_storage::namespace::notification::Cause;
 use chartrier_storage::namespace::rows::BucketRow;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tokio::task::JoinHandle;
@@ -276,6 +277,7 @@ impl Copy {
             condition: self.condition,
             tags: self.tags,
             lock: self.lock,
+            cause: Cause::Copy,
         };
         let mut plain = self.source.into_stream(app.engine.clone(), 0..size_bytes);
         let mut upload = write.begin(&app, Some(size_bytes), []).await;

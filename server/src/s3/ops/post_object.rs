@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use chartrier_storage::namespace::notification::Cause;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::complete_multipart_upload::location;
@@ -44,7 +45,7 @@ pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response
     let mut form = FormReader::new(body, &boundary);
     let mut fields = form.fields().await?;
     let author = authenticate_form(&fields, app.auth_rules(), app.config.form_signature_v2)?;
-    request.caller = author.unwrap_or_else(Caller::anonymous);
+    request.caller = Caller { peer: Some(request.peer), ..author.unwrap_or_else(Caller::anonymous) };
     fields.expand_file_name();
     let range = check_policy(&fields, &bucket_name, app.now_us())?;
     request.key = Some(key(&fields)?);
@@ -56,7 +57,7 @@ pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response
     let bucket = app.authorise_bucket(&request)?;
     quota::check(app, &bucket, Added { bytes: form_bytes, objects: 1 })?;
     let expected = ExpectedChecksums::from_headers(&request.headers)?;
-    let write = plan(app, bucket, &mut request, &expected)?;
+    let write = SingleWrite { cause: Cause::Form, ..plan(app, bucket, &mut request, &expected)? };
     let (committed, sealed) = store(app, write, &mut form, &expected, range).await?;
     answer(&request, &fields, &committed, sealed)
 }

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use chartrier_storage::namespace::notification::Cause;
 use chartrier_storage::namespace::rows::BucketRow;
 use http::StatusCode;
 
@@ -78,5 +79,6 @@ pub(super) fn plan(
         tags,
         lock,
         lineage,
+        cause: Cause::Request,
     })
 }

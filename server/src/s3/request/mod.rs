@@ -96,6 +96,8 @@ pub struct Caller {
     pub for_us_east_1: bool,
     /// Who it is to policies, and what is attached to it.
     pub standing: Arc<Standing>,
+    /// Where the request comes from; the edge fills it in.
+    pub peer: Option<IpAddr>,
 }
 
 impl Caller {
@@ -110,6 +112,7 @@ impl Caller {
             auth_kind: AuthKind::Anonymous,
             for_us_east_1: false,
             standing: Arc::new(Standing::anonymous()),
+            peer: None,
         }
     }
 
@@ -132,6 +135,7 @@ impl Caller {
             auth_kind: AuthKind::PostPolicy,
             for_us_east_1: false,
             standing: Arc::new(Standing::anonymous()),
+            peer: None,
         }
     }
 }

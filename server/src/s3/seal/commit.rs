@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chartrier_crypto::{Mode, WrapContext, wrap};
 use chartrier_storage::ids::VersionId;
 use chartrier_storage::namespace::command::{Op, Outcome, Refusal, WriteCondition};
+use chartrier_storage::namespace::notification::Cause;
 use chartrier_storage::namespace::rows::BucketRow;
 use http::{HeaderMap, HeaderValue, header};
 
@@ -48,6 +49,8 @@ pub struct SingleWrite {
     pub lock: LockRequest,
     /// The new lineage.
     pub lineage: Lineage,
+    /// How it came about, for those who are told.
+    pub cause: Cause,
 }
 
 /// A version that is durable and visible.
@@ -127,7 +130,7 @@ impl SingleWrite {
             condition: self.condition,
             missing,
         };
-        let applied = app.propose(&self.caller, self.request_id, op).await?;
+        let applied = app.propose_caused(&self.caller, self.request_id, op, self.cause).await?;
         match applied.outcome {
             Outcome::Refused(refusal) => Err(object_refusal(refusal, self.key.as_str())),
             Outcome::Done | Outcome::Deleted { .. } => {

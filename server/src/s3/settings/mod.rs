@@ -6,4 +6,5 @@
 pub mod cors;
 pub mod encryption;
 pub mod lifecycle;
+pub mod notification;
 pub mod quota;
