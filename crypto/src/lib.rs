@@ -1,4 +1,4 @@
-//! Keys, wraps and sealed streams of Chartrier: the format SOV1 and nothing else.
+//! Keys, wraps and sealed streams of Chartrier: the format SOV1, and the checking of others' signatures.
 //!
 //! ```text
 //!  root key ──HKDF──▶ kek ──▶ wrap record            (one per version: wrap, unwrap, rewrap)
@@ -58,6 +58,7 @@ mod part;
 mod primitives;
 mod range;
 mod sealed_box;
+mod signature;
 mod stream;
 pub mod unseal;
 mod wrap;
@@ -73,5 +74,6 @@ pub use part::{ChunkIndex, LastChunk, PartOpener, PartSealer};
 pub use primitives::{HmacSha256, Sha256, Sha512, TAG_LEN, ct_eq, hmac_sha256, sha256, sha512};
 pub use range::{CHUNK_PLAIN, CHUNK_SEALED, CHUNKS_MAX, SealedRange, plain_len, sealed_len, sealed_range};
 pub use sealed_box::{BOX_OVERHEAD, METADATA_LABEL, part_label, pending_keys_open, pending_keys_seal};
+pub use signature::{SignatureAlgorithm, SignerKey};
 pub use stream::{FinishStep, OpenedRun, SealStep, StreamOpener, StreamSealer};
 pub use wrap::{RootKey, WRAP_RECORD_LEN, WrapContext, rewrap, unwrap, wrap};

@@ -1,14 +1,15 @@
-//! AEAD, HKDF, HMAC and SHA-2. The only file that names `ring`.
+//! AEAD, HKDF, HMAC, SHA-2 and the checking of signatures. The only file that names `ring`.
 //!
 //! `ring` wipes nothing: its contexts leave key bytes on the stack. Every call here that touches
 //! a key therefore runs inside [`scrubbed`].
 
 use std::hint::black_box;
 
-use ring::{aead, digest, hkdf, hmac};
+use ring::{aead, digest, hkdf, hmac, signature};
 use zeroize::Zeroize;
 
 use crate::locked::LockedBox;
+use crate::signature::SignatureAlgorithm;
 
 /// Bytes of an AES-GCM tag.
 pub const TAG_LEN: usize = 16;
@@ -186,6 +187,50 @@ pub(crate) fn hmac_sha512_256(key: &[u8; KEY_LEN], feed: impl FnOnce(&mut dyn Fn
 pub fn ct_eq(a: &[u8], b: &[u8]) -> bool {
     let difference = a.iter().zip(b).fold(0, |sum, (x, y)| black_box(sum | (x ^ y)));
     a.len() == b.len() && black_box(difference) == 0
+}
+
+/// A public key as `ring` takes it.
+#[derive(Clone, Copy)]
+pub(crate) enum PublicKey<'k> {
+    /// Modulus and exponent, big-endian.
+    Rsa { n: &'k [u8], e: &'k [u8] },
+    /// A point, uncompressed, or the bytes of Ed25519.
+    Bytes(&'k [u8]),
+}
+
+/// Whether a signature is that of a key over a message. The key must be of the algorithm's kind.
+pub(crate) fn verify_signature(
+    algorithm: SignatureAlgorithm,
+    key: PublicKey<'_>,
+    message: &[u8],
+    signature: &[u8],
+) -> bool {
+    use SignatureAlgorithm as A;
+    let rsa = match algorithm {
+        A::Rs256 => &signature::RSA_PKCS1_2048_8192_SHA256,
+        A::Rs384 => &signature::RSA_PKCS1_2048_8192_SHA384,
+        A::Rs512 => &signature::RSA_PKCS1_2048_8192_SHA512,
+        A::Ps256 => &signature::RSA_PSS_2048_8192_SHA256,
+        A::Ps384 => &signature::RSA_PSS_2048_8192_SHA384,
+        A::Ps512 => &signature::RSA_PSS_2048_8192_SHA512,
+        A::Es256 => return verify_bytes(&signature::ECDSA_P256_SHA256_FIXED, key, message, signature),
+        A::Es384 => return verify_bytes(&signature::ECDSA_P384_SHA384_FIXED, key, message, signature),
+        A::EdDsa => return verify_bytes(&signature::ED25519, key, message, signature),
+    };
+    let PublicKey::Rsa { n, e } = key else { return false };
+    // RSA numbers carry no zeros in front here; some JWKs do.
+    let bare = |number: &[u8]| number.iter().copied().skip_while(|byte| *byte == 0).collect::<Vec<u8>>();
+    signature::RsaPublicKeyComponents { n: bare(n), e: bare(e) }.verify(rsa, message, signature).is_ok()
+}
+
+fn verify_bytes(
+    algorithm: &'static dyn signature::VerificationAlgorithm,
+    key: PublicKey<'_>,
+    message: &[u8],
+    signature: &[u8],
+) -> bool {
+    let PublicKey::Bytes(key) = key else { return false };
+    signature::UnparsedPublicKey::new(algorithm, key).verify(message, signature).is_ok()
 }
 
 /// Runs `f`, then overwrites the stack that it used.
