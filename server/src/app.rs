@@ -25,6 +25,7 @@ use crate::s3::bucket_config::BucketConfigs;
 use crate::s3::error::{S3Error, S3ErrorCode};
 use crate::s3::names::RequestId;
 use crate::s3::request::{Caller, S3Request};
+use crate::sts::issuer::Issuers;
 
 /// The running server: one per process, shared by every connection.
 pub struct App {
@@ -58,6 +59,8 @@ pub struct App {
     pub bucket_configs: BucketConfigs,
     /// Whom changes of buckets are told to.
     pub notifier: Notifier,
+    /// Keys of the issuers of web identities.
+    pub issuers: Issuers,
 }
 
 /// Identities could not be read again.
@@ -108,10 +111,11 @@ impl App {
     pub fn auth_rules(&self) -> AuthRules<'_> {
         AuthRules {
             identities: &self.identities,
+            operator_key: &self.operator_key,
             signing_keys: &self.signing,
             region: &self.config.region,
             region_aliases: &self.config.region_aliases,
-            services: &["s3", "sts"],
+            services: &["s3"],
             now_seconds: i64::try_from(self.now_us() / 1_000_000).unwrap_or(i64::MAX),
         }
     }
@@ -123,7 +127,7 @@ impl App {
             time_us,
             request_id: request_id.to_string(),
             actor_pid: self.pseudonyms.of(&caller.standing.actor_id, time_us),
-            actor_role: actor_role(caller).into(),
+            actor_role: actor_role(caller),
             actor_auth: caller.auth_kind.as_str().into(),
             origin: None,
         }
@@ -197,10 +201,14 @@ pub fn expect_owner(bucket: &BucketRow, expected: Option<&HeaderValue>) -> Resul
     }
 }
 
-fn actor_role(caller: &Caller) -> &'static str {
-    match caller {
-        _ if caller.is_anonymous() => "anonymous",
-        Caller { root: true, .. } => "root",
-        _ => "user",
+/// What a leaf says beside the pseudonym: of a session of a role, which role, by its random id. The
+/// pseudonym is then of whoever assumed it.
+fn actor_role(caller: &Caller) -> String {
+    let role_id = caller.standing.session.as_ref().map(|session| &session.role_id).filter(|id| !id.is_empty());
+    match (caller, role_id) {
+        _ if caller.is_anonymous() => "anonymous".to_owned(),
+        (_, Some(role_id)) => format!("assumed-role/{role_id}"),
+        (Caller { root: true, .. }, _) => "root".to_owned(),
+        _ => "user".to_owned(),
     }
 }

@@ -12,6 +12,7 @@ use chartrier_storage::namespace::notification::is_target_name;
 use serde::{Deserialize, Serialize};
 
 use crate::access::documents::Ownership;
+use crate::sts::issuer::LocalIssuers;
 
 /// Everything that can be set. Keys of the file are the fields' names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +64,8 @@ pub struct Config {
     pub rate_limits: RateLimits,
     /// The lifecycle worker.
     pub lifecycle: LifecycleConfig,
+    /// Issuers of web identities, which accounts register as providers.
+    pub web_identity: WebIdentityConfig,
     /// The storage engine.
     pub storage: StorageConfig,
     /// Logs.
@@ -95,6 +98,7 @@ impl Default for Config {
             limits: Limits::default(),
             rate_limits: RateLimits::default(),
             lifecycle: LifecycleConfig::default(),
+            web_identity: WebIdentityConfig::default(),
             storage: StorageConfig::default(),
             log: LogConfig::default(),
         }
@@ -242,6 +246,17 @@ fn check_targets(targets: &[NotificationTarget]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// How issuers of web identities are asked for their keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WebIdentityConfig {
+    /// Whether issuers on this machine are asked, in the clear if their URL says so. When it is not
+    /// said: only by a server that listens on loopback.
+    pub local_issuers: Option<bool>,
+    /// Certificates, in PEM, to trust beside the system's.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// What the storage engine is opened with.
@@ -554,6 +569,14 @@ impl Config {
     /// The origin line of the tenant's `cycle` log.
     pub fn journal_origin(&self) -> String {
         format!("chartrier.local/{}/cycle", self.tenant)
+    }
+
+    /// Whether issuers on this machine may be asked for their keys.
+    pub fn trusts_local_issuers(&self) -> LocalIssuers {
+        match self.web_identity.local_issuers.unwrap_or(self.listen.ip().is_loopback()) {
+            true => LocalIssuers::Asked,
+            false => LocalIssuers::Refused,
+        }
     }
 
     /// The grace after SIGTERM.

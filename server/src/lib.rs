@@ -27,5 +27,7 @@ pub mod metrics;
 pub mod notify;
 pub mod policy;
 pub mod process;
+pub mod query_api;
 pub mod random;
 pub mod s3;
+pub mod sts;

@@ -118,6 +118,7 @@ fn document(
 struct Edge {
     credentials: Credentials,
     identities: Identities,
+    operator_key: OperatorKey,
     signing_keys: SigningKeys,
     now: OffsetDateTime,
 }
@@ -152,6 +153,7 @@ impl Edge {
         Self {
             credentials: Credentials::new(&key.access_key_id, &key.secret, REGION),
             identities,
+            operator_key,
             signing_keys: SigningKeys::default(),
             now: OffsetDateTime::from_unix_timestamp(1_767_225_600).unwrap(),
         }
@@ -215,6 +217,7 @@ impl Edge {
         };
         let rules = AuthRules {
             identities: &self.identities,
+            operator_key: &self.operator_key,
             signing_keys: &self.signing_keys,
             region: REGION,
             region_aliases: &[],

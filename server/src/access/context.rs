@@ -41,6 +41,7 @@ impl Context for RequestContext<'_> {
         let value = match key.split_once(':')? {
             ("aws", name) => self.global(name),
             ("s3", name) => self.s3(name),
+            ("sts", "authentication") => Some(self.request.caller.standing.session.is_some().to_string()),
             _ => None,
         };
         value.map(|value| vec![value])
@@ -49,9 +50,6 @@ impl Context for RequestContext<'_> {
 
 impl RequestContext<'_> {
     fn global(&self, name: &str) -> Option<String> {
-        let standing = &self.request.caller.standing;
-        let signed = !standing.principal.is_anonymous();
-        let of_the_caller = |text: &str| (signed && !text.is_empty()).then(|| text.to_owned());
         let now_us = self.app.now_us();
         match name {
             "currenttime" => chartrier_journal::format_time(now_us / 1_000_000 * 1_000_000),
@@ -61,20 +59,9 @@ impl RequestContext<'_> {
             "useragent" => self.header(header::USER_AGENT.as_str()),
             "referer" => self.header(header::REFERER.as_str()),
             "requestedregion" => Some(self.app.config.region.clone()),
-            "username" => of_the_caller(&standing.principal.user_name),
-            "userid" => Some(standing.unique_id.clone()),
-            "principalarn" => of_the_caller(&standing.principal.arn),
-            "principalaccount" => of_the_caller(&standing.principal.account),
-            "principaltype" => Some(standing.principal_type().to_owned()),
             "principalisawsservice" | "viaawsservice" => Some("false".to_owned()),
             "resourceaccount" => self.bucket.map(|bucket| account_number(&bucket.owner)),
-            "multifactorauthpresent" => standing.session.as_ref().map(|_| "false".to_owned()),
-            "tokenissuetime" => standing.session.as_ref().and_then(|session| {
-                chartrier_journal::format_time(u64::try_from(session.issued_s).ok()?.checked_mul(1_000_000)?)
-            }),
-            "rolesessionname" => standing.session.as_ref().map(|s| s.name.clone()).filter(|name| !name.is_empty()),
-            "federatedprovider" => standing.session.as_ref().and_then(|session| session.provider.clone()),
-            _ => None,
+            _ => self.request.caller.standing.condition_value(name),
         }
     }
 

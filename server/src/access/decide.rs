@@ -217,17 +217,13 @@ impl App {
         let question =
             Request { principal: &standing.principal, action: asked.action, resource: &resource, context: &context };
 
-        let own = match &standing.identity {
-            IdentityPolicies::Everything => Verdict::Allows,
-            IdentityPolicies::Nobody => Verdict::Silent,
-            IdentityPolicies::Attached(policies) => strongest(policies.iter().map(|policy| policy.evaluate(question))),
-        };
-        let session: Vec<Verdict> = standing.session_policies.iter().map(|policy| policy.evaluate(question)).collect();
-        if own == Verdict::Denies || session.contains(&Verdict::Denies) {
+        let own = standing.own_verdict(question);
+        if own == Verdict::Denies {
             return Ok(Decision::Denied);
         }
-        let in_session = session.iter().all(|verdict| *verdict == Verdict::Allows);
-        let identity_allows = own == Verdict::Allows && in_session;
+        // What a session was narrowed to holds for what a bucket grants too.
+        let in_session = standing.session_verdict(question) == Verdict::Allows;
+        let identity_allows = own == Verdict::Allows;
         let Some(bucket) = asked.bucket else {
             return Ok(if identity_allows { Decision::Allowed } else { Decision::NotGranted });
         };
@@ -395,19 +391,6 @@ fn shares_with_owner_alone(request: &S3Request, bucket: Option<&BucketRow>) -> b
 fn is_a_write(operation: Operation) -> bool {
     use Operation as O;
     matches!(operation, O::PutObject | O::PostObject | O::CopyObject | O::CreateMultipartUpload)
-}
-
-/// What several policies of one kind say together.
-fn strongest(verdicts: impl Iterator<Item = Verdict>) -> Verdict {
-    let mut strongest = Verdict::Silent;
-    for verdict in verdicts {
-        match verdict {
-            Verdict::Denies => return verdict,
-            Verdict::Allows => strongest = verdict,
-            Verdict::Silent | Verdict::AllowsAccount => {}
-        }
-    }
-    strongest
 }
 
 /// The object that a question is about, read at most once and only if somebody asks.

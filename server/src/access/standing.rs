@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::policy::{Policy, Principal};
+use crate::policy::{Policy, Principal, Request, Verdict};
+use crate::sts::token::Source;
 
 /// The id that S3 shows as owner of what anonymous requests write.
 pub const ANONYMOUS_ID: &str = "65a011a29cdf8ec533ec3d1ccaae921c";
@@ -12,20 +13,21 @@ pub const ANONYMOUS_ID: &str = "65a011a29cdf8ec533ec3d1ccaae921c";
 pub struct Standing {
     /// Whom `Principal` elements name.
     pub principal: Principal,
-    /// Canonical id of the user itself, which the journal's pseudonym is made of.
+    /// What the journal's pseudonym is made of: the canonical id of the user itself. Of a session, of
+    /// whoever it was given to first, so that roles hide nobody.
     pub actor_id: String,
     /// `aws:userid`.
     pub unique_id: String,
     /// What its own policies say.
     pub identity: IdentityPolicies,
-    /// Of a session: policies that each must allow too.
-    pub session_policies: Vec<Arc<Policy>>,
+    /// Of a session that was narrowed: what is not allowed by one of these is not allowed.
+    pub session_policies: Option<Vec<Arc<Policy>>>,
     /// Of a session: when its token was made and how it is called.
     pub session: Option<SessionFacts>,
 }
 
 /// What the condition keys say of a session.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionFacts {
     /// Unix time in seconds.
     pub issued_s: i64,
@@ -33,6 +35,12 @@ pub struct SessionFacts {
     pub name: String,
     /// `aws:FederatedProvider`, for a web identity.
     pub provider: Option<String>,
+    /// The id of the role, `AROA…`; empty for `GetSessionToken`.
+    pub role_id: String,
+    /// What it hangs on.
+    pub source: Source,
+    /// What limits by access key count it as.
+    pub rate_key: Arc<str>,
 }
 
 /// What a caller's own policies grant.
@@ -54,7 +62,7 @@ impl Standing {
             actor_id: ANONYMOUS_ID.to_owned(),
             unique_id: "anonymous".to_owned(),
             identity: IdentityPolicies::Nobody,
-            session_policies: Vec::new(),
+            session_policies: None,
             session: None,
         }
     }
@@ -70,11 +78,12 @@ impl Standing {
                 user_name: name.to_owned(),
                 is_account: true,
                 account: number.clone(),
+                provider_arn: None,
             },
             actor_id: canonical_id.to_owned(),
             unique_id: number,
             identity: IdentityPolicies::Everything,
-            session_policies: Vec::new(),
+            session_policies: None,
             session: None,
         }
     }
@@ -90,24 +99,85 @@ impl Standing {
                 user_name: name.to_owned(),
                 is_account: false,
                 account: number,
+                provider_arn: None,
             },
             actor_id: user_id.to_owned(),
             unique_id: unique_id(user_id),
             identity: IdentityPolicies::Attached(policies),
-            session_policies: Vec::new(),
+            session_policies: None,
             session: None,
         }
     }
 
+    /// What its own policies say of a question, those of its session included.
+    pub fn own_verdict(&self, question: Request<'_>) -> Verdict {
+        let own = match &self.identity {
+            IdentityPolicies::Everything => Verdict::Allows,
+            IdentityPolicies::Nobody => Verdict::Silent,
+            IdentityPolicies::Attached(policies) => together(policies, question),
+        };
+        match (own, self.session_verdict(question)) {
+            (Verdict::Denies, _) | (_, Verdict::Denies) => Verdict::Denies,
+            (own, Verdict::Allows) => own,
+            _ => Verdict::Silent,
+        }
+    }
+
+    /// What the policies of its session say; whatever is asked is allowed where there are none.
+    pub fn session_verdict(&self, question: Request<'_>) -> Verdict {
+        self.session_policies.as_ref().map_or(Verdict::Allows, |policies| together(policies, question))
+    }
+
+    /// Whether the caller's credentials are those of a role.
+    pub fn is_role(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| !session.role_id.is_empty())
+    }
+
     /// `aws:PrincipalType`.
     pub fn principal_type(&self) -> &'static str {
-        match (&self.identity, &self.session) {
-            (IdentityPolicies::Nobody, _) => "Anonymous",
-            (IdentityPolicies::Everything, None) => "Account",
-            (_, Some(session)) if !session.name.is_empty() => "AssumedRole",
+        match &self.identity {
+            IdentityPolicies::Nobody => "Anonymous",
+            _ if self.is_role() => "AssumedRole",
+            _ if self.principal.is_account => "Account",
             _ => "User",
         }
     }
+
+    /// The value of a global condition key that is about the caller, by its name in lower case.
+    pub fn condition_value(&self, name: &str) -> Option<String> {
+        let Principal { user_name, arn, alias_arn, account, .. } = &self.principal;
+        let signed = !self.principal.is_anonymous();
+        let known = |text: &str| (signed && !text.is_empty()).then(|| text.to_owned());
+        let session = self.session.as_ref();
+        match name {
+            "username" => known(user_name),
+            "userid" => Some(self.unique_id.clone()),
+            // Of a session, the role: conditions outlive the names of sessions.
+            "principalarn" => known(alias_arn.as_ref().filter(|_| self.is_role()).unwrap_or(arn)),
+            "principalaccount" => known(account),
+            "principaltype" => Some(self.principal_type().to_owned()),
+            "multifactorauthpresent" => session.map(|_| "false".to_owned()),
+            "tokenissuetime" => session.and_then(|session| {
+                chartrier_journal::format_time(u64::try_from(session.issued_s).ok()?.checked_mul(1_000_000)?)
+            }),
+            "rolesessionname" => session.map(|session| session.name.clone()).filter(|name| !name.is_empty()),
+            "federatedprovider" => session.and_then(|session| session.provider.clone()),
+            _ => None,
+        }
+    }
+}
+
+/// What several policies of one kind say together.
+fn together(policies: &[Arc<Policy>], question: Request<'_>) -> Verdict {
+    let mut strongest = Verdict::Silent;
+    for verdict in policies.iter().map(|policy| policy.evaluate(question)) {
+        match verdict {
+            Verdict::Denies => return verdict,
+            Verdict::Allows => strongest = verdict,
+            Verdict::Silent | Verdict::AllowsAccount => {}
+        }
+    }
+    strongest
 }
 
 /// The 12 digits by which ARNs name an account, from its canonical id.
@@ -121,6 +191,11 @@ pub fn account_number(canonical_id: &str) -> String {
 /// The id by which IAM names a user, `AIDA…`, from its canonical id.
 pub fn unique_id(canonical_id: &str) -> String {
     format!("AIDA{}", canonical_id.get(..17).unwrap_or(canonical_id).to_ascii_uppercase())
+}
+
+/// The ARN of a role; `path` begins and ends with a slash.
+pub fn role_arn(account: &str, path: &str, name: &str) -> String {
+    format!("arn:aws:iam::{account}:role{path}{name}")
 }
 
 /// The ARN of a user; `path` begins and ends with a slash.

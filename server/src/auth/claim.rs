@@ -142,6 +142,15 @@ impl<'r> Claim<'r> {
     }
 }
 
+/// The service that a request claims to be signed for: not yet believed, and good for routing only.
+pub fn claimed_service<'r>(headers: &'r HeaderMap, query: &'r Query) -> Option<&'r str> {
+    let credential = match headers.get(AUTHORIZATION) {
+        Some(value) => value.to_str().ok()?.split_once("Credential=")?.1.split([',', ' ']).next()?,
+        None => query.get("X-Amz-Credential")?,
+    };
+    Some(Scope::parse(credential)?.service)
+}
+
 /// `AKID/YYYYMMDD/REGION/SERVICE/aws4_request`.
 pub(super) struct Scope<'r> {
     pub(super) access_key_id: &'r str,

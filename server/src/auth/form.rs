@@ -27,9 +27,6 @@ pub fn authenticate_form(
 ) -> Result<Option<Caller>, S3Error> {
     let claims_v2 = fields.get("awsaccesskeyid").is_some() || fields.get("signature").is_some();
     let claims_v4 = ["x-amz-algorithm", "x-amz-credential", "x-amz-signature"].iter().any(|f| fields.get(f).is_some());
-    if fields.non_empty("x-amz-security-token").is_some() {
-        return Err(S3Error::of(S3ErrorCode::InvalidToken));
-    }
     match (claims_v4, claims_v2) {
         (true, false) => version_4(fields, rules).map(Some),
         (false, true) if v2 == FormSignatureV2::Accepted => version_2(fields, rules).map(Some),
@@ -78,8 +75,7 @@ fn version_4(fields: &FormFields, rules: AuthRules<'_>) -> Result<Caller, S3Erro
     if age < -SKEW_SECONDS_MAX || age > i64::from(PRESIGNED_SECONDS_MAX) {
         return Err(S3Error::of(S3ErrorCode::RequestTimeTooSkewed));
     }
-    let identity =
-        rules.identities.find(scope.access_key_id, rules.now_seconds).ok_or_else(|| unknown(scope.access_key_id))?;
+    let identity = rules.identity(scope.access_key_id, fields.non_empty("x-amz-security-token"))?;
     let key = rules.signing_keys.key(
         scope.access_key_id,
         identity.secret(),
@@ -97,7 +93,7 @@ fn version_4(fields: &FormFields, rules: AuthRules<'_>) -> Result<Caller, S3Erro
 fn version_2(fields: &FormFields, rules: AuthRules<'_>) -> Result<Caller, S3Error> {
     let field = |shown: &'static str| fields.non_empty(&shown.to_ascii_lowercase()).ok_or_else(|| missing(shown));
     let (access_key_id, signature, policy) = (field("AWSAccessKeyId")?, field("signature")?, field("policy")?);
-    let identity = rules.identities.find(access_key_id, rules.now_seconds).ok_or_else(|| unknown(access_key_id))?;
+    let identity = rules.identity(access_key_id, fields.non_empty("x-amz-security-token"))?;
     let ours = hmac_sha1(identity.secret().as_bytes(), policy.as_bytes());
     let theirs = BASE64.decode(signature.trim()).unwrap_or_default();
     let holds = bool::from(ours.as_slice().ct_eq(theirs.as_slice()));
@@ -123,10 +119,6 @@ fn missing(field: &'static str) -> S3Error {
         "Bucket POST must contain a field named '{field}'.  If it is specified, please check the order of the fields."
     );
     S3Error::invalid_argument(message, field, "")
-}
-
-fn unknown(access_key_id: &str) -> S3Error {
-    S3Error::of(S3ErrorCode::InvalidAccessKeyId).with_detail("AWSAccessKeyId", access_key_id)
 }
 
 fn mismatch(access_key_id: &str) -> S3Error {

@@ -30,6 +30,7 @@ mod trailers;
 mod verify;
 
 pub use chunked::{CHUNK_LEN_BYTES_MIN, ChunkSigner, ChunkedDecoder};
+pub use claim::claimed_service;
 pub use form::authenticate_form;
 pub use payload::Payload;
 pub use signing_keys::{SigningKey, SigningKeys};

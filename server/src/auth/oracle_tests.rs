@@ -153,7 +153,8 @@ fn receive(sent: &Sent) -> Result<(Vec<u8>, HeaderMap), S3ErrorCode> {
         identities: &identities,
         signing_keys: &signing_keys,
         region: "fr",
-        services: &["s3", "sts"],
+        services: &["s3"],
+        operator_key: &crate::identity::test_operator_key(),
         region_aliases: &[],
         now_seconds: i64::try_from(NOW).unwrap() + 60,
     };

@@ -76,7 +76,8 @@ impl Draft {
             identities: &identities,
             signing_keys: &SigningKeys::default(),
             region: "fr",
-            services: &["s3", "sts"],
+            services: &["s3"],
+            operator_key: &crate::identity::test_operator_key(),
             region_aliases: &aliases,
             now_seconds: self.now,
         };

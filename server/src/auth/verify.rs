@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chartrier_crypto::OperatorKey;
 use http::{HeaderMap, Method};
 use subtle::ConstantTimeEq as _;
 
@@ -41,6 +42,8 @@ pub struct RequestHead<'r> {
 pub struct AuthRules<'r> {
     /// Who exists.
     pub identities: &'r Identities,
+    /// Opens the tokens of sessions.
+    pub operator_key: &'r OperatorKey,
     /// The cache of derived keys.
     pub signing_keys: &'r SigningKeys,
     /// Our region; error answers name it.
@@ -79,11 +82,7 @@ pub fn authenticate(head: RequestHead<'_>, rules: AuthRules<'_>) -> Result<Authe
     let Some(claim) = Claim::parse(head.headers, head.query)? else { return anonymous(head) };
     check_time(&claim, rules.now_seconds)?;
     check_scope(&claim, rules)?;
-    if head.headers.contains_key("x-amz-security-token") || head.query.contains("X-Amz-Security-Token") {
-        return Err(S3Error::of(S3ErrorCode::InvalidToken));
-    }
-    let unknown = || S3Error::of(S3ErrorCode::InvalidAccessKeyId).with_detail("AWSAccessKeyId", claim.access_key_id);
-    let identity = rules.identities.find(claim.access_key_id, rules.now_seconds).ok_or_else(unknown)?;
+    let identity = rules.identity(claim.access_key_id, security_token(&claim, head)?)?;
     if claim.scope_date != claim.timestamp.date() {
         return Err(S3Error::new(malformed(&claim), "The date of the credential scope is not that of X-Amz-Date."));
     }
@@ -105,6 +104,43 @@ pub fn authenticate(head: RequestHead<'_>, rules: AuthRules<'_>) -> Result<Authe
         payload,
         signing: Some(Signing { key, timestamp: claim.timestamp, scope, signature: claim.signature.to_owned() }),
     })
+}
+
+impl AuthRules<'_> {
+    /// Who has an access key: one that lasts, or one of a session, which comes with its token.
+    ///
+    /// # Errors
+    /// `InvalidAccessKeyId`, `InvalidToken`, `ExpiredToken`.
+    pub(super) fn identity(&self, access_key_id: &str, token: Option<&str>) -> Result<Arc<Identity>, S3Error> {
+        let Some(token) = token else {
+            let found = self.identities.find(access_key_id, self.now_seconds);
+            return found.ok_or_else(|| {
+                S3Error::of(S3ErrorCode::InvalidAccessKeyId).with_detail("AWSAccessKeyId", access_key_id)
+            });
+        };
+        self.identities.of_session(self.operator_key, access_key_id, token, self.now_seconds)
+    }
+}
+
+/// The session token of a request, from the place where its signature is.
+///
+/// A header is among the signed headers, a parameter in the signed query; one in the other place is
+/// nobody's will, and two are none.
+fn security_token<'r>(claim: &Claim<'_>, head: RequestHead<'r>) -> Result<Option<&'r str>, S3Error> {
+    let invalid = || S3Error::of(S3ErrorCode::InvalidToken);
+    let mut in_headers = head.headers.get_all("x-amz-security-token").iter();
+    let mut in_query = head.query.iter().filter(|(name, _)| *name == "X-Amz-Security-Token").map(|(_, value)| value);
+    let tokens = (in_headers.next(), in_query.next());
+    if in_headers.next().is_some() || in_query.next().is_some() {
+        return Err(invalid());
+    }
+    match (claim.kind, tokens) {
+        (_, (None, None)) => Ok(None),
+        (AuthKind::SigV4Presigned, (None, Some(token))) => Ok(Some(token)),
+        // Signed as any other header: check_signed_headers sees to it.
+        (_, (Some(token), None)) => token.to_str().map(Some).map_err(|_| invalid()),
+        _ => Err(invalid()),
+    }
 }
 
 /// A request that nobody signed. Its body may have a digest and trailers, but no signatures.

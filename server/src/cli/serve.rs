@@ -33,6 +33,7 @@ use crate::notify::{self, Notifier, TargetError};
 use crate::process;
 use crate::random::SystemRandom;
 use crate::s3::bucket_config::BucketConfigs;
+use crate::sts::issuer::Issuers;
 
 /// How often certificates are looked at.
 const CERTIFICATES_EVERY: Duration = Duration::from_secs(60);
@@ -340,8 +341,10 @@ async fn assemble(config: Config, env: Env, engine: Arc<Engine>, admin: &TcpList
         .write(&config.data)
         .map_err(|source| ServeError::Prepare { what: RunFile::path(&config.data).display().to_string(), source })?;
     let notifier = Notifier::open(&config.notification_targets)?;
+    let issuers = Issuers::new(config.trusts_local_issuers(), config.web_identity.ca_file.clone());
     let app = Arc::new(App {
         engine,
+        issuers,
         identities: Identities::new(),
         rate: RateLimiter::new(&config.rate_limits),
         operator_key,

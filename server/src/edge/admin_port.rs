@@ -1,5 +1,7 @@
-//! The admin port: health and metrics for anyone who reaches it, the admin API for the token's holder.
+//! The admin port: health and metrics for anyone who reaches it, the admin API for the token's holder,
+//! IAM and STS for who signs.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::header::{self, HeaderValue};
@@ -8,12 +10,16 @@ use hyper::Request;
 use hyper::body::Incoming;
 
 use crate::app::App;
+use crate::query_api::{self, Origin};
+use crate::s3::names::RequestId;
+use crate::s3::request::Transport;
 use crate::s3::response::ResponseBody;
 
 /// Answers one request on the admin port.
-pub(super) async fn answer(app: Arc<App>, request: Request<Incoming>) -> Response<ResponseBody> {
-    if crate::iam::is_for_iam(&request) {
-        return crate::iam::handle(&app, request).await;
+pub(super) async fn answer(app: Arc<App>, peer: IpAddr, request: Request<Incoming>) -> Response<ResponseBody> {
+    if is_signed_call(&request) {
+        let request_id = RequestId::from_random(app.random_bytes());
+        return query_api::handle(&app, Origin { peer, transport: Transport::Plain }, request, request_id, || {}).await;
     }
     let reading = matches!(*request.method(), Method::GET | Method::HEAD);
     match request.uri().path() {
@@ -35,6 +41,12 @@ pub(super) async fn answer(app: Arc<App>, request: Request<Incoming>) -> Respons
         }
         _ => text(StatusCode::NOT_FOUND, "no such page\n"),
     }
+}
+
+/// A call of IAM or STS: signed, and not with the admin token.
+fn is_signed_call(request: &Request<Incoming>) -> bool {
+    let signed = request.headers().get(header::AUTHORIZATION);
+    request.uri().path() == "/" && signed.is_some_and(|value| value.as_bytes().starts_with(b"AWS4-HMAC-SHA256"))
 }
 
 fn ready(app: &App) -> Response<ResponseBody> {

@@ -97,9 +97,10 @@ where
 /// Serves the admin port on a connection; plain HTTP only.
 pub(super) async fn serve_admin(app: Arc<App>, tcp: TcpStream, stop: watch::Receiver<bool>) {
     let _ = tcp.set_nodelay(true);
+    let Ok(peer) = tcp.peer_addr().map(|address| address.ip()) else { return };
     let socket = Socket::new(tcp, Duration::from_secs(app.config.limits.stall_timeout_s));
     let shared = Arc::clone(&app);
-    drive(&app, socket, stop, move |request| admin_port::answer(Arc::clone(&shared), request)).await;
+    drive(&app, socket, stop, move |request| admin_port::answer(Arc::clone(&shared), peer, request)).await;
 }
 
 async fn drive<S, H, F>(app: &App, stream: S, mut stop: watch::Receiver<bool>, handle: H)

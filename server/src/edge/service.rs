@@ -18,6 +18,7 @@ use crate::app::App;
 use crate::auth::{RequestHead, authenticate};
 use crate::lifecycle;
 use crate::logging::chain;
+use crate::query_api::{self, Origin};
 use crate::s3::error::{S3Error, S3ErrorCode};
 use crate::s3::names::{BucketName, RequestId};
 use crate::s3::request::{BodyLimits, Caller, Decoding, RequestBody, S3Request, SseHeaders};
@@ -50,6 +51,8 @@ pub(super) async fn answer(
     let unread = Arc::new(AtomicBool::new(!request.body().is_end_stream()));
     let answered = if request.method() == Method::OPTIONS {
         preflight(&app, carrier, &request, &mut seen)
+    } else if query_api::is_call(&request, &app.config.domains) {
+        call(&app, carrier, request, request_id, &unread).await
     } else {
         match admit(&app, carrier, request, request_id, &unread, &mut seen) {
             Ok(request) => run(&app, request, &mut seen).await,
@@ -99,6 +102,20 @@ impl Seen {
     }
 }
 
+/// A call of IAM or STS, which SDKs send to the host that they know.
+async fn call(
+    app: &Arc<App>,
+    carrier: Carrier,
+    request: Request<Incoming>,
+    request_id: RequestId,
+    unread: &AtomicBool,
+) -> Result<S3Response, S3Error> {
+    refuse_plain(carrier)?;
+    app.rate.admit_source(carrier.peer, app.now_us())?;
+    let origin = Origin { peer: carrier.peer, transport: carrier.transport };
+    Ok(query_api::handle(app, origin, request, request_id, || unread.store(false, Ordering::Release)).await)
+}
+
 /// Authenticates and routes: all that happens before the body may be polled.
 fn admit(
     app: &Arc<App>,
@@ -127,7 +144,7 @@ fn admit(
     // A form's claim is in its body: nothing is known of who sent it until its fields are read.
     let authenticated = if is_form(&head, named.scope()) { None } else { Some(authenticate(head, app.auth_rules())?) };
     if let Some(authenticated) = authenticated.as_ref().filter(|found| !found.caller.is_anonymous()) {
-        app.rate.admit_key(&authenticated.caller.access_key_id, app.now_us())?;
+        app.rate.admit_key(&authenticated.caller.rate_key(), app.now_us())?;
     }
     // From here on the header map holds no key and no credential.
     let sse_c = SseHeaders::take_from(&mut headers);

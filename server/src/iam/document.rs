@@ -1,4 +1,4 @@
-//! What IAM keeps of a user, and of an account: policies, groups, paths. Opaque to the engine.
+//! What IAM keeps of a user, and of an account: policies, groups, roles, paths. Opaque to the engine.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,6 +21,10 @@ pub struct IamDocument {
     pub groups: BTreeMap<String, Group>,
     /// Of an account: its managed policies by name.
     pub managed: BTreeMap<String, Managed>,
+    /// Of an account: its roles by name.
+    pub roles: BTreeMap<String, Role>,
+    /// Of an account: providers of identities, by URL without scheme.
+    pub providers: BTreeMap<String, Provider>,
 }
 
 /// A group of users of one account.
@@ -37,6 +41,42 @@ pub struct Group {
     pub attached: BTreeSet<String>,
     /// Canonical ids of its members: a name that is used again does not bring its groups back.
     pub members: BTreeSet<String>,
+}
+
+/// A role of an account.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Role {
+    /// `AROA…`: a role that is made again is another.
+    pub id: String,
+    /// Begins and ends with a slash.
+    pub path: String,
+    /// Unix time in microseconds.
+    pub created_us: u64,
+    /// For people.
+    pub description: String,
+    /// Longest session, in seconds.
+    pub session_s_max: u32,
+    /// Who may assume it, as written.
+    pub trust: String,
+    /// Inline policies by name.
+    pub inline: BTreeMap<String, String>,
+    /// ARNs of managed policies.
+    pub attached: BTreeSet<String>,
+}
+
+/// A provider of identities (OpenID Connect) that an account believes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provider {
+    /// With scheme, as tokens name their issuer.
+    pub url: String,
+    /// Unix time in microseconds.
+    pub created_us: u64,
+    /// Audiences that tokens may be for.
+    pub client_ids: BTreeSet<String>,
+    /// Kept and shown; certificates are judged by the trusted authorities.
+    pub thumbprints: Vec<String>,
 }
 
 /// A managed policy.
@@ -95,6 +135,15 @@ impl IamDocument {
         })
     }
 
+    /// Every policy of a role of the account; `None` if one does not parse.
+    pub fn policies_of_role(&self, role: &Role) -> Option<Vec<Arc<Policy>>> {
+        let mut texts: Vec<&str> = role.inline.values().map(String::as_str).collect();
+        for arn in &role.attached {
+            texts.push(self.managed_text(arn)?);
+        }
+        parse_all(texts)
+    }
+
     /// Every policy of a user, of which `self` is the document, in an account: its own and its groups'.
     ///
     /// `None` if one does not parse: the caller grants nothing then.
@@ -109,8 +158,12 @@ impl IamDocument {
         for arn in attached {
             texts.push(account.managed_text(arn)?);
         }
-        texts.into_iter().map(|text| Policy::parse(text, PolicyKind::Identity).ok().map(Arc::new)).collect()
+        parse_all(texts)
     }
+}
+
+fn parse_all(texts: Vec<&str>) -> Option<Vec<Arc<Policy>>> {
+    texts.into_iter().map(|text| Policy::parse(text, PolicyKind::Identity).ok().map(Arc::new)).collect()
 }
 
 #[cfg(test)]

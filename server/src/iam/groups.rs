@@ -1,25 +1,25 @@
 //! Groups: who is in them, and their policies.
 
-use super::answer::IamError;
 use super::document::{Group, IamDocument};
 use super::policies::{attach, detach, put, take, write_attached, write_names};
-use super::{Iam, new_id, time, whole};
+use super::{Iam, new_id, time};
+use crate::query_api::ApiError;
 use crate::s3::xml::XmlWriter;
 
 /// Most groups of one account.
 const GROUPS_MAX: usize = 300;
 
 impl Iam<'_> {
-    pub(super) async fn create_group(&self, doc: &mut XmlWriter) -> Result<(), IamError> {
+    pub(super) async fn create_group(&self, doc: &mut XmlWriter) -> Result<(), ApiError> {
         let name = self.name("GroupName")?;
         let group = Group { id: new_id(self.app, "AGPA"), created_us: self.app.now_us(), ..Group::default() };
         let written = group.clone();
         self.change(&self.account_row()?, |document| {
             if document.groups.contains_key(name) {
-                return Err(IamError::exists("Group", name));
+                return Err(ApiError::exists("Group", name));
             }
             if document.groups.len() >= GROUPS_MAX {
-                return Err(IamError::limit("Cannot exceed quota for GroupsPerAccount."));
+                return Err(ApiError::limit("Cannot exceed quota for GroupsPerAccount."));
             }
             document.groups.insert(name.to_owned(), group);
             Ok(())
@@ -29,34 +29,36 @@ impl Iam<'_> {
         Ok(())
     }
 
-    pub(super) fn get_group(&self, doc: &mut XmlWriter) -> Result<(), IamError> {
+    pub(super) fn get_group(&self, doc: &mut XmlWriter) -> Result<(), ApiError> {
         let (name, group) = self.group()?;
         self.write_group(doc, "Group", &name, &group);
+        let members = self.members()?.into_iter().filter(|row| group.members.contains(&row.id));
+        let page = self.page(members.map(|row| (row.name.clone(), row)))?;
         doc.open("Users");
-        for row in self.members()?.iter().filter(|row| group.members.contains(&row.id)) {
+        for row in &page.items {
             self.write_user(doc, "member", row)?;
         }
         doc.close("Users");
-        whole(doc);
+        page.end(doc);
         Ok(())
     }
 
-    pub(super) fn list_groups(&self, doc: &mut XmlWriter) -> Result<(), IamError> {
+    pub(super) fn list_groups(&self, doc: &mut XmlWriter) -> Result<(), ApiError> {
         self.write_groups(doc, |_| true)
     }
 
-    pub(super) fn list_groups_for_user(&self, doc: &mut XmlWriter) -> Result<(), IamError> {
+    pub(super) fn list_groups_for_user(&self, doc: &mut XmlWriter) -> Result<(), ApiError> {
         let user = self.user(self.name("UserName")?)?;
         self.write_groups(doc, |group| group.members.contains(&user.id))
     }
 
-    pub(super) async fn delete_group(&self) -> Result<(), IamError> {
+    pub(super) async fn delete_group(&self) -> Result<(), ApiError> {
         let (name, group) = self.group()?;
         if !group.members.is_empty() {
-            return Err(IamError::conflict("Cannot delete entity, must remove users from group first."));
+            return Err(ApiError::conflict("Cannot delete entity, must remove users from group first."));
         }
         if !group.inline.is_empty() || !group.attached.is_empty() {
-            return Err(IamError::conflict("Cannot delete entity, must delete policies first."));
+            return Err(ApiError::conflict("Cannot delete entity, must delete policies first."));
         }
         self.change(&self.account_row()?, |document| {
             document.groups.remove(&name);
@@ -65,7 +67,7 @@ impl Iam<'_> {
         .await
     }
 
-    pub(super) async fn add_user_to_group(&self) -> Result<(), IamError> {
+    pub(super) async fn add_user_to_group(&self) -> Result<(), ApiError> {
         let user = self.user(self.name("UserName")?)?;
         self.change_group(|group| {
             group.members.insert(user.id);
@@ -74,74 +76,74 @@ impl Iam<'_> {
         .await
     }
 
-    pub(super) async fn remove_user_from_group(&self) -> Result<(), IamError> {
+    pub(super) async fn remove_user_from_group(&self) -> Result<(), ApiError> {
         let user = self.user(self.name("UserName")?)?;
         self.change_group(|group| match group.members.remove(&user.id) {
             true => Ok(()),
-            false => Err(IamError::no_such("user in the group", &user.name)),
+            false => Err(ApiError::no_such("user in the group", &user.name)),
         })
         .await
     }
 
-    pub(super) async fn put_group_policy(&self) -> Result<(), IamError> {
+    pub(super) async fn put_group_policy(&self) -> Result<(), ApiError> {
         let (name, text) = (self.name("PolicyName")?, self.policy_text()?);
         self.change_group(|group| put(&mut group.inline, name, text)).await
     }
 
-    pub(super) fn get_group_policy(&self, doc: &mut XmlWriter) -> Result<(), IamError> {
+    pub(super) fn get_group_policy(&self, doc: &mut XmlWriter) -> Result<(), ApiError> {
         let (name, group) = self.group()?;
         doc.element("GroupName", &name);
         self.write_inline(doc, &group.inline)
     }
 
-    pub(super) fn list_group_policies(&self, doc: &mut XmlWriter) -> Result<(), IamError> {
-        write_names(doc, &self.group()?.1.inline);
-        Ok(())
+    pub(super) fn list_group_policies(&self, doc: &mut XmlWriter) -> Result<(), ApiError> {
+        write_names(self, doc, &self.group()?.1.inline)
     }
 
-    pub(super) async fn delete_group_policy(&self) -> Result<(), IamError> {
+    pub(super) async fn delete_group_policy(&self) -> Result<(), ApiError> {
         let name = self.name("PolicyName")?;
         self.change_group(|group| take(&mut group.inline, name)).await
     }
 
-    pub(super) async fn attach_group_policy(&self) -> Result<(), IamError> {
+    pub(super) async fn attach_group_policy(&self) -> Result<(), ApiError> {
         let arn = self.existing_policy()?;
         self.change_group(|group| attach(&mut group.attached, &arn)).await
     }
 
-    pub(super) async fn detach_group_policy(&self) -> Result<(), IamError> {
+    pub(super) async fn detach_group_policy(&self) -> Result<(), ApiError> {
         let arn = self.parameter("PolicyArn")?;
         self.change_group(|group| detach(&mut group.attached, arn)).await
     }
 
-    pub(super) fn list_attached_group_policies(&self, doc: &mut XmlWriter) -> Result<(), IamError> {
-        write_attached(doc, &self.group()?.1.attached);
-        Ok(())
+    pub(super) fn list_attached_group_policies(&self, doc: &mut XmlWriter) -> Result<(), ApiError> {
+        write_attached(self, doc, &self.group()?.1.attached)
     }
 
-    fn group(&self) -> Result<(String, Group), IamError> {
+    fn group(&self) -> Result<(String, Group), ApiError> {
         let name = self.name("GroupName")?;
         let account = IamDocument::from_stored(&self.account_row()?.document)?;
-        let group = account.groups.get(name).cloned().ok_or_else(|| IamError::no_such("group", name))?;
+        let group = account.groups.get(name).cloned().ok_or_else(|| ApiError::no_such("group", name))?;
         Ok((name.to_owned(), group))
     }
 
-    async fn change_group(&self, change: impl FnOnce(&mut Group) -> Result<(), IamError>) -> Result<(), IamError> {
+    async fn change_group(&self, change: impl FnOnce(&mut Group) -> Result<(), ApiError>) -> Result<(), ApiError> {
         let name = self.name("GroupName")?;
         self.change(&self.account_row()?, |document| {
-            change(document.groups.get_mut(name).ok_or_else(|| IamError::no_such("group", name))?)
+            change(document.groups.get_mut(name).ok_or_else(|| ApiError::no_such("group", name))?)
         })
         .await
     }
 
-    fn write_groups(&self, doc: &mut XmlWriter, wanted: impl Fn(&Group) -> bool) -> Result<(), IamError> {
+    fn write_groups(&self, doc: &mut XmlWriter, wanted: impl Fn(&Group) -> bool) -> Result<(), ApiError> {
         let account = IamDocument::from_stored(&self.account_row()?.document)?;
+        let groups = account.groups.iter().filter(|(_, group)| wanted(group));
+        let page = self.page(groups.map(|(name, group)| (name.clone(), (name, group))))?;
         doc.open("Groups");
-        for (name, group) in account.groups.iter().filter(|(_, group)| wanted(group)) {
+        for (name, group) in &page.items {
             self.write_group(doc, "member", name, group);
         }
         doc.close("Groups");
-        whole(doc);
+        page.end(doc);
         Ok(())
     }
 

@@ -2,17 +2,17 @@
 
 use chartrier_storage::namespace::command::Op;
 
-use super::answer::IamError;
-use super::{Iam, time, whole};
+use super::{Iam, time};
 use crate::admin::users::ACCESS_KEYS_OF_USER_MAX;
 use crate::identity::access_key::NewAccessKey;
+use crate::query_api::ApiError;
 use crate::s3::xml::XmlWriter;
 
 impl Iam<'_> {
-    pub(super) async fn create_access_key(&self, doc: &mut XmlWriter) -> Result<(), IamError> {
+    pub(super) async fn create_access_key(&self, doc: &mut XmlWriter) -> Result<(), ApiError> {
         let row = self.named_user()?;
         if row.access_keys.len() >= ACCESS_KEYS_OF_USER_MAX {
-            return Err(IamError::limit("Cannot exceed quota for AccessKeysPerUser."));
+            return Err(ApiError::limit("Cannot exceed quota for AccessKeysPerUser."));
         }
         let env = self.app.env();
         let key = NewAccessKey::generate(&env);
@@ -29,11 +29,14 @@ impl Iam<'_> {
         Ok(())
     }
 
-    pub(super) fn list_access_keys(&self, doc: &mut XmlWriter) -> Result<(), IamError> {
+    pub(super) fn list_access_keys(&self, doc: &mut XmlWriter) -> Result<(), ApiError> {
         let row = self.named_user()?;
+        let mut keys: Vec<_> = row.access_keys.iter().map(|key| (key.access_key_id.clone(), key)).collect();
+        keys.sort_by(|a, b| a.0.cmp(&b.0));
+        let page = self.page(keys)?;
         doc.element("UserName", &row.name);
         doc.open("AccessKeyMetadata");
-        for key in &row.access_keys {
+        for key in &page.items {
             doc.open("member");
             doc.element("UserName", &row.name);
             doc.element("AccessKeyId", &key.access_key_id);
@@ -42,16 +45,16 @@ impl Iam<'_> {
             doc.close("member");
         }
         doc.close("AccessKeyMetadata");
-        whole(doc);
+        page.end(doc);
         Ok(())
     }
 
-    pub(super) async fn update_access_key(&self) -> Result<(), IamError> {
+    pub(super) async fn update_access_key(&self) -> Result<(), ApiError> {
         let row = self.named_user()?;
         let disabled = match self.parameter("Status")? {
             "Active" => false,
             "Inactive" => true,
-            _ => return Err(IamError::validation("Status is Active or Inactive.")),
+            _ => return Err(ApiError::validation("Status is Active or Inactive.")),
         };
         let id = self.parameter("AccessKeyId")?;
         let expires_us = row.access_keys.iter().find(|key| key.access_key_id == id).and_then(|key| key.expires_us);
@@ -59,7 +62,7 @@ impl Iam<'_> {
         self.propose(op, id).await
     }
 
-    pub(super) async fn delete_access_key(&self) -> Result<(), IamError> {
+    pub(super) async fn delete_access_key(&self) -> Result<(), ApiError> {
         let row = self.named_user()?;
         let id = self.parameter("AccessKeyId")?;
         self.propose(Op::RemoveAccessKey { user: row.name, access_key_id: id.to_owned() }, id).await

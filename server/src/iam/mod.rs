@@ -1,7 +1,7 @@
-//! The part of the IAM API that an S3 server needs, on the admin port: users, keys, groups, policies.
+//! The part of the IAM API that an S3 server needs: users, keys, groups, roles, policies.
 //!
 //! ```text
-//! POST / (form: Action=…) ──▶ SigV4, service iam ──▶ may the caller? ──▶ users │ keys │ policies │ groups
+//! query_api ──▶ may the caller? ──▶ users │ keys │ policies │ groups │ roles │ providers
 //! ```
 //!
 //! Who signs acts in its account: an account, or a member whose policies allow the action. Users made
@@ -10,120 +10,67 @@
 //!
 //! Source: <https://docs.aws.amazon.com/IAM/latest/APIReference/API_Operations.html>
 
-mod answer;
 pub mod document;
 mod groups;
 mod keys;
+mod page;
 mod policies;
+mod providers;
+mod roles;
 mod users;
 
-use std::sync::Arc;
-
-use bytes::Bytes;
 use chartrier_storage::namespace::command::{Op, Outcome, Refusal};
 use chartrier_storage::namespace::rows::UserRow;
-use http::{Request, header};
-use http_body_util::{BodyExt as _, Limited};
 
-use self::answer::{IamError, success};
 use self::document::IamDocument;
-use crate::access::IdentityPolicies;
 use crate::access::standing::account_number;
 use crate::app::App;
-use crate::auth::{AuthRules, RequestHead, authenticate};
 use crate::policy::{Request as Question, Verdict};
-use crate::s3::names::RequestId;
+use crate::query_api::{Api, ApiError, Call, CallContext, success};
 use crate::s3::request::{Caller, Query};
 use crate::s3::response::S3Response;
 use crate::s3::xml::XmlWriter;
 
-/// The longest form: a policy and its name.
-const BODY_LEN_MAX: usize = 128 << 10;
-
-/// Whether a request on the admin port is one for IAM: signed, and not with the admin token.
-pub fn is_for_iam<B>(request: &Request<B>) -> bool {
-    let signed = request.headers().get(header::AUTHORIZATION);
-    request.uri().path() == "/" && signed.is_some_and(|value| value.as_bytes().starts_with(b"AWS4-HMAC-SHA256"))
-}
-
-/// Answers one request of the IAM API.
-pub async fn handle<B>(app: &Arc<App>, request: Request<B>) -> S3Response
-where
-    B: http_body::Body<Data = Bytes>,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let request_id = RequestId::from_random(app.random_bytes());
-    match answer(app, request, request_id).await {
-        Ok(response) => response,
-        Err(error) => error.into_response(request_id.as_str()),
-    }
-}
-
-async fn answer<B>(app: &Arc<App>, request: Request<B>, request_id: RequestId) -> Result<S3Response, IamError>
-where
-    B: http_body::Body<Data = Bytes>,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let (head, body) = request.into_parts();
-    let body = Limited::new(body, BODY_LEN_MAX).collect().await;
-    let body = body.map_err(|_| IamError::validation("The body cannot be read, or is too long."))?.to_bytes();
-    let query = Query::parse(head.uri.query().unwrap_or_default())?;
-    let digest = hex::encode(chartrier_crypto::sha256(&body));
-    let signed = RequestHead {
-        method: &head.method,
-        path: head.uri.path(),
-        query: &query,
-        headers: &head.headers,
-        body_digest: Some(&digest),
-    };
-    let rules = AuthRules { services: &["iam"], ..app.auth_rules() };
-    if head.headers.get("x-amz-content-sha256").is_some_and(|value| value.as_bytes() != digest.as_bytes()) {
-        return Err(IamError::new(400, "InvalidSignature", "x-amz-content-sha256 is not that of the body."));
-    }
-    let caller = authenticate(signed, rules)?.caller;
-    let text = std::str::from_utf8(&body).map_err(|_| IamError::validation("The body is not UTF-8."))?;
-    let form = Query::parse(text)?;
-    let action = form.get("Action").unwrap_or_default();
+/// Answers one call.
+///
+/// # Errors
+/// What IAM answers to it.
+pub(crate) async fn answer(call: &Call<'_>) -> Result<S3Response, ApiError> {
+    let action = call.form.get("Action").unwrap_or_default();
     // Changes are made one after the other: each reads what it changes.
-    let _turn = app.iam_turn.lock().await;
-    let iam = Iam { app, caller: &caller, request_id, form: &form };
+    let _turn = call.app.iam_turn.lock().await;
+    let iam = Iam { call, app: call.app, caller: &call.caller, form: &call.form };
     iam.authorise(action)?;
     let mut filled = XmlWriter::new_fragment();
     iam.perform(action, &mut filled).await?;
-    Ok(success(action, request_id.as_str(), |doc| doc.append(filled)))
+    Ok(success(Api::Iam, action, call.request_id.as_str(), |doc| doc.append(filled)))
 }
 
 /// One request, authenticated.
 struct Iam<'r> {
-    app: &'r Arc<App>,
+    call: &'r Call<'r>,
+    app: &'r App,
     caller: &'r Caller,
-    request_id: RequestId,
     form: &'r Query,
 }
 
 impl Iam<'_> {
-    fn authorise(&self, action: &str) -> Result<(), IamError> {
+    /// An account may everything, and who acts in it what its policies say. What a user can only have
+    /// by `GetSessionToken` is less than itself.
+    fn authorise(&self, action: &str) -> Result<(), ApiError> {
         let standing = &self.caller.standing;
         let name = format!("iam:{action}");
-        let context = std::collections::HashMap::new();
+        let context = CallContext::new(self.call);
         let question = Question { principal: &standing.principal, action: &name, resource: "*", context: &context };
-        let says = |policies: &[Arc<crate::policy::Policy>]| {
-            let verdicts: Vec<Verdict> = policies.iter().map(|policy| policy.evaluate(question)).collect();
-            verdicts.contains(&Verdict::Allows) && !verdicts.contains(&Verdict::Denies)
-        };
-        let own = match &standing.identity {
-            IdentityPolicies::Everything => true,
-            IdentityPolicies::Nobody => false,
-            IdentityPolicies::Attached(policies) => says(policies),
-        };
-        if own && standing.session.is_none() {
+        let whole = standing.session.is_none() || standing.is_role();
+        if whole && standing.own_verdict(question) == Verdict::Allows {
             return Ok(());
         }
         let arn = &standing.principal.arn;
-        Err(IamError::new(403, "AccessDenied", format!("User: {arn} is not authorized to perform: {name}")))
+        Err(ApiError::new(403, "AccessDenied", format!("User: {arn} is not authorized to perform: {name}")))
     }
 
-    async fn perform(&self, action: &str, doc: &mut XmlWriter) -> Result<(), IamError> {
+    async fn perform(&self, action: &str, doc: &mut XmlWriter) -> Result<(), ApiError> {
         match action {
             "CreateUser" => self.create_user(doc).await,
             "GetUser" => self.get_user(doc),
@@ -159,32 +106,53 @@ impl Iam<'_> {
             "AttachGroupPolicy" => self.attach_group_policy().await,
             "DetachGroupPolicy" => self.detach_group_policy().await,
             "ListAttachedGroupPolicies" => self.list_attached_group_policies(doc),
-            other => Err(IamError::new(400, "InvalidAction", format!("Could not find operation {other}"))),
+            "CreateRole" => self.create_role(doc).await,
+            "GetRole" => self.get_role(doc),
+            "ListRoles" => self.list_roles(doc),
+            "UpdateRole" => self.update_role().await,
+            "UpdateRoleDescription" => self.update_role_description(doc).await,
+            "UpdateAssumeRolePolicy" => self.update_assume_role_policy().await,
+            "DeleteRole" => self.delete_role().await,
+            "PutRolePolicy" => self.put_role_policy().await,
+            "GetRolePolicy" => self.get_role_policy(doc),
+            "ListRolePolicies" => self.list_role_policies(doc),
+            "DeleteRolePolicy" => self.delete_role_policy().await,
+            "AttachRolePolicy" => self.attach_role_policy().await,
+            "DetachRolePolicy" => self.detach_role_policy().await,
+            "ListAttachedRolePolicies" => self.list_attached_role_policies(doc),
+            "CreateOpenIDConnectProvider" => self.create_provider(doc).await,
+            "GetOpenIDConnectProvider" => self.get_provider(doc),
+            "ListOpenIDConnectProviders" => self.list_providers(doc),
+            "AddClientIDToOpenIDConnectProvider" => self.add_client_id().await,
+            "RemoveClientIDFromOpenIDConnectProvider" => self.remove_client_id().await,
+            "UpdateOpenIDConnectProviderThumbprint" => self.update_thumbprints().await,
+            "DeleteOpenIDConnectProvider" => self.delete_provider().await,
+            other => Err(ApiError::new(400, "InvalidAction", format!("Could not find operation {other}"))),
         }
     }
 
     /// A parameter that must be there.
-    fn parameter(&self, name: &str) -> Result<&str, IamError> {
-        self.form.non_empty(name).ok_or_else(|| IamError::validation(format!("The parameter {name} is missing.")))
+    fn parameter(&self, name: &str) -> Result<&str, ApiError> {
+        self.call.parameter(name)
     }
 
     /// A parameter that names something: IAM's characters only.
-    fn name(&self, parameter: &str) -> Result<&str, IamError> {
+    fn name(&self, parameter: &str) -> Result<&str, ApiError> {
         let name = self.parameter(parameter)?;
         let good = |byte: u8| byte.is_ascii_alphanumeric() || b"+=,.@_-".contains(&byte);
         if name.len() <= 64 && name.bytes().all(good) && !matches!(name, "." | "..") {
             return Ok(name);
         }
-        Err(IamError::validation(format!("The specified value for {parameter} is invalid.")))
+        Err(ApiError::validation(format!("The specified value for {parameter} is invalid.")))
     }
 
-    fn path(&self) -> Result<String, IamError> {
+    fn path(&self) -> Result<String, ApiError> {
         let path = self.form.non_empty("Path").unwrap_or("/");
         let good = path.starts_with('/') && path.ends_with('/') && path.len() <= 512;
         if good && path.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Ok(path.to_owned());
         }
-        Err(IamError::validation("The specified value for path is invalid."))
+        Err(ApiError::validation("The specified value for path is invalid."))
     }
 
     /// Canonical id of the caller's account.
@@ -196,17 +164,17 @@ impl Iam<'_> {
         account_number(self.account())
     }
 
-    fn account_row(&self) -> Result<UserRow, IamError> {
+    fn account_row(&self) -> Result<UserRow, ApiError> {
         let rows = self.app.engine.users()?;
         rows.into_iter()
             .find(|row| row.id == *self.account())
-            .ok_or_else(|| IamError::no_such("account", self.account()))
+            .ok_or_else(|| ApiError::no_such("account", self.account()))
     }
 
     /// A user of the caller's account, the account itself included.
-    fn user(&self, name: &str) -> Result<UserRow, IamError> {
+    fn user(&self, name: &str) -> Result<UserRow, ApiError> {
         let row = self.app.engine.user(name)?.filter(|row| self.is_ours(row));
-        row.ok_or_else(|| IamError::new(404, "NoSuchEntity", format!("The user with name {name} cannot be found.")))
+        row.ok_or_else(|| ApiError::new(404, "NoSuchEntity", format!("The user with name {name} cannot be found.")))
     }
 
     fn is_ours(&self, row: &UserRow) -> bool {
@@ -214,9 +182,12 @@ impl Iam<'_> {
     }
 
     /// The user that the request names, or who asks.
-    fn named_user(&self) -> Result<UserRow, IamError> {
+    fn named_user(&self) -> Result<UserRow, ApiError> {
         match self.form.non_empty("UserName") {
             Some(_) => self.user(self.name("UserName")?),
+            None if self.caller.standing.is_role() => {
+                Err(ApiError::validation("Must specify userName when calling with non-User credentials"))
+            }
             None => self.user(&self.caller.name),
         }
     }
@@ -225,8 +196,8 @@ impl Iam<'_> {
     async fn change<T>(
         &self,
         row: &UserRow,
-        change: impl FnOnce(&mut IamDocument) -> Result<T, IamError>,
-    ) -> Result<T, IamError> {
+        change: impl FnOnce(&mut IamDocument) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
         let mut document = IamDocument::from_stored(&row.document)?;
         let value = change(&mut document)?;
         let op = Op::SetUserDocument {
@@ -238,20 +209,20 @@ impl Iam<'_> {
         Ok(value)
     }
 
-    async fn propose(&self, op: Op, name: &str) -> Result<(), IamError> {
-        match self.app.propose(self.caller, self.request_id, op).await?.outcome {
+    async fn propose(&self, op: Op, name: &str) -> Result<(), ApiError> {
+        match self.app.propose(self.caller, self.call.request_id, op).await?.outcome {
             Outcome::Done | Outcome::Deleted { .. } => Ok(self.app.reload_identities()?),
-            Outcome::Refused(Refusal::NoSuchUser) => Err(IamError::no_such("user", name)),
-            Outcome::Refused(Refusal::NoSuchAccessKey) => Err(IamError::no_such("Access Key", name)),
-            Outcome::Refused(Refusal::UserExists) => Err(IamError::exists("User", name)),
-            Outcome::Refused(Refusal::UserInUse) => Err(IamError::conflict("The user is an account in use.")),
-            Outcome::Refused(Refusal::TooLarge) => Err(IamError::limit("The account's documents are too large.")),
+            Outcome::Refused(Refusal::NoSuchUser) => Err(ApiError::no_such("user", name)),
+            Outcome::Refused(Refusal::NoSuchAccessKey) => Err(ApiError::no_such("Access Key", name)),
+            Outcome::Refused(Refusal::UserExists) => Err(ApiError::exists("User", name)),
+            Outcome::Refused(Refusal::UserInUse) => Err(ApiError::conflict("The user is an account in use.")),
+            Outcome::Refused(Refusal::TooLarge) => Err(ApiError::limit("The account's documents are too large.")),
             Outcome::Refused(Refusal::Superseded) => {
-                Err(IamError::new(409, "ConcurrentModification", "The entity was changed meanwhile: try again."))
+                Err(ApiError::new(409, "ConcurrentModification", "The entity was changed meanwhile: try again."))
             }
             Outcome::Refused(other) => {
                 tracing::error!(?other, "a change of IAM was refused unexpectedly");
-                Err(IamError::new(500, "ServiceFailure", "The change was refused."))
+                Err(ApiError::new(500, "ServiceFailure", "The change was refused."))
             }
         }
     }
@@ -264,11 +235,11 @@ fn new_id(app: &App, prefix: &str) -> String {
     prefix.chars().chain(random.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)]))).collect()
 }
 
-fn time(us: u64) -> String {
-    crate::s3::ops::listing::iso_time(us)
+/// The values of a list parameter: `NAME.member.1`, `NAME.member.2`, …
+pub(crate) fn members<'q>(form: &'q Query, name: &str, suffix: &str) -> Vec<&'q str> {
+    (1..).map_while(|at| form.non_empty(&format!("{name}.member.{at}{suffix}"))).collect()
 }
 
-/// The end of a list that is always whole.
-fn whole(doc: &mut XmlWriter) {
-    doc.element("IsTruncated", "false");
+fn time(us: u64) -> String {
+    crate::s3::ops::listing::iso_time(us)
 }

@@ -4,69 +4,67 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::answer::IamError;
 use super::document::{BUILT_IN, IamDocument, Managed};
-use super::{Iam, new_id, time, whole};
+use super::{Iam, new_id, time};
 use crate::policy::{Policy, PolicyKind};
+use crate::query_api::ApiError;
 use crate::s3::xml::XmlWriter;
 
 /// Most policies, inline or attached, of one user or group; most managed policies of an account.
 pub(super) const POLICIES_MAX: usize = 100;
 
 impl Iam<'_> {
-    pub(super) async fn put_user_policy(&self) -> Result<(), IamError> {
+    pub(super) async fn put_user_policy(&self) -> Result<(), ApiError> {
         let (name, text) = (self.name("PolicyName")?, self.policy_text()?);
         let row = self.user(self.name("UserName")?)?;
         self.change(&row, |document| put(&mut document.inline, name, text)).await
     }
 
-    pub(super) fn get_user_policy(&self, doc: &mut XmlWriter) -> Result<(), IamError> {
+    pub(super) fn get_user_policy(&self, doc: &mut XmlWriter) -> Result<(), ApiError> {
         let row = self.user(self.name("UserName")?)?;
         let document = IamDocument::from_stored(&row.document)?;
         doc.element("UserName", &row.name);
         self.write_inline(doc, &document.inline)
     }
 
-    pub(super) fn list_user_policies(&self, doc: &mut XmlWriter) -> Result<(), IamError> {
+    pub(super) fn list_user_policies(&self, doc: &mut XmlWriter) -> Result<(), ApiError> {
         let row = self.user(self.name("UserName")?)?;
-        write_names(doc, &IamDocument::from_stored(&row.document)?.inline);
-        Ok(())
+        write_names(self, doc, &IamDocument::from_stored(&row.document)?.inline)
     }
 
-    pub(super) async fn delete_user_policy(&self) -> Result<(), IamError> {
+    pub(super) async fn delete_user_policy(&self) -> Result<(), ApiError> {
         let name = self.name("PolicyName")?;
         let row = self.user(self.name("UserName")?)?;
         self.change(&row, |document| take(&mut document.inline, name)).await
     }
 
-    pub(super) async fn attach_user_policy(&self) -> Result<(), IamError> {
+    pub(super) async fn attach_user_policy(&self) -> Result<(), ApiError> {
         let arn = self.existing_policy()?;
         let row = self.user(self.name("UserName")?)?;
         self.change(&row, |document| attach(&mut document.attached, &arn)).await
     }
 
-    pub(super) async fn detach_user_policy(&self) -> Result<(), IamError> {
+    pub(super) async fn detach_user_policy(&self) -> Result<(), ApiError> {
         let arn = self.parameter("PolicyArn")?;
         let row = self.user(self.name("UserName")?)?;
         self.change(&row, |document| detach(&mut document.attached, arn)).await
     }
 
-    pub(super) fn list_attached_user_policies(&self, doc: &mut XmlWriter) -> Result<(), IamError> {
+    pub(super) fn list_attached_user_policies(&self, doc: &mut XmlWriter) -> Result<(), ApiError> {
         let row = self.user(self.name("UserName")?)?;
-        write_attached(doc, &IamDocument::from_stored(&row.document)?.attached);
-        Ok(())
+        write_attached(self, doc, &IamDocument::from_stored(&row.document)?.attached)
     }
 
-    pub(super) async fn create_policy(&self, doc: &mut XmlWriter) -> Result<(), IamError> {
+    pub(super) async fn create_policy(&self, doc: &mut XmlWriter) -> Result<(), ApiError> {
         let (name, text) = (self.name("PolicyName")?, self.policy_text()?);
         let managed = Managed { id: new_id(self.app, "ANPA"), created_us: self.app.now_us(), text: text.to_owned() };
         let written = managed.clone();
         self.change(&self.account_row()?, |document| {
             if document.managed.contains_key(name) {
-                return Err(IamError::exists("A policy", name));
+                return Err(ApiError::exists("A policy", name));
             }
             if document.managed.len() >= POLICIES_MAX {
-                return Err(IamError::limit("Cannot exceed quota for PoliciesPerAccount."));
+                return Err(ApiError::limit("Cannot exceed quota for PoliciesPerAccount."));
             }
             document.managed.insert(name.to_owned(), managed);
             Ok(())
@@ -76,16 +74,16 @@ impl Iam<'_> {
         Ok(())
     }
 
-    pub(super) fn get_policy(&self, doc: &mut XmlWriter) -> Result<(), IamError> {
+    pub(super) fn get_policy(&self, doc: &mut XmlWriter) -> Result<(), ApiError> {
         let (name, managed) = self.managed()?;
         self.write_policy(doc, "Policy", &name, &managed);
         Ok(())
     }
 
-    pub(super) fn get_policy_version(&self, doc: &mut XmlWriter) -> Result<(), IamError> {
+    pub(super) fn get_policy_version(&self, doc: &mut XmlWriter) -> Result<(), ApiError> {
         let (_, managed) = self.managed()?;
         if self.parameter("VersionId")? != "v1" {
-            return Err(IamError::no_such("policy version", self.parameter("VersionId")?));
+            return Err(ApiError::no_such("policy version", self.parameter("VersionId")?));
         }
         doc.open("PolicyVersion");
         doc.element("Document", &encoded(&managed.text));
@@ -96,18 +94,31 @@ impl Iam<'_> {
         Ok(())
     }
 
-    pub(super) fn list_policies(&self, doc: &mut XmlWriter) -> Result<(), IamError> {
+    pub(super) fn list_policies(&self, doc: &mut XmlWriter) -> Result<(), ApiError> {
         let account = IamDocument::from_stored(&self.account_row()?.document)?;
+        let mut policies: BTreeMap<String, Managed> = BTreeMap::new();
+        // Those of AWS are listed on demand: `All`, or `AWS`.
+        let scope = self.form.non_empty("Scope").unwrap_or("Local");
+        if !matches!(scope, "All" | "AWS" | "Local") {
+            return Err(ApiError::validation("Scope is All, AWS or Local."));
+        }
+        if scope != "Local" {
+            policies.extend(BUILT_IN.iter().map(|(arn, text)| built_in(arn, text)));
+        }
+        if scope != "AWS" {
+            policies.extend(account.managed);
+        }
+        let page = self.page(policies.into_iter().map(|(name, managed)| (name.clone(), (name, managed))))?;
         doc.open("Policies");
-        for (name, managed) in &account.managed {
+        for (name, managed) in &page.items {
             self.write_policy(doc, "member", name, managed);
         }
         doc.close("Policies");
-        whole(doc);
+        page.end(doc);
         Ok(())
     }
 
-    pub(super) async fn delete_policy(&self) -> Result<(), IamError> {
+    pub(super) async fn delete_policy(&self) -> Result<(), ApiError> {
         let (name, _) = self.managed()?;
         let arn = self.parameter("PolicyArn")?;
         let account = self.account_row()?;
@@ -115,9 +126,11 @@ impl Iam<'_> {
         rows.push(account.clone());
         for row in &rows {
             let document = IamDocument::from_stored(&row.document)?;
-            let attached = document.groups.values().map(|group| &group.attached).chain([&document.attached]);
+            let of_groups = document.groups.values().map(|group| &group.attached);
+            let of_roles = document.roles.values().map(|role| &role.attached);
+            let attached = of_groups.chain(of_roles).chain([&document.attached]);
             if attached.into_iter().any(|arns| arns.contains(arn)) {
-                return Err(IamError::conflict("Cannot delete a policy attached to entities."));
+                return Err(ApiError::conflict("Cannot delete a policy attached to entities."));
             }
         }
         self.change(&account, |document| {
@@ -128,16 +141,16 @@ impl Iam<'_> {
     }
 
     /// The policy document of the request, which must be one.
-    pub(super) fn policy_text(&self) -> Result<&str, IamError> {
+    pub(super) fn policy_text(&self) -> Result<&str, ApiError> {
         let text = self.parameter("PolicyDocument")?;
         match Policy::parse(text, PolicyKind::Identity) {
             Ok(_) => Ok(text),
-            Err(error) => Err(IamError::new(400, "MalformedPolicyDocument", error.0)),
+            Err(error) => Err(ApiError::new(400, "MalformedPolicyDocument", error.0)),
         }
     }
 
     /// The ARN of the request, if a policy has it.
-    pub(super) fn existing_policy(&self) -> Result<String, IamError> {
+    pub(super) fn existing_policy(&self) -> Result<String, ApiError> {
         let arn = self.parameter("PolicyArn")?;
         if !BUILT_IN.iter().any(|(name, _)| *name == arn) {
             self.managed()?;
@@ -145,18 +158,17 @@ impl Iam<'_> {
         Ok(arn.to_owned())
     }
 
-    fn managed(&self) -> Result<(String, Managed), IamError> {
+    fn managed(&self) -> Result<(String, Managed), ApiError> {
         let arn = self.parameter("PolicyArn")?;
         if let Some((_, text)) = BUILT_IN.iter().find(|(name, _)| *name == arn) {
-            let name = arn.rsplit_once('/').map_or(arn, |(_, name)| name);
-            return Ok((name.to_owned(), Managed { id: name.to_owned(), created_us: 0, text: (*text).to_owned() }));
+            return Ok(built_in(arn, text));
         }
         let account = IamDocument::from_stored(&self.account_row()?.document)?;
         let prefix = format!("arn:aws:iam::{}:policy/", self.account_number());
         let name = arn.strip_prefix(&prefix).unwrap_or_default();
         let managed = account.managed.get(name).cloned();
         managed.map(|managed| (name.to_owned(), managed)).ok_or_else(|| {
-            IamError::new(404, "NoSuchEntity", format!("Policy {arn} does not exist or is not attachable."))
+            ApiError::new(404, "NoSuchEntity", format!("Policy {arn} does not exist or is not attachable."))
         })
     }
 
@@ -175,7 +187,7 @@ impl Iam<'_> {
         doc.close(element);
     }
 
-    pub(super) fn write_inline(&self, doc: &mut XmlWriter, inline: &BTreeMap<String, String>) -> Result<(), IamError> {
+    pub(super) fn write_inline(&self, doc: &mut XmlWriter, inline: &BTreeMap<String, String>) -> Result<(), ApiError> {
         let name = self.name("PolicyName")?;
         let text = inline.get(name).ok_or_else(|| no_inline(name))?;
         doc.element("PolicyName", name);
@@ -184,59 +196,73 @@ impl Iam<'_> {
     }
 }
 
+/// A policy that every account has. Its id is its name.
+fn built_in(arn: &str, text: &str) -> (String, Managed) {
+    let name = arn.rsplit_once('/').map_or(arn, |(_, name)| name);
+    (name.to_owned(), Managed { id: name.to_owned(), created_us: 0, text: text.to_owned() })
+}
+
 /// Policies come back percent-encoded, as RFC 3986 has it.
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
-fn no_inline(name: &str) -> IamError {
-    IamError::new(404, "NoSuchEntity", format!("The policy with name {name} cannot be found."))
+fn no_inline(name: &str) -> ApiError {
+    ApiError::new(404, "NoSuchEntity", format!("The policy with name {name} cannot be found."))
 }
 
-pub(super) fn put(inline: &mut BTreeMap<String, String>, name: &str, text: &str) -> Result<(), IamError> {
+pub(super) fn put(inline: &mut BTreeMap<String, String>, name: &str, text: &str) -> Result<(), ApiError> {
     if inline.len() >= POLICIES_MAX && !inline.contains_key(name) {
-        return Err(IamError::limit("Cannot exceed quota for inline policies."));
+        return Err(ApiError::limit("Cannot exceed quota for inline policies."));
     }
     inline.insert(name.to_owned(), text.to_owned());
     Ok(())
 }
 
-pub(super) fn take(inline: &mut BTreeMap<String, String>, name: &str) -> Result<(), IamError> {
+pub(super) fn take(inline: &mut BTreeMap<String, String>, name: &str) -> Result<(), ApiError> {
     inline.remove(name).map(drop).ok_or_else(|| no_inline(name))
 }
 
-pub(super) fn attach(attached: &mut BTreeSet<String>, arn: &str) -> Result<(), IamError> {
+pub(super) fn attach(attached: &mut BTreeSet<String>, arn: &str) -> Result<(), ApiError> {
     if attached.len() >= POLICIES_MAX {
-        return Err(IamError::limit("Cannot exceed quota for PoliciesPerUser."));
+        return Err(ApiError::limit("Cannot exceed quota for PoliciesPerUser."));
     }
     attached.insert(arn.to_owned());
     Ok(())
 }
 
-pub(super) fn detach(attached: &mut BTreeSet<String>, arn: &str) -> Result<(), IamError> {
+pub(super) fn detach(attached: &mut BTreeSet<String>, arn: &str) -> Result<(), ApiError> {
     if attached.remove(arn) {
         return Ok(());
     }
-    Err(IamError::new(404, "NoSuchEntity", format!("Policy {arn} was not found.")))
+    Err(ApiError::new(404, "NoSuchEntity", format!("Policy {arn} was not found.")))
 }
 
-pub(super) fn write_names(doc: &mut XmlWriter, inline: &BTreeMap<String, String>) {
+pub(super) fn write_names(
+    iam: &Iam<'_>,
+    doc: &mut XmlWriter,
+    inline: &BTreeMap<String, String>,
+) -> Result<(), ApiError> {
+    let page = iam.page(inline.keys().map(|name| (name.clone(), name)))?;
     doc.open("PolicyNames");
-    for name in inline.keys() {
+    for name in &page.items {
         doc.element("member", name);
     }
     doc.close("PolicyNames");
-    whole(doc);
+    page.end(doc);
+    Ok(())
 }
 
-pub(super) fn write_attached(doc: &mut XmlWriter, attached: &BTreeSet<String>) {
+pub(super) fn write_attached(iam: &Iam<'_>, doc: &mut XmlWriter, attached: &BTreeSet<String>) -> Result<(), ApiError> {
+    let page = iam.page(attached.iter().map(|arn| (arn.clone(), arn)))?;
     doc.open("AttachedPolicies");
-    for arn in attached {
+    for arn in &page.items {
         doc.open("member");
         doc.element("PolicyName", arn.rsplit_once('/').map_or(arn, |(_, name)| name));
         doc.element("PolicyArn", arn);
         doc.close("member");
     }
     doc.close("AttachedPolicies");
-    whole(doc);
+    page.end(doc);
+    Ok(())
 }

@@ -3,23 +3,23 @@
 use chartrier_storage::namespace::command::Op;
 use chartrier_storage::namespace::rows::UserRow;
 
-use super::answer::IamError;
 use super::document::IamDocument;
-use super::{Iam, time, whole};
+use super::{Iam, time};
 use crate::access::standing::{unique_id, user_arn};
+use crate::query_api::ApiError;
 use crate::s3::xml::XmlWriter;
 
 /// Most users of one account.
 const USERS_MAX: usize = 5000;
 
 impl Iam<'_> {
-    pub(super) async fn create_user(&self, doc: &mut XmlWriter) -> Result<(), IamError> {
+    pub(super) async fn create_user(&self, doc: &mut XmlWriter) -> Result<(), ApiError> {
         let name = self.name("UserName")?;
         if self.app.engine.user(name)?.is_some() {
-            return Err(IamError::exists("User", name));
+            return Err(ApiError::exists("User", name));
         }
         if self.members()?.len() >= USERS_MAX {
-            return Err(IamError::limit("Cannot exceed quota for UsersPerAccount."));
+            return Err(ApiError::limit("Cannot exceed quota for UsersPerAccount."));
         }
         let document = IamDocument { path: self.path()?, ..IamDocument::default() };
         let row = UserRow {
@@ -37,51 +37,56 @@ impl Iam<'_> {
         self.write_user(doc, "User", &row)
     }
 
-    pub(super) fn get_user(&self, doc: &mut XmlWriter) -> Result<(), IamError> {
+    pub(super) fn get_user(&self, doc: &mut XmlWriter) -> Result<(), ApiError> {
         self.write_user(doc, "User", &self.named_user()?)
     }
 
-    pub(super) fn list_users(&self, doc: &mut XmlWriter) -> Result<(), IamError> {
+    pub(super) fn list_users(&self, doc: &mut XmlWriter) -> Result<(), ApiError> {
         let prefix = self.form.non_empty("PathPrefix").unwrap_or("/");
-        doc.open("Users");
+        let mut users = Vec::new();
         for row in self.members()? {
             if path_of(&row)?.starts_with(prefix) {
-                self.write_user(doc, "member", &row)?;
+                users.push((row.name.clone(), row));
             }
         }
+        let page = self.page(users)?;
+        doc.open("Users");
+        for row in &page.items {
+            self.write_user(doc, "member", row)?;
+        }
         doc.close("Users");
-        whole(doc);
+        page.end(doc);
         Ok(())
     }
 
-    pub(super) async fn delete_user(&self) -> Result<(), IamError> {
+    pub(super) async fn delete_user(&self) -> Result<(), ApiError> {
         let row = self.user(self.name("UserName")?)?;
         let document = IamDocument::from_stored(&row.document)?;
         if row.account.is_empty() {
-            return Err(IamError::conflict("An account is removed by its administrator."));
+            return Err(ApiError::conflict("An account is removed by its administrator."));
         }
         if !row.access_keys.is_empty() {
-            return Err(IamError::conflict("Cannot delete entity, must delete access keys first."));
+            return Err(ApiError::conflict("Cannot delete entity, must delete access keys first."));
         }
         if document.has_policies() {
-            return Err(IamError::conflict("Cannot delete entity, must delete policies first."));
+            return Err(ApiError::conflict("Cannot delete entity, must delete policies first."));
         }
         let account = self.account_row()?;
         if IamDocument::from_stored(&account.document)?.groups.values().any(|group| group.members.contains(&row.id)) {
-            return Err(IamError::conflict("Cannot delete entity, must remove users from group first."));
+            return Err(ApiError::conflict("Cannot delete entity, must remove users from group first."));
         }
         self.propose(Op::RemoveUser { name: row.name.clone() }, &row.name).await
     }
 
     /// Users of the account, by name.
-    pub(super) fn members(&self) -> Result<Vec<UserRow>, IamError> {
+    pub(super) fn members(&self) -> Result<Vec<UserRow>, ApiError> {
         let mut rows = self.app.engine.users()?;
         rows.retain(|row| row.account == *self.account());
         rows.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(rows)
     }
 
-    pub(super) fn write_user(&self, doc: &mut XmlWriter, element: &str, row: &UserRow) -> Result<(), IamError> {
+    pub(super) fn write_user(&self, doc: &mut XmlWriter, element: &str, row: &UserRow) -> Result<(), ApiError> {
         let path = path_of(row)?;
         doc.open(element);
         doc.element("Path", &path);
@@ -94,7 +99,7 @@ impl Iam<'_> {
     }
 }
 
-fn path_of(row: &UserRow) -> Result<String, IamError> {
+fn path_of(row: &UserRow) -> Result<String, ApiError> {
     let path = IamDocument::from_stored(&row.document)?.path;
     Ok(if path.is_empty() { "/".to_owned() } else { path })
 }

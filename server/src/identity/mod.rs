@@ -1,9 +1,11 @@
 //! Who may sign requests: users, their access keys, and the secrets that open from their rows.
 
 pub mod access_key;
+pub mod accounts;
 pub mod keyring;
 pub mod pseudonym;
 pub mod root;
+mod session;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -17,6 +19,13 @@ use crate::access::IdentityPolicies;
 use crate::access::standing::{Standing, account_number};
 use crate::iam::document::IamDocument;
 use crate::policy::PrincipalPattern;
+use accounts::Account;
+
+/// An operator key for tests.
+#[cfg(test)]
+pub(crate) fn test_operator_key() -> OperatorKey {
+    OperatorKey::from_slice(&[1; 32]).unwrap()
+}
 
 /// One access key of one user, ready to verify with. It has no `Debug`.
 pub struct Identity {
@@ -60,6 +69,19 @@ struct Table {
     numbers: HashSet<String>,
     names: HashSet<String>,
     arns: HashSet<String>,
+    /// By canonical id.
+    accounts: HashMap<String, Arc<Account>>,
+    /// By canonical id: accounts and members.
+    users: HashMap<String, KnownUser>,
+}
+
+/// A user as its sessions need it.
+struct KnownUser {
+    account_id: Arc<str>,
+    name: Arc<str>,
+    display_name: Arc<str>,
+    root: bool,
+    standing: Arc<Standing>,
 }
 
 /// A stored secret does not open under the operator key: the key file is not the one it was sealed with.
@@ -71,6 +93,23 @@ pub struct SecretDoesNotOpen {
 }
 
 impl Table {
+    /// Who has an access key that may sign at this time.
+    fn find(&self, access_key_id: &str, now_s: i64) -> Option<&Arc<Identity>> {
+        let identity = self.by_access_key.get(access_key_id)?;
+        identity.expires_s.is_none_or(|end| now_s < end).then_some(identity)
+    }
+
+    /// Whether an ARN names a user, a role, or a session of a role.
+    fn has_arn(&self, arn: &str) -> bool {
+        let of_session = || {
+            let mut parts = arn.strip_prefix("arn:aws:sts::")?.splitn(2, ":assumed-role/");
+            let (number, rest) = (parts.next()?, parts.next()?);
+            let role = rest.split_once('/')?.0;
+            self.accounts.values().find(|account| account.number == number)?.role(role)
+        };
+        self.arns.contains(arn) || of_session().is_some()
+    }
+
     /// What answers show of a user, and by which names policies may know it.
     fn add_names(&mut self, user: &UserRow, standing: &Standing) {
         self.names.insert(user.name.clone());
@@ -134,6 +173,19 @@ impl Identities {
             table.add_names(user, &standing);
             let (user_id, name): (Arc<str>, Arc<str>) = (account.id.as_str().into(), user.name.as_str().into());
             let display_name: Arc<str> = account.display_name.as_str().into();
+            if user.account.is_empty() {
+                let known = Account::new(user, document);
+                table.arns.extend(known.roles().map(|role| role.arn.clone()));
+                table.accounts.insert(user.id.clone(), Arc::new(known));
+            }
+            let known = KnownUser {
+                account_id: Arc::clone(&user_id),
+                name: Arc::clone(&name),
+                display_name: Arc::clone(&display_name),
+                root: user.root,
+                standing: Arc::clone(&standing),
+            };
+            table.users.insert(user.id.clone(), known);
             for key in &user.access_keys {
                 let secret = access_key::open_secret(operator_key, key)
                     .ok_or_else(|| SecretDoesNotOpen { access_key_id: key.access_key_id.clone() })?;
@@ -159,9 +211,12 @@ impl Identities {
 
     /// Who has an access key that may sign at this time.
     pub fn find(&self, access_key_id: &str, now_s: i64) -> Option<Arc<Identity>> {
-        let table = self.table.load();
-        let identity = table.by_access_key.get(access_key_id)?;
-        identity.expires_s.is_none_or(|end| now_s < end).then(|| Arc::clone(identity))
+        self.table.load().find(access_key_id, now_s).map(Arc::clone)
+    }
+
+    /// The account of a number.
+    pub fn account_numbered(&self, number: &str) -> Option<Arc<Account>> {
+        self.table.load().accounts.values().find(|account| account.number == number).map(Arc::clone)
     }
 
     /// How answers show a user, by canonical id.
@@ -187,7 +242,7 @@ impl Identities {
             PrincipalPattern::Account(number) => table.numbers.contains(number),
             PrincipalPattern::CanonicalUser(id) => table.display_names.contains_key(id),
             PrincipalPattern::UserNamed(name) => table.names.contains(name),
-            PrincipalPattern::Arn(arn) => table.arns.contains(arn),
+            PrincipalPattern::Arn(arn) => table.has_arn(arn),
         }
     }
 

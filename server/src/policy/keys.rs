@@ -20,6 +20,19 @@ pub fn canonical(key: &str) -> Option<String> {
     }
 }
 
+/// A claim of an identity provider's token, `idp.example/realm:sub`, as it is looked up: lower case.
+///
+/// Only trust policies have them, and only claims that this server passes on.
+pub fn federated(key: &str) -> Option<String> {
+    let (issuer, claim) = key.rsplit_once(':')?;
+    let claim = FEDERATED_CLAIMS.iter().find(|known| claim.eq_ignore_ascii_case(known))?;
+    let is_service = issuer.eq_ignore_ascii_case("aws") || issuer.eq_ignore_ascii_case("s3");
+    (!issuer.is_empty() && !is_service).then(|| format!("{}:{claim}", issuer.to_ascii_lowercase()))
+}
+
+/// Claims of a web identity that conditions may ask for.
+pub const FEDERATED_CLAIMS: [&str; 5] = ["amr", "aud", "azp", "email", "sub"];
+
 /// Keys that hold several values: a condition on them says `ForAllValues` or `ForAnyValue`.
 pub const MULTIVALUED: [&str; 3] = ["s3:requestobjecttagkeys", "aws:tagkeys", "aws:calledvia"];
 
@@ -36,7 +49,7 @@ const TAG_KEYS: [&str; 7] = [
 
 /// Keys without. VPC keys are missing on purpose: there is no such network here, and a condition on one
 /// would never hold.
-const KEYS: [&str; 76] = [
+const KEYS: [&str; 79] = [
     "aws:calledvia",
     "aws:calledviafirst",
     "aws:calledvialast",
@@ -113,6 +126,9 @@ const KEYS: [&str; 76] = [
     "s3:x-amz-server-side-encryption-customer-algorithm",
     "s3:x-amz-storage-class",
     "s3:x-amz-website-redirect-location",
+    "sts:authentication",
+    "sts:externalid",
+    "sts:rolesessionname",
 ];
 
 #[cfg(test)]
@@ -136,5 +152,14 @@ mod tests {
             assert_eq!(canonical(bad), None, "{bad}");
         }
         assert!(KEYS.is_sorted() && TAG_KEYS.is_sorted());
+    }
+
+    #[test]
+    fn claims_of_providers_have_keys() {
+        assert_eq!(federated("idp.example/Realm:SUB").as_deref(), Some("idp.example/realm:sub"));
+        assert_eq!(federated("127.0.0.1:8443:aud").as_deref(), Some("127.0.0.1:8443:aud"));
+        for bad in ["idp.example:groups", "aws:sub", "sub", ":sub", ""] {
+            assert_eq!(federated(bad), None, "{bad}");
+        }
     }
 }

@@ -148,7 +148,8 @@ impl Fields {
         if let (PolicyKind::Bucket(bucket), Names::Any(actions), Names::Any(resources)) = (kind, &actions, &resources) {
             check_actions_meet_resources(bucket, actions, resources)?;
         }
-        let conditions = self.condition.map(|block| conditions(block, variables)).transpose()?.unwrap_or_default();
+        let conditions =
+            self.condition.map(|block| conditions(block, kind, variables)).transpose()?.unwrap_or_default();
         Ok(Statement { effect, principals, actions, resources, conditions })
     }
 }
@@ -241,9 +242,16 @@ fn actions(names: &[String], kind: PolicyKind<'_>) -> Parsed<Vec<Pattern>> {
                         .any(|(action, _)| pattern.matches(&format!("s3:{action}"), Case::Ignored, &nothing))
             }
             // Identity policies come with the actions of every service.
-            PolicyKind::Identity | PolicyKind::Trust => {
+            PolicyKind::Identity => {
                 name == "*"
                     || name.split_once(':').is_some_and(|(service, action)| !service.is_empty() && !action.is_empty())
+            }
+            PolicyKind::Trust => {
+                let of_sts = name.split_once(':').filter(|(service, _)| service.eq_ignore_ascii_case("sts"));
+                if of_sts.is_none_or(|(_, action)| action.is_empty()) {
+                    return wrong("AssumeRole policy may only specify STS AssumeRole actions.");
+                }
+                true
             }
         };
         if !known {
@@ -310,14 +318,15 @@ fn check_actions_meet_resources(bucket: &str, actions: &[Pattern], resources: &[
     if actions.iter().all(meets) { Ok(()) } else { wrong("Action does not apply to any resource(s) in statement") }
 }
 
-fn conditions(block: Json, variables: Variables) -> Parsed<Vec<Condition>> {
+fn conditions(block: Json, kind: PolicyKind<'_>, variables: Variables) -> Parsed<Vec<Condition>> {
     let Json::Object(operators) = block else { return wrong("Invalid policy syntax.") };
     let mut conditions = Vec::new();
     for (name, keys) in operators {
         let Some(operator) = Operator::parse(&name) else { return wrong(format!("Invalid Condition type : {name}")) };
         let Json::Object(keys) = keys else { return wrong("Invalid policy syntax.") };
         for (key, values) in keys {
-            let Some(canonical) = keys::canonical(&key) else {
+            let claim = if kind == PolicyKind::Trust { keys::federated(&key) } else { None };
+            let Some(canonical) = keys::canonical(&key).or(claim) else {
                 return wrong(format!("Policy has an invalid condition key - {key}"));
             };
             let values = condition_values(values)?;

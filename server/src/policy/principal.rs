@@ -15,12 +15,19 @@ pub struct Principal {
     pub user_name: String,
     /// The account itself rather than somebody in it.
     pub is_account: bool,
+    /// Of a web identity that asks for a role: the ARN of its provider. It has no account yet.
+    pub provider_arn: Option<String>,
 }
 
 impl Principal {
     /// Nobody in particular.
     pub fn anonymous() -> Self {
         Self::default()
+    }
+
+    /// Whoever a provider of identities vouches for.
+    pub fn federated(provider_arn: &str) -> Self {
+        Self { provider_arn: Some(provider_arn.to_owned()), ..Self::default() }
     }
 
     /// Whether nobody signed.
@@ -107,6 +114,7 @@ impl PrincipalPattern {
         let account = || Some(if who.is_account { Reach::Itself } else { Reach::ThroughAccount });
         match self {
             Self::Anyone => Some(Reach::Itself),
+            Self::Federated(arn) => (Some(arn) == who.provider_arn.as_ref()).then_some(Reach::Itself),
             _ if who.is_anonymous() => None,
             Self::Account(number) if *number == who.account => account(),
             Self::CanonicalUser(id) if *id == who.canonical_id => account(),

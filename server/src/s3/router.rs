@@ -54,6 +54,11 @@ impl Target {
     }
 }
 
+/// Whether a host names a bucket, so that the service itself is not meant.
+pub fn names_a_bucket(host: &str, domains: &[String]) -> bool {
+    virtual_host_bucket(host, domains).is_some()
+}
+
 /// The bucket in a host such as `bucket.localhost:9000`, if `localhost` is one of our domains.
 ///
 /// Domains may lie within one another: the longest that fits counts, and a host that is a domain itself

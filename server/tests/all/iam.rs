@@ -7,7 +7,7 @@ use crate::policy::{canonical_id, is, put_policy, statement};
 use crate::support::{Answer, Client, TestServer};
 
 /// Calls an action of IAM.
-async fn call(client: &Client, action: &str, parameters: &[(&str, &str)]) -> Answer {
+pub async fn call(client: &Client, action: &str, parameters: &[(&str, &str)]) -> Answer {
     let encode =
         |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
     let mut form = format!("Action={action}&Version=2010-05-08");
@@ -18,19 +18,19 @@ async fn call(client: &Client, action: &str, parameters: &[(&str, &str)]) -> Ans
     client.send("POST", "/", &headers, form.as_bytes()).await
 }
 
-fn allow(action: &str, resource: &str) -> String {
+pub fn allow(action: &str, resource: &str) -> String {
     json!({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": action, "Resource": resource}})
         .to_string()
 }
 
 /// A user of an account, with a key.
-async fn member(iam: &Client, s3: &Client, name: &str) -> Client {
+pub async fn member(iam: &Client, s3: &Client, name: &str) -> Client {
     assert_eq!(call(iam, "CreateUser", &[("UserName", name)]).await.status, 200);
     let answer = call(iam, "CreateAccessKey", &[("UserName", name)]).await;
     s3.clone().acting_as(&answer.element("AccessKeyId").unwrap(), &answer.element("SecretAccessKey").unwrap())
 }
 
-async fn account_number(iam: &Client) -> String {
+pub async fn account_number(iam: &Client) -> String {
     let arn = call(iam, "GetUser", &[]).await.element("Arn").unwrap();
     arn.split(':').nth(4).unwrap().to_owned()
 }

@@ -27,5 +27,6 @@ mod objects;
 mod policy;
 mod post_object;
 mod settings;
+mod sts;
 mod tagging;
 mod versions;

@@ -116,6 +116,13 @@ impl Caller {
         }
     }
 
+    /// What limits by access key count: of a session, what it was asked for with. A session more is no
+    /// room more.
+    pub fn rate_key(&self) -> Arc<str> {
+        let session = self.standing.session.as_ref();
+        session.map_or_else(|| Arc::clone(&self.access_key_id), |session| Arc::clone(&session.rate_key))
+    }
+
     /// Whether nobody signed.
     pub fn is_anonymous(&self) -> bool {
         self.auth_kind == AuthKind::Anonymous

@@ -71,6 +71,7 @@ pub struct Client {
     address: SocketAddr,
     access_key_id: String,
     secret: String,
+    token: Option<String>,
     tls: Option<TlsConnector>,
     region: String,
     time: Option<SystemTime>,
@@ -84,6 +85,7 @@ impl Client {
             address,
             access_key_id,
             secret,
+            token: None,
             tls: None,
             region: "fr".into(),
             time: None,
@@ -118,7 +120,34 @@ impl Client {
     pub fn acting_as(mut self, access_key_id: &str, secret: &str) -> Self {
         access_key_id.clone_into(&mut self.access_key_id);
         secret.clone_into(&mut self.secret);
+        self.token = None;
         self
+    }
+
+    /// With the temporary credentials that an answer of STS brings.
+    pub fn with_credentials_of(self, answer: &Answer) -> Self {
+        let element = |name| answer.element(name).unwrap_or_else(|| panic!("{}", answer.text()));
+        let client = self.acting_as(&element("AccessKeyId"), &element("SecretAccessKey"));
+        Self { token: Some(element("SessionToken")), ..client }
+    }
+
+    /// With another session token, or without one.
+    pub fn with_token(self, token: Option<&str>) -> Self {
+        Self { token: token.map(str::to_owned), ..self }
+    }
+
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
+    /// Signs for STS, on the S3 port.
+    pub fn for_sts(self) -> Self {
+        Self { service: "sts", ..self }
+    }
+
+    /// Signs for a service, on the S3 port.
+    pub fn for_service(self, service: &'static str) -> Self {
+        Self { service, ..self }
     }
 
     /// The key and the secret that it signs with.
@@ -168,7 +197,8 @@ impl Client {
         if !matches!(how, Sign::Presigned(_)) {
             settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
         }
-        let identity: Identity = Credentials::new(&self.access_key_id, &self.secret, None, None, "test").into();
+        let identity: Identity =
+            Credentials::new(&self.access_key_id, &self.secret, self.token.clone(), None, "test").into();
         let params: SigningParams<'_> = v4::SigningParams::builder()
             .identity(&identity)
             .region(&self.region)

@@ -1,6 +1,7 @@
 //! A server in this process, and a client that signs with `aws-sigv4`.
 
 pub mod client;
+pub mod issuer;
 pub mod receiver;
 
 use std::net::SocketAddr;

@@ -1,0 +1,170 @@
+//! Asking an issuer over HTTP: one question, one bounded answer, no redirects.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper_util::rt::TokioIo;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, ServerName};
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::sync::OnceCell;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
+
+use super::jwks::{IssuerKey, parse};
+use super::url::{IssuerUrl, IssuerUrlError, LocalIssuers, may_ask};
+
+/// Longest answer of an issuer.
+const ANSWER_LEN_BYTES_MAX: usize = 256 << 10;
+/// Time for one question, from the name's look-up to the last byte.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Most addresses of a name that are tried.
+const ADDRESSES_MAX: usize = 4;
+const DISCOVERY: &str = "/.well-known/openid-configuration";
+
+/// The keys of an issuer cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FetchError {
+    /// A URL of its configuration may not be asked.
+    #[error("a URL of the issuer is refused")]
+    Url(#[from] IssuerUrlError),
+    /// Its name leads to no address that may be asked.
+    #[error("the issuer's name leads to no address that may be asked")]
+    Address,
+    /// It cannot be reached.
+    #[error("the issuer cannot be reached")]
+    Connect(#[source] io::Error),
+    /// The connection broke.
+    #[error("the connection to the issuer broke")]
+    Http(#[from] hyper::Error),
+    /// It did not answer in time.
+    #[error("the issuer did not answer within 5 seconds")]
+    Timeout,
+    /// It answered something else: a redirect, say.
+    #[error("the issuer answered with status {0}")]
+    Status(StatusCode),
+    /// Its answer is too long, or not what it should be.
+    #[error("the issuer's answer is not understood: {0}")]
+    Answer(&'static str),
+    /// The certificates to trust cannot be read.
+    #[error("the trusted certificates cannot be read")]
+    Trust(#[source] io::Error),
+    /// It was asked a moment ago, in vain.
+    #[error("the issuer was asked a moment ago, in vain")]
+    TooSoon,
+}
+
+/// Asks issuers.
+pub(super) struct Fetcher {
+    local: LocalIssuers,
+    ca_file: Option<PathBuf>,
+    /// Read when an issuer is first asked over TLS.
+    tls: OnceCell<TlsConnector>,
+}
+
+impl Fetcher {
+    pub(super) fn new(local: LocalIssuers, ca_file: Option<PathBuf>) -> Self {
+        Self { local, ca_file, tls: OnceCell::new() }
+    }
+
+    /// The keys of an issuer, from its configuration on.
+    pub(super) async fn keys_of(&self, issuer: &str) -> Result<Vec<IssuerKey>, FetchError> {
+        let base = issuer.trim_end_matches('/');
+        let bytes = self.answer(&format!("{base}{DISCOVERY}")).await?;
+        let configuration: Value =
+            serde_json::from_slice(&bytes).map_err(|_| FetchError::Answer("its configuration is not JSON"))?;
+        let text = |name: &str| configuration.get(name).and_then(Value::as_str);
+        // Otherwise one issuer could speak for another.
+        if text("issuer").is_none_or(|named| named.trim_end_matches('/') != base) {
+            return Err(FetchError::Answer("its configuration names another issuer"));
+        }
+        let jwks_uri = text("jwks_uri").ok_or(FetchError::Answer("its configuration has no jwks_uri"))?;
+        parse(&self.answer(jwks_uri).await?).ok_or(FetchError::Answer("its keys are no JWK set"))
+    }
+
+    async fn answer(&self, url: &str) -> Result<Bytes, FetchError> {
+        let url = IssuerUrl::parse(url, self.local)?;
+        tokio::time::timeout(PATIENCE, self.ask(&url)).await.unwrap_or(Err(FetchError::Timeout))
+    }
+
+    async fn ask(&self, url: &IssuerUrl) -> Result<Bytes, FetchError> {
+        let tcp = self.connect(url).await?;
+        if !url.is_tls() {
+            return get(tcp, url).await;
+        }
+        let tls = self.tls.get_or_try_init(|| connector(self.ca_file.clone())).await?;
+        let name = ServerName::try_from(url.host().to_owned()).map_err(|_| IssuerUrlError::Malformed)?;
+        get(tls.connect(name, tcp).await.map_err(FetchError::Connect)?, url).await
+    }
+
+    async fn connect(&self, url: &IssuerUrl) -> Result<TcpStream, FetchError> {
+        let addresses = lookup_host((url.host(), url.port())).await.map_err(FetchError::Connect)?;
+        let mut failed = FetchError::Address;
+        for address in addresses.filter(|address| may_ask(address.ip(), self.local)).take(ADDRESSES_MAX) {
+            match TcpStream::connect(address).await {
+                Ok(tcp) => return Ok(tcp),
+                Err(error) => failed = FetchError::Connect(error),
+            }
+        }
+        Err(failed)
+    }
+}
+
+async fn get<S>(stream: S, url: &IssuerUrl) -> Result<Bytes, FetchError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    // Cut when the answer is there, or when its time is over.
+    let mut running = tokio::task::JoinSet::new();
+    running.spawn(connection);
+    let request = Request::get(url.path())
+        .header(header::HOST, url.authority())
+        .header(header::ACCEPT, "application/json")
+        .header(header::USER_AGENT, "Chartrier")
+        .header(header::CONNECTION, "close")
+        .body(Empty::<Bytes>::new())
+        .map_err(|_| IssuerUrlError::Malformed)?;
+    let response = sender.send_request(request).await?;
+    if response.status() != StatusCode::OK {
+        return Err(FetchError::Status(response.status()));
+    }
+    let body = Limited::new(response.into_body(), ANSWER_LEN_BYTES_MAX).collect().await;
+    body.map(|body| body.to_bytes()).map_err(|_| FetchError::Answer("it is over 256 KiB, or broke off"))
+}
+
+/// TLS that trusts what the system trusts, and the authorities of `ca_file`.
+async fn connector(ca_file: Option<PathBuf>) -> Result<TlsConnector, FetchError> {
+    let roots = tokio::task::spawn_blocking(move || roots(ca_file.as_deref())).await;
+    let roots = roots.map_err(|error| FetchError::Trust(io::Error::other(error)))??;
+    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| FetchError::Trust(io::Error::other(error)))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, FetchError> {
+    let mut roots = RootCertStore::empty();
+    let system = rustls_native_certs::load_native_certs();
+    for error in &system.errors {
+        tracing::warn!(%error, "some of the system's trusted certificates cannot be read");
+    }
+    roots.add_parsable_certificates(system.certs);
+    if let Some(path) = ca_file {
+        let unreadable = |error| FetchError::Trust(io::Error::other(error));
+        for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
+            roots.add(certificate.map_err(unreadable)?).map_err(|e| FetchError::Trust(io::Error::other(e)))?;
+        }
+    }
+    Ok(roots)
+}
