@@ -12,9 +12,6 @@ use crate::options::{Operation, Plan};
 use crate::requests::Worker;
 use crate::server::ServerUsage;
 
-/// The largest number of objects that a cell writes and later cells read.
-const KEYS_MAX: u64 = 20_000;
-
 /// The stop rule of a cell and the count of what was begun.
 struct Budget {
     begun: AtomicU64,
@@ -55,7 +52,7 @@ pub(crate) async fn run(
     let start = Instant::now();
     for number in 0..clients {
         let worker = Worker::new(plan, operation, size_bytes, number as u64, written.max(1));
-        workers.spawn(work(worker, Arc::clone(&budget)));
+        workers.spawn(work(worker, Arc::clone(&budget), plan.keys_max));
     }
     let mut samples = Vec::new();
     while let Some(done) = workers.join_next().await {
@@ -65,7 +62,7 @@ pub(crate) async fn run(
     let usage = ServerUsage::read(plan.server_pid).since(&before);
     match operation {
         Operation::Put => {
-            plan.set_stored_keys(size_bytes, written.max((samples.len() as u64).min(KEYS_MAX)));
+            plan.set_stored_keys(size_bytes, written.max((samples.len() as u64).min(plan.keys_max)));
         }
         Operation::Delete => plan.set_stored_keys(size_bytes, 0),
         _ => {}
@@ -77,11 +74,11 @@ pub(crate) async fn run(
     Ok(row)
 }
 
-async fn work(mut worker: Worker, budget: Arc<Budget>) -> io::Result<Vec<Sample>> {
+async fn work(mut worker: Worker, budget: Arc<Budget>, keys_max: u64) -> io::Result<Vec<Sample>> {
     let mut samples = Vec::new();
     while let Some(index) = budget.next() {
         let start = Instant::now();
-        let bytes = worker.once(index % KEYS_MAX).await?;
+        let bytes = worker.once(index % keys_max).await?;
         samples.push(Sample { took: start.elapsed(), bytes });
     }
     Ok(samples)

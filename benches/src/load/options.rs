@@ -54,6 +54,12 @@ pub(crate) struct Options {
     /// Each cell stops after this many bytes of bodies
     #[arg(long, value_parser = parse_size, default_value = "4g")]
     bytes_max: u64,
+    /// A cell that writes more objects than this writes the first ones again
+    #[arg(long, default_value_t = 20_000)]
+    keys_max: u64,
+    /// Spread the keys over this many folders, in no order
+    #[arg(long, default_value_t = 1)]
+    folders: u64,
     /// Send an SSE-C key with each request (https only)
     #[arg(long)]
     sse_c: bool,
@@ -91,6 +97,9 @@ pub(crate) struct Plan {
     pub(crate) time_max: Duration,
     pub(crate) count_max: u64,
     pub(crate) bytes_max: u64,
+    /// The largest number of objects that a cell writes and later cells read.
+    pub(crate) keys_max: u64,
+    pub(crate) folders: u64,
     pub(crate) part_size_bytes: u64,
     pub(crate) server_pid: Option<u32>,
     /// The server's own counters, if it is a Chartrier.
@@ -114,6 +123,8 @@ impl Options {
             time_max: Duration::from_secs_f64(self.seconds),
             count_max: self.count_max,
             bytes_max: self.bytes_max,
+            keys_max: self.keys_max.max(1),
+            folders: self.folders,
             part_size_bytes: self.part_size,
             server_pid: self.server_pid,
             counters: admin.map(counts::Source),

@@ -19,6 +19,7 @@ pub(crate) struct Worker {
     operation: Operation,
     size_bytes: u64,
     part_size_bytes: u64,
+    folders: u64,
     /// Keys `0..stored` exist.
     stored: u64,
     sse_headers: Vec<(String, String)>,
@@ -38,6 +39,7 @@ impl Worker {
             operation,
             size_bytes,
             part_size_bytes: plan.part_size_bytes,
+            folders: plan.folders,
             stored,
             sse_headers: plan.sse_headers.clone(),
             connection: None,
@@ -106,7 +108,11 @@ impl Worker {
     }
 
     fn key(&self, index: u64) -> String {
-        format!("{}/{index:08}", self.size_bytes)
+        if self.folders <= 1 {
+            return format!("{}/{index:08}", self.size_bytes);
+        }
+        let folder = (index.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) % self.folders;
+        format!("{}/{folder:05}/{index:08}", self.size_bytes)
     }
 
     fn request(&self, method: &str, key: &str) -> Request {
