@@ -14,6 +14,7 @@ use chartrier_storage::env::SimEnv;
 use chartrier_storage::ids::{BucketId, ObjectUuid, VersionId};
 use chartrier_storage::namespace::command::{Command, CommandContext, Op, Outcome, WriteCondition};
 use chartrier_storage::namespace::rows::{BlobRef, BucketRow, PartRow, VersionRow};
+use chartrier_storage::namespace::storage_class::StorageClass;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
@@ -135,6 +136,7 @@ impl Store {
             retention: None,
             legal_hold: None,
             acl: Vec::new(),
+            storage_class: StorageClass::default(),
         };
         self.propose(Op::PutVersion {
             bucket: self.bucket,

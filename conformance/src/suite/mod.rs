@@ -14,6 +14,7 @@ mod multipart;
 mod objects;
 mod settings;
 mod sse_c;
+mod storage_class;
 mod tagging;
 mod versions;
 mod vitam;
@@ -91,6 +92,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         objects::CASES,
         settings::CASES,
         sse_c::CASES,
+        storage_class::CASES,
         tagging::CASES,
         versions::CASES,
         vitam::CASES,

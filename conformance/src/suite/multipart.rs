@@ -47,7 +47,7 @@ const FIVE_MIB: usize = 5 << 20;
 pub(super) struct Upload {
     context: Context,
     key: String,
-    id: String,
+    pub(super) id: String,
     headers: Vec<(String, String)>,
 }
 

@@ -45,10 +45,15 @@ pub fn write_new_version(headers: &mut HeaderMap, version: VersionId) {
 /// Reads a `VersioningConfiguration` document.
 ///
 /// # Errors
-/// `MalformedXML`; `IllegalVersioningConfigurationException` without a status; `NotImplemented` for MFA delete.
+/// `MalformedXML`; `IllegalVersioningConfigurationException` without a status; `NotImplemented` for MFA delete and for
+/// members that S3 does not have.
 pub fn parse(document: &[u8]) -> Result<Versioning, S3Error> {
     let malformed = || S3Error::of(S3ErrorCode::MalformedXml);
     let root = Element::parse(document, "VersioningConfiguration")?;
+    // A member that is not S3's (other servers exclude prefixes here) asks for what would not be done.
+    if let Some(other) = root.children.iter().find(|child| !["Status", "MfaDelete"].contains(&child.name.as_str())) {
+        return Err(S3Error::not_implemented(format!("{} of a versioning configuration", other.name)));
+    }
     match root.child_text("MfaDelete") {
         None | Some("Disabled") => {}
         Some("Enabled") => return Err(S3Error::not_implemented("MFA delete")),
@@ -93,5 +98,7 @@ mod tests {
         assert_eq!(parse("<Status>enabled</Status>"), Err(S3ErrorCode::MalformedXml));
         assert_eq!(parse(""), Err(S3ErrorCode::IllegalVersioningConfiguration));
         assert_eq!(parse("<Status>Enabled</Status><MfaDelete>Enabled</MfaDelete>"), Err(S3ErrorCode::NotImplemented));
+        let excluded = "<Status>Enabled</Status><ExcludeFolders>true</ExcludeFolders>";
+        assert_eq!(parse(excluded), Err(S3ErrorCode::NotImplemented));
     }
 }

@@ -9,3 +9,4 @@ pub mod lock;
 pub mod notification;
 pub mod query;
 pub mod rows;
+pub mod storage_class;

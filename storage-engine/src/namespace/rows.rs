@@ -9,6 +9,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::lock::{ObjectLock, Retention, Versioning};
+use super::storage_class::StorageClass;
 use crate::ids::{BucketId, ObjectUuid, StripeId, UploadId, VersionId};
 
 /// A user's canonical id: 64 lower-case hexadecimal digits, as S3 answers show it.
@@ -86,6 +87,8 @@ pub struct VersionRow {
     /// Grants, as the server writes them; empty is the default.
     #[serde(with = "serde_bytes")]
     pub acl: Vec<u8>,
+    /// What the writer asked for.
+    pub storage_class: StorageClass,
 }
 
 /// What is known of a delete marker before it is made.
@@ -130,6 +133,7 @@ impl MarkerRow {
             retention: None,
             legal_hold: None,
             acl: Vec::new(),
+            storage_class: StorageClass::default(),
         }
     }
 }
@@ -154,6 +158,7 @@ impl VersionRow {
             owner: self.owner.clone(),
             checksum: self.checksum.clone(),
             delete_marker: self.delete_marker,
+            storage_class: self.storage_class,
         }
     }
 }
@@ -296,6 +301,8 @@ pub struct ObjectSummary {
     pub checksum: Option<ChecksumTag>,
     /// True for a delete marker.
     pub delete_marker: bool,
+    /// What the writer asked for.
+    pub storage_class: StorageClass,
 }
 
 /// One multipart upload in progress.
@@ -336,6 +343,8 @@ pub struct UploadRow {
     /// As in [`VersionRow`].
     #[serde(with = "serde_bytes")]
     pub acl: Vec<u8>,
+    /// What Create asked for.
+    pub storage_class: StorageClass,
 }
 
 /// One user of the tenant.

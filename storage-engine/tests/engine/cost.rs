@@ -61,6 +61,7 @@ fn put_op(n: u64, inline: usize) -> Op {
         retention: None,
         legal_hold: None,
         acl: Vec::new(),
+        storage_class: StorageClass::default(),
     });
     let key = format!("dir{:04}/file-{n:09}.dat", n % 1000);
     Op::PutVersion { bucket: BUCKET, key, row, condition: WriteCondition::None, missing: Vec::new() }

@@ -24,6 +24,7 @@ use chartrier_storage::error::{OpenError, StorageError};
 use chartrier_storage::ids::{BucketId, ObjectUuid, VersionId};
 use chartrier_storage::namespace::command::{Applied, Command, CommandContext, Op, WriteCondition};
 use chartrier_storage::namespace::rows::{BlobRef, BucketRow, PartRow, VersionRow};
+use chartrier_storage::namespace::storage_class::StorageClass;
 
 pub(crate) const BUCKET: BucketId = BucketId::from_bytes([1; 16]);
 
@@ -200,6 +201,7 @@ pub(crate) fn put_op(key: &str, len: usize, written: WrittenBlob) -> Op {
         retention: None,
         legal_hold: None,
         acl: Vec::new(),
+        storage_class: StorageClass::default(),
     });
     let condition = WriteCondition::None;
     let missing = written.missing;

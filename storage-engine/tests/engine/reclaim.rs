@@ -5,6 +5,7 @@ use std::time::Duration;
 use chartrier_storage::engine::ReclaimConfig;
 use chartrier_storage::ids::UploadId;
 use chartrier_storage::namespace::rows::UploadRow;
+use chartrier_storage::namespace::storage_class::StorageClass;
 
 use super::*;
 
@@ -155,6 +156,7 @@ async fn orphans_go_when_they_are_old_and_nothing_else_does() {
         retention: None,
         legal_hold: None,
         acl: Vec::new(),
+        storage_class: StorageClass::default(),
     };
     let (bucket, key, id) = (BUCKET, "of-upload".to_owned(), upload.id);
     propose(&engine, Op::CreateUpload { bucket, key: key.clone(), row: Box::new(upload) }).await;

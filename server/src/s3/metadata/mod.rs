@@ -13,7 +13,7 @@ use super::checksum::{Checksum, ChecksumAlgorithm, ChecksumKind, ChecksumValue};
 use super::error::{S3Error, S3ErrorCode};
 use fields::Field;
 pub use fields::MalformedMetadata;
-pub use refuse::refuse_unbuilt;
+pub use refuse::{refuse_unbuilt, storage_class};
 
 /// Most bytes of user metadata: names without their prefix, and values.
 pub const USER_METADATA_BYTES_MAX: usize = 2048;

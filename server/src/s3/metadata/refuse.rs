@@ -2,6 +2,7 @@
 //!
 //! A header that S3 does not have asks for nothing, and is ignored as AWS ignores it.
 
+use chartrier_storage::namespace::storage_class::StorageClass;
 use http::HeaderMap;
 
 use crate::s3::checksum::ChecksumAlgorithm;
@@ -17,8 +18,7 @@ pub fn refuse_unbuilt(headers: &HeaderMap) -> Result<(), S3Error> {
         let Some(feature) = name.strip_prefix("x-amz-") else { continue };
         let value = value.as_bytes();
         match feature {
-            "storage-class" if value == b"STANDARD" => {}
-            "storage-class" => return Err(S3Error::of(S3ErrorCode::InvalidStorageClass)),
+            "storage-class" => _ = class_of(value)?,
             "server-side-encryption-bucket-key-enabled" if value.eq_ignore_ascii_case(b"false") => {}
             _ if is_built(feature, name) => {}
             _ if OF_S3.iter().any(|family| feature.starts_with(family)) => {
@@ -28,6 +28,19 @@ pub fn refuse_unbuilt(headers: &HeaderMap) -> Result<(), S3Error> {
         }
     }
     Ok(())
+}
+
+/// The class that a write asks for: `STANDARD` if it names none.
+///
+/// # Errors
+/// `InvalidStorageClass` for one that is not kept here.
+pub fn storage_class(headers: &HeaderMap) -> Result<StorageClass, S3Error> {
+    headers.get("x-amz-storage-class").map_or(Ok(StorageClass::default()), |value| class_of(value.as_bytes()))
+}
+
+fn class_of(value: &[u8]) -> Result<StorageClass, S3Error> {
+    let class = std::str::from_utf8(value).ok().and_then(StorageClass::from_name);
+    class.ok_or_else(|| S3Error::of(S3ErrorCode::InvalidStorageClass))
 }
 
 fn is_built(feature: &str, name: &str) -> bool {
@@ -109,6 +122,7 @@ mod tests {
             ("x-amz-date", "20261122T000000Z"),
             ("x-amz-checksum-xxhash128", "x"),
             ("x-amz-storage-class", "STANDARD"),
+            ("x-amz-storage-class", "STANDARD_IA"),
             ("x-amz-acl", "private"),
             ("x-amz-server-side-encryption", "AES256"),
             ("x-amz-no-such-feature", "x"),

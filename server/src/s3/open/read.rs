@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use chartrier_storage::ids::VersionId;
 use chartrier_storage::namespace::rows::{BucketRow, VersionRow};
+use chartrier_storage::namespace::storage_class::StorageClass;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::OpenedObject;
@@ -264,6 +265,10 @@ fn head(
     encryption.write_to(&mut headers);
     write_version(&mut headers, bucket, object.row.version_id);
     write_lock(&object.row, &mut headers);
+    // S3 says nothing of the class that is the default.
+    if object.row.storage_class != StorageClass::Standard {
+        headers.insert("x-amz-storage-class", HeaderValue::from_static(object.row.storage_class.name()));
+    }
     if !object.row.sealed_tags.is_empty() {
         let tags = TagSet::of_row(&app.operator_key, bucket.id, key, &object.row)?;
         headers.insert("x-amz-tagging-count", tags.len().into());

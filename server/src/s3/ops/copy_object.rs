@@ -16,6 +16,7 @@ use chartrier_storage::namespace::command::{Op, Outcome, WriteCondition};
 use chartrier_storage::namespace::lock::Versioning;
 use chartrier_storage::namespace::notification::Cause;
 use chartrier_storage::namespace::rows::BucketRow;
+use chartrier_storage::namespace::storage_class::StorageClass;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tokio::task::JoinHandle;
 
@@ -26,7 +27,7 @@ use crate::s3::checksum::{Checksum, ChecksumAlgorithm, expect::parse_algorithm};
 use crate::s3::conditions::{unquote, write_condition};
 use crate::s3::error::{S3Error, S3ErrorCode};
 use crate::s3::lock::LockRequest;
-use crate::s3::metadata::{ObjectMetadata, refuse_unbuilt};
+use crate::s3::metadata::{ObjectMetadata, refuse_unbuilt, storage_class};
 use crate::s3::names::{ObjectKey, RequestId};
 use crate::s3::open::OpenedObject;
 use crate::s3::open::copy_source::CopySource;
@@ -99,6 +100,7 @@ struct Copy {
     tags: TagSet,
     replaces_tags: bool,
     lock: LockRequest,
+    storage_class: StorageClass,
     algorithm: Option<ChecksumAlgorithm>,
     condition: WriteCondition,
     source_bucket: BucketRow,
@@ -132,10 +134,12 @@ impl Copy {
         let encryption = sse::for_write(trio, request.transport, &request.headers)?;
         refuse_blocked(app, &bucket, &encryption)?;
         let source = named.open(app, request)?;
+        let storage_class = storage_class(&request.headers)?;
         let changes = directive == Directive::Replace
             || names_encryption
             || encryption.mode() != source.mode
             || algorithm.is_some()
+            || storage_class != source.row.storage_class
             || request.headers.contains_key("x-amz-website-redirect-location");
         // An older version copied onto its own key is restored, which changes something.
         if onto_itself && !changes && named.version_id.is_none() {
@@ -176,6 +180,7 @@ impl Copy {
             tags,
             replaces_tags,
             lock,
+            storage_class,
             algorithm,
             condition,
             source_bucket,
@@ -246,6 +251,7 @@ impl Copy {
         let place = TagPlace { bucket: self.bucket.id, key: self.key.as_str(), wrap_version: row.wrap_version };
         rewrapped.sealed_tags = self.tags.seal(&app.operator_key, &*app.random, place);
         rewrapped.acl = self.access.acl;
+        rewrapped.storage_class = self.storage_class;
         let op = Op::Rewrap {
             bucket: self.bucket.id,
             key: self.key.as_str().to_owned(),
@@ -278,6 +284,7 @@ impl Copy {
             tags: self.tags,
             lock: self.lock,
             cause: Cause::Copy,
+            storage_class: self.storage_class,
         };
         let mut plain = self.source.into_stream(app.engine.clone(), 0..size_bytes);
         let mut upload = write.begin(&app, Some(size_bytes), []).await;

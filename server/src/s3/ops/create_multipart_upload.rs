@@ -17,7 +17,7 @@ use crate::app::App;
 use crate::lifecycle::announce_upload;
 use crate::s3::error::S3Error;
 use crate::s3::lock::LockRequest;
-use crate::s3::metadata::{ObjectMetadata, refuse_unbuilt};
+use crate::s3::metadata::{ObjectMetadata, refuse_unbuilt, storage_class};
 use crate::s3::refusal::refused;
 use crate::s3::request::S3Request;
 use crate::s3::response::{S3Response, xml};
@@ -78,6 +78,7 @@ pub async fn handle(app: &Arc<App>, request: S3Request) -> Result<S3Response, S3
         retention: lock.retention,
         legal_hold: lock.legal_hold,
         acl: access.acl,
+        storage_class: storage_class(&request.headers)?,
     };
     let op = Op::CreateUpload { bucket: bucket.id, key: key.as_str().to_owned(), row: Box::new(row) };
     if let Outcome::Refused(refusal) = app.propose(&request.caller, request.request_id, op).await?.outcome {

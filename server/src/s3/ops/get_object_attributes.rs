@@ -119,7 +119,7 @@ impl Wanted {
             self.write_parts(object, &mut document)?;
         }
         if self.storage_class {
-            document.element("StorageClass", "STANDARD");
+            document.element("StorageClass", row.storage_class.name());
         }
         if self.size {
             document.value("ObjectSize", row.size_bytes);

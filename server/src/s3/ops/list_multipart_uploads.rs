@@ -59,7 +59,7 @@ pub async fn handle(app: &Arc<App>, request: S3Request) -> Result<S3Response, S3
             doc.value("UploadId", row.id);
             owners.write(&mut doc, "Initiator", &row.owner)?;
             owners.write(&mut doc, "Owner", sole_owner.unwrap_or(&row.owner))?;
-            doc.element("StorageClass", "STANDARD");
+            doc.element("StorageClass", row.storage_class.name());
             doc.element("Initiated", &iso_time(row.initiated_us));
             if let Some(checksum) = &row.checksum {
                 doc.element("ChecksumAlgorithm", &checksum.algorithm);

@@ -50,7 +50,7 @@ pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response
     let mut owners = Owners::new(app);
     owners.write(&mut doc, "Initiator", &upload.row.owner)?;
     owners.write(&mut doc, "Owner", &upload.bucket.owner)?;
-    doc.element("StorageClass", "STANDARD");
+    doc.element("StorageClass", upload.row.storage_class.name());
     doc.value("PartNumberMarker", marker);
     doc.value("NextPartNumberMarker", parts.last().map_or(0, |part| part.number));
     doc.value("MaxParts", page_size);

@@ -13,7 +13,7 @@ use crate::s3::checksum::{ChecksumAlgorithm, ExpectedChecksums};
 use crate::s3::conditions::write_condition;
 use crate::s3::error::S3Error;
 use crate::s3::lock::LockRequest;
-use crate::s3::metadata::{ObjectMetadata, refuse_unbuilt};
+use crate::s3::metadata::{ObjectMetadata, refuse_unbuilt, storage_class};
 use crate::s3::request::S3Request;
 use crate::s3::response::{S3Response, empty};
 use crate::s3::seal::{Committed, Lineage, SingleWrite, announced_length, random_bytes, write_checksum, write_etag};
@@ -78,6 +78,7 @@ pub(super) fn plan(
         condition,
         tags,
         lock,
+        storage_class: storage_class(&request.headers)?,
         lineage,
         cause: Cause::Request,
     })

@@ -7,6 +7,7 @@ use chartrier_storage::ids::VersionId;
 use chartrier_storage::namespace::command::{Op, Outcome, Refusal, WriteCondition};
 use chartrier_storage::namespace::notification::Cause;
 use chartrier_storage::namespace::rows::BucketRow;
+use chartrier_storage::namespace::storage_class::StorageClass;
 use http::{HeaderMap, HeaderValue, header};
 
 use super::version::{Lineage, VersionDraft, random_bytes, single_etag};
@@ -47,6 +48,8 @@ pub struct SingleWrite {
     pub tags: TagSet,
     /// For the new version.
     pub lock: LockRequest,
+    /// For the new version.
+    pub storage_class: StorageClass,
     /// The new lineage.
     pub lineage: Lineage,
     /// How it came about, for those who are told.
@@ -123,6 +126,7 @@ impl SingleWrite {
         row.retention = self.lock.retention;
         row.legal_hold = self.lock.legal_hold;
         row.acl = self.access.acl;
+        row.storage_class = self.storage_class;
         let op = Op::PutVersion {
             bucket: self.bucket.id,
             key: self.key.as_str().to_owned(),

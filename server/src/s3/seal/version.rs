@@ -6,6 +6,7 @@ use chartrier_crypto::{
 use chartrier_storage::env::Random;
 use chartrier_storage::ids::{ObjectUuid, VersionId};
 use chartrier_storage::namespace::rows::{PartRow, UserId, VersionRow};
+use chartrier_storage::namespace::storage_class::StorageClass;
 
 use crate::s3::checksum::ChecksumValue;
 use crate::s3::metadata::{ObjectMetadata, encode_part_checksums};
@@ -124,6 +125,7 @@ impl VersionDraft<'_> {
             retention: None,
             legal_hold: None,
             acl: Vec::new(),
+            storage_class: StorageClass::default(),
         }
     }
 }

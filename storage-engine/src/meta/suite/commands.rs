@@ -15,6 +15,7 @@ use crate::namespace::notification::{Cause, Destination, EventPlace, Notificatio
 use crate::namespace::rows::{
     AccessKeyRow, BlobRef, BucketRow, MarkerRow, PartRow, StripeRun, UploadRow, UserRow, VersionRow,
 };
+use crate::namespace::storage_class::StorageClass;
 
 pub(crate) const ORIGIN: &str = "chartrier.test/default/cycle";
 
@@ -127,6 +128,7 @@ pub(crate) fn version(etag: &str, parts: Vec<PartRow>) -> Box<VersionRow> {
         retention: None,
         legal_hold: None,
         acl: Vec::new(),
+        storage_class: StorageClass::default(),
     })
 }
 
@@ -181,6 +183,7 @@ pub(crate) fn create_upload(bucket: u8, key: &str, n: u8) -> Op {
         retention: None,
         legal_hold: None,
         acl: Vec::new(),
+        storage_class: StorageClass::default(),
     };
     Op::CreateUpload { bucket: bucket_id(bucket), key: key.to_owned(), row: Box::new(row) }
 }

@@ -58,7 +58,7 @@ pub fn object_fields(xml: &mut XmlWriter, object: &ObjectSummary) {
         xml.element("ChecksumType", &checksum.kind);
     }
     xml.value("Size", object.size_bytes);
-    xml.element("StorageClass", "STANDARD");
+    xml.element("StorageClass", object.storage_class.name());
 }
 
 /// `<CommonPrefixes>`, one element a prefix.

@@ -120,6 +120,7 @@ async fn assemble(app: &Arc<App>, job: &Job, upload: &Upload) -> Result<(Version
     row.acl.clone_from(&upload.row.acl);
     row.retention = upload.row.retention;
     row.legal_hold = upload.row.legal_hold;
+    row.storage_class = upload.row.storage_class;
     Ok((row, checksum))
 }
 
