@@ -20,6 +20,8 @@ mod open;
 mod reclaim;
 mod roster;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,8 +38,7 @@ pub use moves::MoveProgress;
 pub use reclaim::{ORPHAN_AGE_MIN, OrphanReport, ReclaimConfig, ReclaimReport, ReclaimStatus};
 pub use status::{LostDrive, Status};
 
-use self::data_dir::DataDirLock;
-use self::moves::Moves;
+use self::data_dir::DataDirLock;use self::moves::Moves;
 use self::reclaim::{Grace, Reclaim};
 use self::roster::Roster;
 use crate::blob::BlobStore;

@@ -10,6 +10,7 @@ pub mod drive;
 pub mod engine;
 pub mod env;
 pub mod error;
+pub(crate) mod failpoint;
 pub mod ids;
 pub mod io;
 pub mod log;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::manifest::{FileDigest, MANIFEST_BYTES_MAX, Manifest, ManifestFile};
 use super::scrub::BadCheckpoint;
+use crate::failpoint::{Step, failpoint};
 use crate::ids::ClusterId;
 use crate::io::{DriveIo, Fill};
 
@@ -70,13 +71,16 @@ impl Pool {
             let _ = self.io.remove(&partial);
             return Err(error);
         }
+        failpoint(Step::CheckpointFileWritten);
         self.io.rename(&partial, &name)?;
+        failpoint(Step::CheckpointFileNamed);
         Ok(file.len_bytes)
     }
 
     /// Makes a checkpoint visible. Every file of it was added.
     pub(crate) fn publish(&self, manifest: &Manifest) -> io::Result<()> {
         self.io.write_atomic(&manifest_name(manifest.applied), &manifest.encode())?;
+        failpoint(Step::CheckpointPublished);
         self.io.check_alive()
     }
 
@@ -85,6 +89,7 @@ impl Pool {
         for file in self.io.list(MANIFEST_DIR)? {
             if manifest_index(&file.name).is_some_and(|index| index < applied) {
                 self.io.remove(&format!("{MANIFEST_DIR}/{}", file.name))?;
+                failpoint(Step::CheckpointManifestRemoved);
             }
         }
         let named: HashSet<String> =
@@ -92,6 +97,7 @@ impl Pool {
         for file in self.io.list(FILES_DIR)? {
             if !named.contains(&file.name) {
                 self.io.remove(&format!("{FILES_DIR}/{}", file.name))?;
+                failpoint(Step::CheckpointFileRemoved);
             }
         }
         Ok(())

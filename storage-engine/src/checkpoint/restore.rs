@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::manifest::{Manifest, ManifestFile};
 use super::pool::Pool;
 use crate::drive::Drive;
+use crate::failpoint::{Step, failpoint};
 use crate::ids::ClusterId;
 
 /// The checkpoints of all drives at hand.
@@ -56,6 +57,7 @@ impl Checkpoints {
             if self.restore_files(manifest, &partial)? {
                 File::open(&partial)?.sync_all()?;
                 fs::rename(&partial, target)?;
+                failpoint(Step::RestoreNamed);
                 sync_parent(target)?;
                 return Ok(Some(manifest.applied));
             }
@@ -70,6 +72,7 @@ impl Checkpoints {
             if !self.restore_file(file, &into.join(&file.name))? {
                 return Ok(false);
             }
+            failpoint(Step::RestoreFile);
         }
         Ok(true)
     }

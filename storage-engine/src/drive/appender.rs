@@ -18,6 +18,7 @@ use super::metrics::DataMetrics;
 use super::segments::{Segment, segment_name};
 use super::syncer::{SealJob, SyncJob, SyncReply};
 use super::{DriveCore, Durability, SEGMENT_BYTES_MIN};
+use crate::failpoint::{Step, failpoint};
 use crate::ids::SegmentId;
 use crate::io::{DriveFile, Fill, is_full};
 use crate::segment::BLOCK_BYTES;
@@ -230,6 +231,7 @@ impl Appender {
         slices.extend(stripe.column(usize::from(shard)).map(IoSlice::new));
         slices.push(IoSlice::new(&ZEROS[..padding as usize]));
         open.segment.file.write_at(open.cursor, &slices)?;
+        failpoint(Step::RecordWritten);
 
         let key = ShardKey { stripe: stripe.id, shard };
         if replaces == Replaces::OldRecord
@@ -263,6 +265,9 @@ impl Appender {
             let refused = |pending: PendingReply| drop(pending.reply.send(Err(refusal())));
             pending.replies.into_iter().for_each(refused);
             return;
+        }
+        if !pending.replies.is_empty() {
+            failpoint(Step::RecordsIndexed);
         }
         for PendingReply { durability, segment, queued_us, reply } in pending.replies {
             match durability {
@@ -310,6 +315,7 @@ impl Appender {
             self.leave_segment();
         }
         let (id, file, reserved_bytes) = self.new_file()?;
+        failpoint(Step::SegmentCreated);
         let header = SegmentHeader {
             cluster: self.core.cluster,
             drive: self.core.id,
@@ -397,6 +403,9 @@ impl Appender {
             self.core.index.write(batch)?;
             dead.iter().for_each(|(segment, bytes)| self.core.segments.add_dead(*segment, *bytes));
             DataMetrics::add(&self.core.metrics.shards_freed, freed);
+            if freed > 0 {
+                failpoint(Step::ShardsFreed);
+            }
         }
         Ok(())
     }
@@ -412,6 +421,7 @@ impl Appender {
             }
         }
         self.core.index.write(batch)?;
+        failpoint(Step::CompactionMoved);
         Ok(moved_bytes)
     }
 

@@ -42,6 +42,7 @@ use super::error::DriveError;
 use super::index::{IndexBatch, SegmentRow};
 use super::metrics::DataMetrics;
 use super::segments::segment_name;
+use crate::failpoint::{Step, failpoint};
 use crate::ids::SegmentId;
 use crate::io::{DriveFile, is_full};
 use crate::segment::checksum::cell_crc64;
@@ -250,6 +251,7 @@ impl Pass<'_> {
         self.report.copied_bytes += row.stored_bytes;
         DataMetrics::add(&self.core.metrics.bytes_compacted, row.stored_bytes);
         self.core.index.flush()?;
+        failpoint(Step::CompactionFlushed);
         let before = self.report.reclaimed_bytes;
         for source in sources.iter().filter(|source| source.whole) {
             self.remove(source.victim.id)?;
@@ -347,6 +349,7 @@ impl Pass<'_> {
                 return Err(DriveError::from_io("removal of a segment", error));
             }
         }
+        failpoint(Step::CompactionRemoved);
         let mut batch = IndexBatch::default();
         batch.delete_segment(id);
         if let Err(error) = self.core.index.write(batch) {

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::error::{DriveError, DriveOpenError};
 use super::verify::Pace;
+use crate::failpoint::{Step, failpoint};
 use crate::ids::SegmentId;
 use crate::io::DriveIo;
 use crate::segment::FormatError;
@@ -238,8 +239,10 @@ impl DriveIndex {
         rows.iter().for_each(|(id, row)| batch.put_segment(*id, row));
         write_patiently(&*kv, batch.0, STALL_MAX)?;
         kv.flush()?;
+        failpoint(Step::ReindexFlushed);
         io.write_atomic(CURRENT_NAME, INDEX_DIRS[place].as_bytes())
             .map_err(|error| DriveError::from_io("taking over a new index", error))?;
+        failpoint(Step::ReindexTaken);
         self.place.store(place, Relaxed);
         *self.kv.write().unwrap_or_else(PoisonError::into_inner) = kv;
         Ok(())

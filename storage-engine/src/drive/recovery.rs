@@ -14,6 +14,7 @@ use super::error::DriveOpenError;
 use super::index::{IndexBatch, SegmentRow};
 use super::metrics::DataMetrics;
 use super::segments::{SEGMENTS_DIR, is_unfinished, parse_segment_name, segment_name};
+use crate::failpoint::{Step, failpoint};
 use crate::ids::SegmentId;
 use crate::io::DriveFile;
 use crate::segment::checksum::cell_crc64;
@@ -33,6 +34,7 @@ pub(super) fn recover(core: &DriveCore) -> Result<(), DriveOpenError> {
     for file in listed.iter().filter(|file| is_unfinished(&file.name)) {
         let removed = core.io.remove(&format!("{SEGMENTS_DIR}/{}", file.name));
         removed.map_err(|source| DriveOpenError::Io { op: "remove an unfinished segment", source })?;
+        failpoint(Step::UnfinishedRemoved);
     }
     let present: Vec<SegmentId> = listed.iter().filter_map(|file| parse_segment_name(&file.name)).collect();
     let mut rows: HashMap<SegmentId, SegmentRow> = core.index.segments()?.into_iter().collect();
@@ -141,6 +143,7 @@ fn adopt(
         }
         core.index.write_at_start(batch)?;
     }
+    failpoint(Step::SegmentIndexed);
     let closed = if scanned.sealed { file.sync_data() } else { close(core, id, &**file, scanned) };
     let sealed = match closed {
         Ok(()) => true,
@@ -149,6 +152,7 @@ fn adopt(
             false
         }
     };
+    failpoint(Step::SegmentClosed);
     let written_us = if created_us > 0 { created_us } else { core.env.clock.now_us() };
     let row = SegmentRow { sealed, stored_bytes, dead_bytes, searched: !scanned.sealed, written_us };
     core.segments.set_row(id, row);

@@ -9,6 +9,7 @@ use super::index::IndexBatch;
 use super::segments::segment_name;
 use super::verify::{Pace, read_directory, read_header};
 use super::{Drive, DriveCore};
+use crate::failpoint::{Step, failpoint};
 use crate::ids::{SegmentId, StripeId};
 use crate::segment::footer::DirectoryEntry;
 use crate::segment::record::RecordPlace;
@@ -31,6 +32,7 @@ impl Drive {
             return Err(core.health.offline());
         }
         core.index.begin_rebuild(&*core.io)?;
+        failpoint(Step::ReindexBegun);
         let rebuilt = fill(core, owned, pace);
         match rebuilt {
             Ok(shards) => {
@@ -65,6 +67,7 @@ fn fill(core: &DriveCore, owned: &dyn Fn(StripeId) -> bool, pace: &mut Pace<'_>)
                 shards += 1;
             }
             core.index.fill(batch)?;
+            failpoint(Step::ReindexFilled);
         }
         let bytes = entries.iter().map(|entry| 64 + 8 * entry.location.crcs.len() as u64).sum();
         if pace(bytes).is_break() {

@@ -6,6 +6,7 @@ use super::DriveConfig;
 use super::error::DriveOpenError;
 use super::site::Site;
 use crate::env::Env;
+use crate::failpoint::{Step, failpoint};
 use crate::ids::{ClusterId, DriveId};
 use crate::io::DriveIo;
 use crate::segment::bytes::{check_crc64, put, seal_crc64, take, take_u32, take_u64};
@@ -50,7 +51,7 @@ pub struct LogMembership {
 
 impl Superblock {
     /// The block as it stands on disk.
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut block = vec![0; BLOCK_BYTES as usize];
         put(&mut block, 0, MAGIC);
         put(&mut block, 8, &DRIVE_VERSION.to_le_bytes());
@@ -70,7 +71,7 @@ impl Superblock {
     }
 
     /// Reads a block.
-    pub(super) fn decode(block: &[u8]) -> Result<Self, FormatError> {
+    pub(crate) fn decode(block: &[u8]) -> Result<Self, FormatError> {
         let block = block.get(..BLOCK_BYTES as usize).ok_or(FormatError::Short)?;
         if take::<8>(block, 0)? != *MAGIC {
             return Err(FormatError::Magic);
@@ -162,7 +163,9 @@ pub(super) fn format(io: &dyn DriveIo, config: &DriveConfig, env: &Env) -> Resul
 /// Replaces the older copy. A crash leaves the newer one.
 pub(super) fn write(io: &dyn DriveIo, superblock: &Superblock) -> io::Result<()> {
     let name = if superblock.sequence.is_multiple_of(2) { COPIES[1] } else { COPIES[0] };
-    io.write_atomic(name, &superblock.encode())
+    io.write_atomic(name, &superblock.encode())?;
+    failpoint(Step::SuperblockWritten);
+    Ok(())
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use super::health::Health;
 use super::index::IndexBatch;
 use super::metrics::DataMetrics;
 use super::segments::Segment;
+use crate::failpoint::{Step, failpoint};
 use crate::segment::footer::{DirectoryEntry, encode_footer};
 
 /// Jobs taken at once.
@@ -140,7 +141,9 @@ fn sync_segment(core: &DriveCore, segment: &Segment, seal: Option<&SealJob>) -> 
         }
     });
     DataMetrics::add(&core.metrics.syncs, 1);
+    failpoint(Step::SegmentUnsynced);
     segment.file.sync_data()?;
+    failpoint(Step::SegmentSynced);
     if !segment.file.is_linked()? {
         core.fail("a segment was removed under the server");
         return Err(std::io::ErrorKind::NotFound.into());
@@ -153,6 +156,7 @@ fn sync_segment(core: &DriveCore, segment: &Segment, seal: Option<&SealJob>) -> 
         if let Err(error) = core.index.write(batch) {
             tracing::warn!(drive = %core.id, %error, "sealed segment is read again at the next start");
         }
+        failpoint(Step::SegmentSealed);
     }
     Ok(())
 }
@@ -162,7 +166,9 @@ fn write_footer(core: &DriveCore, seal: &SealJob) -> std::io::Result<()> {
     seal.segment.file.write_at(seal.records_end, &[IoSlice::new(&footer)])?;
     DataMetrics::add(&core.metrics.bytes_written, footer.len() as u64);
     // Gives back what was reserved and not used; the trailer is then the last block.
-    seal.segment.file.set_len(seal.records_end + footer.len() as u64)
+    seal.segment.file.set_len(seal.records_end + footer.len() as u64)?;
+    failpoint(Step::FooterWritten);
+    Ok(())
 }
 
 fn answer(core: &DriveCore, job: SyncJob) {

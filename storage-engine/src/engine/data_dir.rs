@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::OpenError;
+use crate::failpoint::{Step, failpoint};
 use crate::ids::{ClusterId, DriveId};
 
 /// Newest format of a data directory that this program knows.
@@ -41,7 +42,7 @@ impl DataDirLock {
 
 /// What `engine.json` says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Description {
+pub(crate) struct Description {
     pub(super) format: u32,
     cluster: String,
     pub(super) k: u8,
@@ -52,7 +53,7 @@ pub(super) struct Description {
 
 /// One drive in `engine.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct DescribedDrive {
+pub(crate) struct DescribedDrive {
     id: String,
     /// Where it was last.
     pub(super) path: String,
@@ -68,7 +69,7 @@ impl DescribedDrive {
 
 /// A drive that `engine.json` names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct KnownDrive {
+pub(crate) struct KnownDrive {
     pub(super) id: DriveId,
     pub(super) path: PathBuf,
     pub(super) active: bool,
@@ -80,7 +81,7 @@ impl Description {
     }
 
     /// The installation, and its drives once they are all formatted.
-    pub(super) fn ids(&self, dir: &Path) -> Result<(ClusterId, Vec<KnownDrive>), OpenError> {
+    pub(crate) fn ids(&self, dir: &Path) -> Result<(ClusterId, Vec<KnownDrive>), OpenError> {
         let bad = || OpenError::Mismatch(format!("{} holds an id that is none", dir.join(DESCRIPTION_NAME).display()));
         let cluster = self.cluster.parse().map_err(|_| bad())?;
         let known = |drive: &DescribedDrive| {
@@ -118,6 +119,12 @@ pub(super) fn read_description(dir: &Path) -> Result<Option<Description>, OpenEr
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(OpenError::Io { op: "read", path, source }),
     };
+    parse_description(dir, &bytes).map(Some)
+}
+
+/// Reads the text of `engine.json` of a directory.
+pub(crate) fn parse_description(dir: &Path, bytes: &[u8]) -> Result<Description, OpenError> {
+    let path = dir.join(DESCRIPTION_NAME);
     // The format first: a newer one may have other fields.
     #[derive(Deserialize)]
     struct Format {
@@ -126,11 +133,11 @@ pub(super) fn read_description(dir: &Path) -> Result<Option<Description>, OpenEr
     let malformed = |error: serde_json::Error| {
         OpenError::Mismatch(format!("{} is damaged ({error}); move it away to have it made anew", path.display()))
     };
-    let Format { format } = serde_json::from_slice(&bytes).map_err(malformed)?;
+    let Format { format } = serde_json::from_slice(bytes).map_err(malformed)?;
     if format > DATA_DIR_FORMAT {
         return Err(OpenError::NewerFormat { path: dir.to_path_buf(), found: format, known: DATA_DIR_FORMAT });
     }
-    serde_json::from_slice(&bytes).map(Some).map_err(malformed)
+    serde_json::from_slice(bytes).map_err(malformed)
 }
 
 /// Replaces `engine.json` durably: temporary file, sync, rename, sync of the directory.
@@ -143,7 +150,9 @@ pub(super) fn write_description(dir: &Path, description: &Description) -> Result
         let mut file = fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
         file.write_all(&text)?;
         file.sync_all()?;
+        failpoint(Step::DescriptionWritten);
         fs::rename(&temporary, &path)?;
+        failpoint(Step::DescriptionNamed);
         File::open(dir)?.sync_all()
     };
     write().map_err(io_error("write", &path))

@@ -17,6 +17,7 @@ use super::moves::MoveProgress;
 use super::open::absolute;
 use crate::drive::{Drive, DriveState, DriveStatus};
 use crate::error::StorageError;
+use crate::failpoint::{Step, failpoint};
 use crate::ids::DriveId;
 use crate::meta::MetaReads;
 use crate::namespace::command::{Layout, Outcome};
@@ -257,6 +258,7 @@ impl Engine {
             Err("the drive that was there is still being read from: try again in a moment".to_owned())
         };
         let made = tokio::task::spawn_blocking(make).await.unwrap_or_else(|error| Err(error.to_string()));
+        failpoint(Step::DriveMade);
         made.map_err(|why| DriveChangeError::Directory { path: path.to_path_buf(), why })
     }
 

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::Engine;
 use crate::drive::DriveState;
 use crate::error::{StateError, StorageError};
+use crate::failpoint::{Step, failpoint};
 use crate::ids::DriveId;
 use crate::mend::{Rebuild, RebuildProgress};
 use crate::namespace::command::{Layout, Op, Outcome};
@@ -25,7 +26,7 @@ const PROPOSE_TRIES: u32 = 60;
 const PROPOSE_AGAIN: Duration = Duration::from_millis(500);
 /// How long a blob that is written may take to get its row: a drive that is left waits so long, once
 /// nobody writes to it any more, before the last pass.
-const COMMIT_GRACE: Duration = Duration::from_secs(5);
+const COMMIT_GRACE: Duration = if cfg!(test) { Duration::from_millis(500) } else { Duration::from_secs(5) };
 
 /// The moves of one engine.
 #[derive(Default)]
@@ -146,6 +147,7 @@ impl Engine {
             return Ok(());
         }
         if pass.is_last || !self.some_leaving_drive_reads(&table) {
+            failpoint(Step::LayoutFollowed);
             return self.settle(newest.version, progress).await;
         }
         Ok(())
@@ -278,6 +280,7 @@ impl Engine {
         if matches!(outcome, Outcome::Refused(_)) {
             return Ok(outcome);
         }
+        failpoint(Step::DrivesChanged);
         if let Some(layout) = layout {
             self.blobs.add_layout(layout);
         }

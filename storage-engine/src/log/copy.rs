@@ -17,6 +17,7 @@ use super::scan::{SegmentScan, read_entry};
 use super::segment::{SEGMENT_HEADER_BYTES, SegmentHeader, segment_name};
 use super::shared::{LogView, SegmentSpan};
 use crate::drive::Drive;
+use crate::failpoint::{Step, failpoint};
 use crate::io::{DriveFile, Fill};
 
 /// A drive on its way to becoming a mirror.
@@ -37,6 +38,7 @@ impl Candidate {
     /// Empties the drive's log folder.
     pub(crate) fn new(drive: Arc<Drive>, config: LogConfig) -> io::Result<Self> {
         clear(&drive)?;
+        failpoint(Step::MirrorCleared);
         Ok(Self { drive, config, at: None })
     }
 
@@ -106,6 +108,7 @@ impl Candidate {
             at.file.write_at(entry.header.offset, &[IoSlice::new(&bytes)]).map_err(CopyError::Target)?;
         }
         at.file.sync_data().map_err(CopyError::Target)?;
+        failpoint(Step::MirrorCopied);
         at.offset = span.end;
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::segment::{segment_name, spare_name};
+use crate::failpoint::{Step, failpoint};
 use crate::io::{DriveFile, DriveIo, Fill};
 
 /// Files kept for reuse on each mirror, beside the prepared one.
@@ -95,6 +96,7 @@ impl MirrorFiles {
             return Ok(file.clone());
         }
         let file = self.make(state, sequence)?;
+        failpoint(Step::LogSegmentPrepared);
         state.prepared.insert(sequence, file.clone());
         Ok(file)
     }

@@ -7,6 +7,7 @@ use std::thread;
 
 use super::files::MirrorFiles;
 use crate::drive::Drive;
+use crate::failpoint::{Step, failpoint};
 use crate::io::DriveFile;
 
 /// One batch, for one mirror.
@@ -97,7 +98,9 @@ impl Writer {
             }
             None => self.file.write_at(job.offset, &[IoSlice::new(&job.bytes)])?,
         }
+        failpoint(Step::LogWritten);
         self.file.sync_data()?;
+        failpoint(Step::LogSynced);
         // A write to a removed file succeeds and vanishes.
         if !self.file.is_linked()? {
             return Err(io::Error::new(io::ErrorKind::NotFound, "the log segment was removed"));

@@ -21,6 +21,7 @@ use super::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::shared::{Dropped, LogShared, Preparer, SILENCE_MAX, SegmentSpan};
 use super::status::LogStatus;
 use crate::drive::{Drive, DriveSet, LogMembership};
+use crate::failpoint::{Step, failpoint};
 use crate::ids::DriveId;
 use crate::io::{DriveFile, is_full};
 
@@ -218,6 +219,7 @@ impl MirroredLog {
     pub fn settle(&mut self) -> Result<RangeInclusive<u64>, LogError> {
         self.check_mirrors()?;
         let indexes = self.in_doubt.take().expect("a batch is in doubt");
+        failpoint(Step::LogDurable);
         self.durable = *indexes.end();
         let mut view = self.shared.lock();
         view.durable = self.durable;
@@ -382,6 +384,7 @@ impl MirroredLog {
             let mirror = self.mirrors.remove(at);
             self.note_dropped(&mirror, &error);
         }
+        failpoint(Step::MirrorDropped);
         self.publish_membership();
     }
 
@@ -421,6 +424,7 @@ impl MirroredLog {
                 break;
             }
         }
+        failpoint(Step::MembershipPublished);
         let mut view = self.shared.lock();
         view.epoch = self.membership.epoch;
         view.mirrors = self.mirrors.iter().map(|mirror| (mirror.drive.clone(), mirror.files.clone())).collect();

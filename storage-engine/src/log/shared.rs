@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::files::MirrorFiles;
 use super::status::LogCounts;
 use crate::drive::{Drive, LogMembership};
+use crate::failpoint::{Step, failpoint};
 use crate::ids::DriveId;
 
 /// A drive that is silent for this long has failed.
@@ -107,6 +108,7 @@ impl LogShared {
                 if let Err(error) = files.recycle(span.sequence) {
                     tracing::warn!(drive = %drive.id(), segment = span.sequence, %error, "cannot recycle a log segment");
                 }
+                failpoint(Step::LogSegmentRecycled);
             }
         }
     }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::Mender;
 use crate::engine::Engine;
 use crate::error::StorageError;
+use crate::failpoint::{Step, failpoint};
 use crate::ids::DriveId;
 use crate::namespace::command::{MissingShard, Op};
 use crate::namespace::integrity::{
@@ -50,9 +51,11 @@ impl Record {
         }
         let mut healed = self.healed.chunks(REPAIR_HEALED_MAX).map(<[MissingShard]>::to_vec);
         for stripes in self.stripes.chunks(REPAIR_STRIPES_MAX) {
+            failpoint(Step::RepairWritten);
             let healed = healed.next().unwrap_or_default();
             let repair = Repair { stripes: stripes.to_vec(), files: Vec::new(), healed };
             engine.record(Op::RecordRepair(Box::new(repair))).await?;
+            failpoint(Step::RepairRecorded);
         }
         for healed in healed {
             engine.record(Op::RecordRepair(Box::new(Repair { healed, ..Repair::default() }))).await?;

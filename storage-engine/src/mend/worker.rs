@@ -270,7 +270,7 @@ impl Mender {
         }
         for (drive, key) in stale {
             if let Some(drive) = self.blobs.drive(drive) {
-                // Not freed, it goes as an orphan or with its segment.
+                // Not freed, the walk for orphans finds it.
                 drop(drive.free(vec![key]));
             }
         }

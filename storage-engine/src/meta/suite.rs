@@ -1,10 +1,10 @@
 //! What every metadata engine must do, whichever it is: named stories, then random commands on the
 //! state machine beside the model.
 
-mod commands;
+pub(crate) mod commands;
 mod edges;
 mod events;
-mod random;
+pub(crate) mod random;
 mod solo;
 mod stories;
 mod versions;

@@ -13,6 +13,7 @@ use super::health::Health;
 use super::machine::Machine;
 use super::message::{AttachReply, KeeperMessage, Message, Proposal};
 use crate::error::StorageError;
+use crate::failpoint::{Step, failpoint};
 use crate::log::copy::Candidate;
 use crate::log::{LogError, MirroredLog};
 use crate::namespace::command::{Applied, Command};
@@ -195,6 +196,7 @@ impl<M: Machine> Committer<M> {
                 for ((answer, _room), applied) in answers.into_iter().zip(applied) {
                     // A proposer that went away does not hear of it; the command holds.
                     let _ = answer.send(Ok(applied));
+                    failpoint(Step::Answered);
                 }
             }
             Err(why) => {
@@ -210,7 +212,10 @@ impl<M: Machine> Committer<M> {
         if let Some(why) = self.health.poisoned() {
             return Err(why);
         }
-        self.machine.apply_batch(entries).map_err(|error| {
+        failpoint(Step::ApplyBegun);
+        let applied = self.machine.apply_batch(entries);
+        failpoint(Step::ApplyDone);
+        applied.map_err(|error| {
             let why = format!("the index could not follow the log: {error}");
             tracing::error!(%error, first = entries.first().map(|(index, _)| index), "cannot apply a batch");
             self.health.poison(&why, error.is_corruption());

@@ -18,6 +18,7 @@ use super::machine::Machine;
 use super::message::{AttachReply, KeeperMessage, Message};
 use crate::checkpoint::{self, DigestCache, remove_dir};
 use crate::drive::{Drive, DriveSet, DriveState};
+use crate::failpoint::{Step, failpoint};
 use crate::ids::DriveId;
 use crate::io::is_full;
 use crate::log::LogConfig;
@@ -236,6 +237,7 @@ impl<M: Machine> Keeper<M> {
         }
         remove_dir(&self.work_dir)?;
         let applied = self.machine.checkpoint_to(&self.work_dir)?;
+        failpoint(Step::CheckpointCopied);
         let described = self
             .machine
             .check_copy(&self.work_dir)
@@ -270,6 +272,7 @@ impl<M: Machine> Keeper<M> {
             Some(error) => Err(error),
             None if !complete => Ok(applied),
             None => {
+                failpoint(Step::CheckpointComplete);
                 self.health.checkpoint_taken(log_bytes);
                 self.shared.recycle_up_to(applied);
                 checkpoint::collect(&targets, self.config.cluster, applied);

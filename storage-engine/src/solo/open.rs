@@ -12,6 +12,7 @@ use super::machine::Machine;
 use crate::checkpoint::{Checkpoints, remove_dir, sync_parent};
 use crate::drive::Drive;
 use crate::error::{OpenError, StateError};
+use crate::failpoint::{Step, failpoint};
 use crate::log::{KnownState, LogConfig, LogError, Replay};
 use crate::namespace::command::Command;
 use crate::namespace::encoding;
@@ -79,7 +80,10 @@ pub(super) fn open_machine<M: Machine>(
 
 /// Removes what a rebuild left, once the rebuilt index is in use.
 pub(super) fn forget_old_index(places: &Places) {
-    let removed = remove_dir(&places.set_aside()).and_then(|()| remove_file(&places.damage_marker()));
+    let removed = remove_dir(&places.set_aside()).and_then(|()| {
+        failpoint(Step::OldIndexForgotten);
+        remove_file(&places.damage_marker())
+    });
     if let Err(error) = removed {
         tracing::warn!(%error, "cannot remove the old index");
     }
@@ -95,6 +99,7 @@ pub(super) fn replay<M: Machine>(machine: &M, replay: &Replay) -> Result<(u64, V
         if !batch.is_empty() {
             freed.extend(machine.apply_batch(batch)?.into_iter().flat_map(|applied| applied.freed));
             batch.clear();
+            failpoint(Step::ReplayBatch);
         }
         Ok(())
     };
@@ -165,6 +170,7 @@ fn put_aside(places: &Places) -> io::Result<bool> {
         fs::rename(&places.index, places.set_aside())?;
     }
     sync_parent(&places.index)?;
+    failpoint(Step::IndexPutAside);
     Ok(true)
 }
 

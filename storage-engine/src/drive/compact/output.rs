@@ -11,6 +11,7 @@ use super::super::index::SegmentRow;
 use super::super::metrics::DataMetrics;
 use super::super::segments::{segment_name, unfinished_name};
 use super::write_error;
+use crate::failpoint::{Step, failpoint};
 use crate::ids::SegmentId;
 use crate::io::{DriveFile, Fill};
 use crate::segment::footer::{DirectoryEntry, encode_footer};
@@ -87,6 +88,7 @@ impl<'a> Output<'a> {
         self.cursor += record.len() as u64;
         self.unsynced += record.len() as u64;
         DataMetrics::add(&core.metrics.bytes_written, record.len() as u64);
+        failpoint(Step::CompactionCopied);
         if self.unsynced >= UNSYNCED_BYTES_MAX {
             self.sync()?;
         }
@@ -109,9 +111,11 @@ impl<'a> Output<'a> {
         // Syncs of a removed directory succeed: nobody may believe them.
         self.core.check_alive()?;
         DataMetrics::add(&self.core.metrics.syncs, 1);
+        failpoint(Step::CompactionSynced);
         if let Err(error) = self.core.io.rename(&unfinished_name(self.id), &segment_name(self.id)) {
             return Err(self.fail("naming of a compacted segment", error));
         }
+        failpoint(Step::CompactionNamed);
         DataMetrics::add(&self.core.metrics.bytes_written, footer.len() as u64 + BLOCK_BYTES);
         DataMetrics::add(&self.core.metrics.segments_created, 1);
         DataMetrics::add(&self.core.metrics.segments_sealed, 1);

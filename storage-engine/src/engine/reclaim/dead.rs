@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::super::Engine;
 use crate::error::StateError;
+use crate::failpoint::{Step, failpoint};
 use crate::ids::StripeId;
 use crate::meta::MetaReads;
 use crate::namespace::rows::StripeRun;
@@ -221,6 +222,7 @@ impl Engine {
             }
         }
         let all = self.blobs.free(&runs).await;
+        failpoint(Step::DeadFreed);
         dead.note_freed(&batch, all, now_us);
         Ok(())
     }
@@ -232,10 +234,14 @@ impl Engine {
             return;
         }
         let mut forgotten = self.all_drives_online() && self.flush_drives().await;
+        if forgotten {
+            failpoint(Step::DeadFlushed);
+        }
         if forgotten && let Err(error) = self.machine.forget_dead(runs) {
             tracing::warn!(%error, "dead stripes are remembered");
             forgotten = false;
         }
+        failpoint(Step::DeadForgotten);
         self.reclaim.dead.forgotten(runs);
         if !forgotten {
             self.reclaim.dead.retry_later(now_us);

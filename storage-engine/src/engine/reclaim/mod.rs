@@ -10,6 +10,7 @@
 
 mod dead;
 mod orphans;
+mod strays;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};

@@ -3,17 +3,19 @@
 //! A shard is an orphan only on a positive answer, after every entry of the log that was durable when
 //! it was asked: nobody owns its stripe, it is not of a run that waits to be freed, nobody in this
 //! process writes or reads it, and it is old. What cannot be read is no answer: the pass ends there.
+//! The same walk meets copies that a change of drives left behind ([`super::strays`]).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::super::Engine;
+use super::strays::{self, OwnedPlaces};
 use crate::drive::{DataMetrics, Drive};
 use crate::error::StorageError;
+use crate::failpoint::{Step, failpoint};
 use crate::ids::{SegmentId, StripeId};
 use crate::meta::MetaReads;
-use crate::namespace::rows::OwnedRun;
 use crate::segment::location::{ShardKey, ShardLocation};
 
 /// Entries of a drive's index read at once.
@@ -29,7 +31,7 @@ const FOLLOW_STEP: Duration = Duration::from_millis(5);
 pub struct OrphanReport {
     /// Shards looked at.
     pub shards: u64,
-    /// Orphans freed.
+    /// Orphans freed, and copies that a change of drives left behind.
     pub orphans: u64,
     /// Bytes of their records.
     pub orphan_bytes: u64,
@@ -63,7 +65,7 @@ struct Walk {
     /// Bytes that the index points at in the segments that were sealed when the walk began.
     live: Option<HashMap<SegmentId, u64>>,
     /// The owner of the last stripe that had one.
-    owned: Option<OwnedRun>,
+    owned: Option<OwnedPlaces>,
 }
 
 impl Walk {
@@ -89,32 +91,45 @@ impl Walk {
                 *bytes += u64::from(location.record_bytes);
             }
         }
-        let candidates = self.candidates(engine, entries)?;
-        if !candidates.is_empty() {
-            self.free(engine, drive, candidates, report).await?;
+        let Candidates { nobodys, strays } = self.candidates(engine, drive, entries)?;
+        if !nobodys.is_empty() {
+            self.free(engine, drive, nobodys, report).await?;
+        }
+        // While drives come or go nothing is a stray.
+        if !strays.is_empty()
+            && let Ok(_changing) = engine.roster.changing.try_lock()
+        {
+            let strays = strays::needless(engine, drive, strays)?;
+            free_shards(engine, drive, strays, report).await?;
         }
         Ok(true)
     }
 
-    /// Entries that are old and that nobody owns as the index stands.
+    /// Entries that are old and that nobody owns as the index stands, or that belong elsewhere.
     fn candidates(
         &mut self,
         engine: &Engine,
+        drive: &Drive,
         entries: Vec<(ShardKey, ShardLocation)>,
-    ) -> Result<Vec<(ShardKey, u64)>, StorageError> {
+    ) -> Result<Candidates, StorageError> {
         let age_ms = u64::try_from(engine.reclaim.config.orphan_age.as_millis()).unwrap_or(u64::MAX);
         let old_ms = engine.env.now_ms().saturating_sub(age_ms);
-        let mut candidates = Vec::new();
+        let mut candidates = Candidates::default();
         for (key, location) in entries {
-            let known = self.owned.as_ref();
-            if key.stripe.time_ms() > old_ms
-                || known.is_some_and(|run| key.stripe.is_in_run(run.first, run.owner.count))
-            {
+            if key.stripe.time_ms() > old_ms {
                 continue;
             }
-            match engine.machine.run_owner(key.stripe)? {
-                Some(owned) => self.owned = Some(owned),
-                None => candidates.push((key, u64::from(location.record_bytes))),
+            let candidate = (key, u64::from(location.record_bytes));
+            let is_known = |of: &OwnedPlaces| key.stripe.is_in_run(of.owned.first, of.owned.owner.count);
+            if !self.owned.as_ref().is_some_and(is_known) {
+                let Some(owned) = engine.machine.run_owner(key.stripe)? else {
+                    candidates.nobodys.push(candidate);
+                    continue;
+                };
+                self.owned = Some(OwnedPlaces::of(engine, owned)?);
+            }
+            if self.owned.as_ref().is_some_and(|of| of.is_stray(&key, drive.id())) {
+                candidates.strays.push(candidate);
             }
         }
         Ok(candidates)
@@ -134,26 +149,41 @@ impl Walk {
             candidates.into_iter().filter(|(key, _)| !engine.blobs.is_written(key.stripe)).collect();
         follow_log(engine).await?;
         let mut orphans = Vec::new();
-        let mut bytes = 0;
-        for (key, record_bytes) in unwritten {
-            if is_nobodys(engine, key.stripe)? {
-                orphans.push(key);
-                bytes += record_bytes;
+        for candidate in unwritten {
+            if is_nobodys(engine, candidate.0.stripe)? {
+                orphans.push(candidate);
             }
         }
-        if orphans.is_empty() {
-            return Ok(());
-        }
-        let count = orphans.len() as u64;
-        let freed = drive.free(orphans).await.map_err(|_| interrupted())?;
-        freed.map_err(|error| unreadable(&error))?;
-        report.orphans += count;
-        report.orphan_bytes += bytes;
-        let metrics = engine.blobs.metrics();
-        DataMetrics::add(&metrics.orphans_freed, count);
-        DataMetrics::add(&metrics.orphan_bytes_freed, bytes);
-        Ok(())
+        free_shards(engine, drive, orphans, report).await
     }
+}
+
+/// Shards of one page that may be needless, with the bytes of their records.
+#[derive(Default)]
+struct Candidates {
+    nobodys: Vec<(ShardKey, u64)>,
+    strays: Vec<(ShardKey, u64)>,
+}
+
+async fn free_shards(
+    engine: &Engine,
+    drive: &Drive,
+    shards: Vec<(ShardKey, u64)>,
+    report: &mut OrphanReport,
+) -> Result<(), StorageError> {
+    if shards.is_empty() {
+        return Ok(());
+    }
+    let (count, bytes) = (shards.len() as u64, shards.iter().map(|(_, bytes)| bytes).sum());
+    let freed = drive.free(shards.into_iter().map(|(key, _)| key).collect()).await.map_err(|_| interrupted())?;
+    freed.map_err(|error| unreadable(&error))?;
+    failpoint(Step::OrphansFreed);
+    report.orphans += count;
+    report.orphan_bytes += bytes;
+    let metrics = engine.blobs.metrics();
+    DataMetrics::add(&metrics.orphans_freed, count);
+    DataMetrics::add(&metrics.orphan_bytes_freed, bytes);
+    Ok(())
 }
 
 fn is_nobodys(engine: &Engine, stripe: StripeId) -> Result<bool, StorageError> {

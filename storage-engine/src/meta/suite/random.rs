@@ -82,7 +82,7 @@ fn default_retention() -> impl Strategy<Value = Option<DefaultRetention>> {
     ])
 }
 
-pub(super) fn op() -> impl Strategy<Value = Op> {
+pub(crate) fn op() -> impl Strategy<Value = Op> {
     // Inline, or a run drawn from so large a set that no two writes share one. A write of run 1 is
     // one that may be proposed again, as by a retry: it has one run for each key.
     let run = prop_oneof![3 => Just(0_u32), 6 => 1_000_u32..u32::MAX];

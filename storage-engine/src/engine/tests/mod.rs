@@ -1,0 +1,3 @@
+//! Tests that look inside of the engine.
+
+mod kill;
