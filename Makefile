@@ -7,7 +7,8 @@
 #   make bench         figures, beside whichever peers are installed
 #   make bench-parts   what sealing, coding, the log and the parsers cost by themselves
 #   make flips         bits flipped and sectors zeroed in every kind of file, under a serving server
-#   make torture       kill -9 in a loop under load, then power cuts on a disk of ours, with verification
+#   make torture       kill -9 in a loop under load and at each step of the protocols, power cuts on a disk of ours,
+#                      a million random sequences against the model; with verification
 
 SHELL := /bin/bash
 ifdef CI
@@ -22,6 +23,8 @@ BIN := $(CARGO_TARGET_DIR)/release
 ROUNDS ?= 200
 POWER_ROUNDS ?= 50
 FLIPS_ROUNDS ?= 20
+KILL_ROUNDS ?= 10
+SEQUENCES ?= 1000000
 
 .PHONY: serve build setup test check pages conformance bench bench-parts flips torture clean-data
 
@@ -70,3 +73,5 @@ flips: build
 torture: build
 	$(BIN)/chartrier-torture --server $(BIN)/chartrier --verify $(BIN)/chartrier-verify --rounds $(ROUNDS)
 	$(BIN)/chartrier-torture --server $(BIN)/chartrier --verify $(BIN)/chartrier-verify --rounds $(POWER_ROUNDS) --power-cut
+	CHARTRIER_KILL_ROUNDS=$(KILL_ROUNDS) cargo test --release --locked -p chartrier-storage --lib kill:: -- --nocapture
+	CHARTRIER_SEQUENCES=$(SEQUENCES) cargo test --release --locked -p chartrier-storage --lib sequences:: -- --nocapture

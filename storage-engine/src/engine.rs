@@ -38,7 +38,10 @@ pub use moves::MoveProgress;
 pub use reclaim::{ORPHAN_AGE_MIN, OrphanReport, ReclaimConfig, ReclaimReport, ReclaimStatus};
 pub use status::{LostDrive, Status};
 
-use self::data_dir::DataDirLock;use self::moves::Moves;
+use self::data_dir::DataDirLock;
+#[cfg(test)]
+pub(crate) use self::data_dir::parse_description;
+use self::moves::Moves;
 use self::reclaim::{Grace, Reclaim};
 use self::roster::Roster;
 use crate::blob::BlobStore;

@@ -11,6 +11,8 @@ pub mod engine;
 pub mod env;
 pub mod error;
 pub(crate) mod failpoint;
+#[cfg(test)]
+mod fuzz;
 pub mod ids;
 pub mod io;
 pub mod log;

@@ -6,7 +6,7 @@
 //! holds a state and every entry after it. Restoring takes each file from any drive whose bytes
 //! match the digest (restore). Formats: `docs/formats/checkpoint.md`.
 
-mod manifest;
+pub(crate) mod manifest;
 mod pool;
 mod restore;
 pub(crate) mod scrub;

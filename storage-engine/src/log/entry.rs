@@ -2,7 +2,7 @@
 //!
 //! Byte layout: `docs/formats/log.md`. All integers are little-endian.
 
-use super::segment::SEGMENT_HEADER_BYTES;
+use super::segment::{LOG_NUMBER_END, SEGMENT_HEADER_BYTES};
 use crate::ids::ClusterId;
 
 /// Bytes of an entry before its payload.
@@ -134,7 +134,11 @@ impl EntryHeader {
             payload_crc: get_u64(bytes, 56),
         };
         let here = header.segment == segment && header.offset == offset;
-        (here && header.payload_len as usize <= PAYLOAD_BYTES_MAX).then_some(header)
+        let in_range = header.payload_len as usize <= PAYLOAD_BYTES_MAX
+            && (1..LOG_NUMBER_END).contains(&header.index)
+            && header.durable < LOG_NUMBER_END
+            && header.term < LOG_NUMBER_END;
+        (here && in_range).then_some(header)
     }
 
     /// Checks the payload; `bytes` are those that [`EntryHeader::decode`] read.

@@ -18,10 +18,10 @@
 //!
 //! It knows nothing of commands, state or checkpoints: see `solo` and `checkpoint`.
 
-mod choose;
+pub(crate) mod choose;
 mod config;
 pub(crate) mod copy;
-mod entry;
+pub(crate) mod entry;
 mod error;
 mod files;
 mod membership;
@@ -29,9 +29,9 @@ mod mirror;
 mod mirrored;
 mod recover;
 mod repair;
-mod scan;
+pub(crate) mod scan;
 pub(crate) mod scrub;
-mod segment;
+pub(crate) mod segment;
 pub(crate) mod shared;
 mod status;
 

@@ -12,6 +12,11 @@ pub(crate) const SEGMENT_HEADER_BYTES: u64 = 4096;
 /// Where the segments of a drive lie.
 pub(crate) const LOG_DIR: &str = "log";
 
+/// Indexes of entries, and numbers of segments, are below this: no arithmetic on what a disk gives overflows.
+pub(crate) const LOG_NUMBER_END: u64 = 1 << 56;
+/// The longest segment.
+const SEGMENT_BYTES_END: u64 = 1 << 48;
+
 const MAGIC: [u8; 8] = *b"CHARLOG1";
 const VERSION: u32 = 1;
 const FIELDS_BYTES: usize = 256;
@@ -64,7 +69,11 @@ impl SegmentHeader {
             first_index: get_u64(bytes, 56),
             before: Chain(before),
         };
-        (header.sequence == sequence).then_some(header)
+        let in_range = header.sequence < LOG_NUMBER_END
+            && (1..LOG_NUMBER_END).contains(&header.first_index)
+            && header.term < LOG_NUMBER_END
+            && (SEGMENT_HEADER_BYTES..SEGMENT_BYTES_END).contains(&header.len_bytes);
+        (header.sequence == sequence && in_range).then_some(header)
     }
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod commands;
 mod edges;
 mod events;
 pub(crate) mod random;
+mod sequences;
 mod solo;
 mod stories;
 mod versions;

@@ -1,7 +1,7 @@
 //! Where one shard lies on its drive: the value of the drive index and of a footer's directory.
 
 use super::bytes::{put, take, take_u32, take_u64};
-use super::shape::{ROWS_MAX, StripeShape};
+use super::shape::{CELL_BYTES, ROWS_MAX, StripeShape};
 use super::{BLOCK_BYTES, FormatError};
 use crate::ids::{SegmentId, StripeId};
 
@@ -10,6 +10,8 @@ const FIXED_BYTES: usize = 48;
 const LOCATION_VERSION: u8 = 1;
 /// A longer encoding is not one of ours.
 pub const LOCATION_BYTES_MAX: usize = FIXED_BYTES + 8 * ROWS_MAX;
+/// Nor is a longer record: a block before the cells, all rows, padding.
+const RECORD_BYTES_MAX: u32 = (ROWS_MAX * CELL_BYTES) as u32 + 2 * BLOCK_BYTES as u32;
 
 /// One shard of one stripe: the key of the drive index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -118,6 +120,8 @@ impl ShardLocation {
         let data_bytes = location.data_bytes();
         let in_range = version == LOCATION_VERSION
             && (1..=ROWS_MAX).contains(&rows)
+            && location.cell_bytes.max(location.last_cell_bytes) as usize <= CELL_BYTES
+            && location.record_bytes <= RECORD_BYTES_MAX
             && location.record_offset.is_multiple_of(BLOCK_BYTES)
             && location.record_offset.checked_add(location.record_bytes.into()).is_some()
             && u64::from(location.data_offset) + data_bytes <= location.record_bytes.into();

@@ -10,7 +10,7 @@ mod machine;
 mod overlay;
 mod reads;
 pub mod rocks;
-mod rows;
+pub(crate) mod rows;
 mod stale_uploads;
 
 pub use apply::{ACCESS_KEYS_MAX, CONTEXT_TEXT_BYTES_MAX, KEY_BYTES_MAX, PART_NUMBER_MAX};

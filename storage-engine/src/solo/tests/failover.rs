@@ -34,7 +34,8 @@ fn a_drive_folder_removed_while_idle_is_noticed() {
         let status = solo.status();
         status.dropped.len() == 1 && status.mirrors.len() == 2
     });
-    assert_eq!(machine.rig.mirrors(), [0, 2]);
+    // The status may show it a moment before every superblock does.
+    wait_until("the new set on the drives", || machine.rig.mirrors() == [0, 2]);
 }
 
 #[test]

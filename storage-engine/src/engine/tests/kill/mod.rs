@@ -106,7 +106,7 @@ fn tell(scene: Scene, steps: Deaths, prepare: impl Fn(&mut Site)) {
             assert!(end == End::Killed || round > 0, "{what}: never passed: {}", child_log(&site));
             let killed = begun.elapsed();
             runtime.block_on(verify::verify(&mut site, &what));
-            println!(
+            eprintln!(
                 "{what}: {} ms to the end, {} ms to verify",
                 killed.as_millis(),
                 (begun.elapsed() - killed).as_millis()
