@@ -4,12 +4,8 @@ import base64, filecmp, hashlib, io, json, os, pathlib, secrets, shutil, subproc
 import boto3
 import botocore.exceptions
 
-
-def run(words, environment, check=True):
-    done = subprocess.run([str(word) for word in words], env=environment, capture_output=True, text=True)
-    if check and done.returncode != 0:
-        raise AssertionError(f"{' '.join(map(str, words))}\nended with {done.returncode}\n{done.stdout}{done.stderr}")
-    return done
+from temporary import temporary_credentials
+from tools import run
 
 
 def digest(path):
@@ -200,7 +196,7 @@ def journal(server, work, large):
     return said.strip()
 
 
-SCENARIOS = (boto3_client, aws_cli, rclone, s3cmd, restic, aws_sdk_rust, journal)
+SCENARIOS = (boto3_client, aws_cli, temporary_credentials, rclone, s3cmd, restic, aws_sdk_rust, journal)
 
 
 def real_tree(target, files_max):
