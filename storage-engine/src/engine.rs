@@ -54,7 +54,9 @@ use crate::metrics::EngineMetricsSnapshot;
 use crate::namespace::bucket_config::{BucketConfigKind, BucketConfigRow};
 use crate::namespace::command::{Applied, Command, CommandContext, Op, Outcome};
 use crate::namespace::notification::{EventPlace, EventQueue, EventRow};
-use crate::namespace::query::{BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery, VersionPage, VersionQuery};
+use crate::namespace::query::{
+    AccountUsage, BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery, VersionPage, VersionQuery,
+};
 use crate::namespace::rows::{AccessKeyRow, BucketRow, OwnedRun, PartRow, UploadRow, UserRow, VersionRow};
 use crate::solo::{MendedFiles, MirrorCheck, MirrorDamage, Solo};
 use crate::state::kv::KvError;
@@ -181,6 +183,14 @@ impl Engine {
     /// All buckets, by name.
     pub fn buckets(&self) -> Result<Vec<BucketRow>, StorageError> {
         self.read(MetaReads::buckets)
+    }
+
+    /// What an account holds in all its buckets, and what it may hold, by canonical id.
+    ///
+    /// # Errors
+    /// The index's.
+    pub fn account_usage(&self, id: &str) -> Result<AccountUsage, StorageError> {
+        self.read(|rows| rows.account_usage(id))
     }
 
     /// What a bucket holds.
@@ -470,6 +480,7 @@ fn grows(op: &Op) -> bool {
         | Op::RemoveUser { .. }
         | Op::RemoveAccessKey { .. }
         | Op::SetAccessKey { .. }
+        | Op::SetAccountQuota { .. }
         | Op::SignCheckpoint { .. }
         | Op::SetLayout(_)
         | Op::SetJournal(_)

@@ -15,7 +15,9 @@ use crate::namespace::bucket_config::{BucketConfigKind, BucketConfigRow};
 use crate::namespace::command::{Applied, Command, Layout};
 use crate::namespace::drives::DriveTable;
 use crate::namespace::notification::{EventPlace, EventQueue, EventRow};
-use crate::namespace::query::{BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery, VersionPage, VersionQuery};
+use crate::namespace::query::{
+    AccountUsage, BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery, VersionPage, VersionQuery,
+};
 use crate::namespace::rows::{AccessKeyRow, BucketRow, OwnedRun, PartRow, UploadRow, UserRow, VersionRow};
 
 /// An engine that orders and applies commands.
@@ -42,6 +44,8 @@ pub trait MetaReads: Send + Sync {
     fn buckets(&self) -> Result<Vec<BucketRow>, StateError>;
     /// What a bucket holds.
     fn bucket_usage(&self, name: &str) -> Result<Option<BucketUsage>, StateError>;
+    /// What an account holds in all its buckets, by canonical id: one point look-up.
+    fn account_usage(&self, id: &str) -> Result<AccountUsage, StateError>;
     /// A document of a bucket: one point look-up.
     fn bucket_config(&self, bucket: BucketId, kind: BucketConfigKind) -> Result<Option<BucketConfigRow>, StateError>;
     /// The current version of an object. It may be a delete marker: then there is no object.

@@ -48,7 +48,10 @@ where
         (&Method::GET, ["users"]) => users::list(app),
         (&Method::POST, ["users"]) => users::add(app, read_json(body).await?).await,
         (&Method::DELETE, ["users", name]) => users::remove(app, name).await,
-        (&Method::POST, ["users", name, "keys"]) => users::add_key(app, name).await,
+        (&Method::GET, ["users", name]) => users::show(app, name),
+        (&Method::POST, ["users", name, "quota"]) => users::set_quota(app, name, read_json(body).await?).await,
+        (&Method::POST, ["users", name, "keys"]) => users::add_key(app, name, read_optional(body).await?).await,
+        (&Method::POST, ["users", name, "keys", id]) => users::set_key(app, name, id, read_json(body).await?).await,
         (&Method::DELETE, ["users", name, "keys", id]) => users::remove_key(app, name, id).await,
         (&Method::GET, ["buckets", name]) => buckets::show(app, name),
         (&Method::POST, ["buckets", name, "quota"]) => buckets::set_quota(app, name, read_json(body).await?).await,
@@ -97,15 +100,38 @@ fn decode(segment: &str) -> Result<String, AdminError> {
     text.map(|text| text.into_owned()).map_err(|_| AdminError::invalid("The path is not UTF-8."))
 }
 
+/// A body that may be left out, or be null.
+async fn read_optional<B, T>(body: B) -> Result<T, AdminError>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    T: DeserializeOwned + Default,
+{
+    let body = read(body).await?;
+    if body.is_empty() { Ok(T::default()) } else { Ok(parse::<Option<T>>(&body)?.unwrap_or_default()) }
+}
+
 async fn read_json<B, T>(body: B) -> Result<T, AdminError>
 where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     T: DeserializeOwned,
 {
+    parse(&read(body).await?)
+}
+
+async fn read<B>(body: B) -> Result<Bytes, AdminError>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let read = Limited::new(body, BODY_LEN_MAX).collect().await;
-    let body = read.map_err(|error| AdminError::invalid(format!("The body cannot be read: {error}.")))?.to_bytes();
-    serde_json::from_slice(&body).map_err(|error| AdminError::invalid(format!("The body is not as expected: {error}.")))
+    read.map(http_body_util::Collected::to_bytes)
+        .map_err(|error| AdminError::invalid(format!("The body cannot be read: {error}.")))
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, AdminError> {
+    serde_json::from_slice(body).map_err(|error| AdminError::invalid(format!("The body is not as expected: {error}.")))
 }
 
 /// Makes a change durable on behalf of whoever holds the admin token.

@@ -1,7 +1,8 @@
 //! Users and their access keys.
 
 use chartrier_storage::namespace::command::{Op, Outcome, Refusal};
-use chartrier_storage::namespace::rows::UserRow;
+use chartrier_storage::namespace::query::AccountUsage;
+use chartrier_storage::namespace::rows::{AccessKeyRow, AccountQuota, UserRow};
 
 use super::answer::{AdminError, AdminResponse, json};
 use super::service::propose;
@@ -23,7 +24,7 @@ const EMAIL_LEN_MAX: usize = 254;
 /// # Errors
 /// The engine's.
 pub fn list(app: &App) -> Result<AdminResponse, AdminError> {
-    let users = app.engine.users()?.iter().map(to_wire).collect();
+    let users = app.engine.users()?.iter().map(|row| to_wire(app, row)).collect();
     Ok(json(&wire::Users { users }))
 }
 
@@ -82,11 +83,30 @@ pub async fn remove(app: &App, name: &str) -> Result<AdminResponse, AdminError> 
     Ok(json(&wire::Removed { removed: name.to_owned() }))
 }
 
+/// `GET /users/{name}`: what an account holds, and its keys.
+///
+/// # Errors
+/// `NoSuchUser`; the engine's.
+pub fn show(app: &App, name: &str) -> Result<AdminResponse, AdminError> {
+    Ok(json(&account(app, name)?))
+}
+
+/// `POST /users/{name}/quota`: replaces the quota over all buckets of an account; without any limit it
+/// is removed. Durable, and in force, when it answers.
+///
+/// # Errors
+/// `NoSuchUser`, for a member of an account too; `InvalidArgument` for limits over 2^53; the engine's.
+pub async fn set_quota(app: &App, name: &str, asked: wire::Quota) -> Result<AdminResponse, AdminError> {
+    let quota = AccountQuota { max_bytes: asked.max_bytes, max_versions: asked.max_objects };
+    change(app, Op::SetAccountQuota { user: name.to_owned(), quota }).await?;
+    Ok(json(&account(app, name)?))
+}
+
 /// `POST /users/{name}/keys`.
 ///
 /// # Errors
-/// `NoSuchUser`, `TooManyKeys`.
-pub async fn add_key(app: &App, name: &str) -> Result<AdminResponse, AdminError> {
+/// `NoSuchUser`, `TooManyKeys`, `InvalidArgument` for an end that is over.
+pub async fn add_key(app: &App, name: &str, asked: wire::NewKey) -> Result<AdminResponse, AdminError> {
     let user = app.engine.user(name)?.ok_or_else(|| refused(Refusal::NoSuchUser))?;
     if user.access_keys.len() >= ACCESS_KEYS_OF_USER_MAX {
         return Err(AdminError::conflict(
@@ -94,15 +114,75 @@ pub async fn add_key(app: &App, name: &str) -> Result<AdminResponse, AdminError>
             format!("The user has {ACCESS_KEYS_OF_USER_MAX} access keys already; remove one first."),
         ));
     }
+    let expires_us = asked.expires.as_deref().map(|text| end_us(app, text)).transpose()?;
     let env = app.env();
     let key = NewAccessKey::generate(&env);
-    let op = Op::AddAccessKey { user: name.to_owned(), key: key.seal(&app.operator_key, &env) };
-    change(app, op).await?;
+    let sealed = AccessKeyRow { expires_us, ..key.seal(&app.operator_key, &env) };
+    change(app, Op::AddAccessKey { user: name.to_owned(), key: sealed }).await?;
     Ok(json(&wire::CreatedKey {
         name: name.to_owned(),
         access_key_id: key.access_key_id,
         secret_access_key: key.secret.to_string(),
     }))
+}
+
+/// `POST /users/{name}/keys/{id}`: disables or enables a key, or says when it ends. In force with the
+/// next request, for sessions that were asked for with it too.
+///
+/// # Errors
+/// `NoSuchUser`, `NoSuchAccessKey`, `InvalidArgument` for an end that is over, `UserInUse` for root's last
+/// key that lasts.
+pub async fn set_key(app: &App, name: &str, id: &str, asked: wire::KeyChange) -> Result<AdminResponse, AdminError> {
+    let user = app.engine.user(name)?.ok_or_else(|| refused(Refusal::NoSuchUser))?;
+    let key = user.access_keys.iter().find(|key| key.access_key_id == id);
+    let key = key.ok_or_else(|| refused(Refusal::NoSuchAccessKey))?;
+    let expires_us = match asked.expires.as_deref() {
+        None => key.expires_us,
+        Some("never") => None,
+        Some(text) => Some(end_us(app, text)?),
+    };
+    let disabled = asked.disabled.unwrap_or(key.disabled);
+    let op = Op::SetAccessKey { user: name.to_owned(), access_key_id: id.to_owned(), disabled, expires_us };
+    change(app, op).await?;
+    Ok(json(&account(app, name)?))
+}
+
+/// When a key ends, in microseconds of Unix time: in RFC 3339, and to come.
+fn end_us(app: &App, text: &str) -> Result<u64, AdminError> {
+    let read = crate::policy::date_ms(text).and_then(|ms| u64::try_from(ms).ok()?.checked_mul(1000));
+    match read {
+        Some(end_us) if end_us > app.now_us() => Ok(end_us),
+        Some(_) => Err(AdminError::invalid("The key would end in the past.")),
+        None => Err(AdminError::invalid("The end of a key is a time such as 2027-01-31T00:00:00Z.")),
+    }
+}
+
+fn account(app: &App, name: &str) -> Result<wire::Account, AdminError> {
+    let row = app.engine.user(name)?.ok_or_else(|| refused(Refusal::NoSuchUser))?;
+    let id = if row.account.is_empty() { &row.id } else { &row.account };
+    let AccountUsage { versions, bytes, quota } = app.engine.account_usage(id)?;
+    Ok(wire::Account {
+        account: account_number(id),
+        user_id: id.clone(),
+        bytes,
+        objects: versions,
+        max_bytes: quota.max_bytes,
+        max_objects: quota.max_versions,
+        access_keys: keys_of(app, &row),
+        name: row.name,
+    })
+}
+
+fn keys_of(app: &App, row: &UserRow) -> Vec<wire::AccessKey> {
+    let now_us = app.now_us();
+    let key = |key: &AccessKeyRow| wire::AccessKey {
+        access_key_id: key.access_key_id.clone(),
+        created: chartrier_journal::format_time(key.created_us).unwrap_or_default(),
+        disabled: key.disabled,
+        expires: key.expires_us.and_then(chartrier_journal::format_time),
+        expired: key.expires_us.is_some_and(|end_us| now_us >= end_us),
+    };
+    row.access_keys.iter().map(key).collect()
 }
 
 /// `DELETE /users/{name}/keys/{id}`: requests signed with it are refused from now on.
@@ -129,13 +209,15 @@ fn refused(refusal: Refusal) -> AdminError {
         Refusal::UserExists => AdminError::conflict("UserExists", "There is a user of that name already."),
         Refusal::UserInUse => AdminError::conflict(
             "UserInUse",
-            "The user is root or owns buckets: remove the buckets first; root cannot be removed.",
+            "The user is root or owns buckets: remove the buckets first; root cannot be removed, and keeps a key that \
+             lasts.",
         ),
+        Refusal::TooLarge => AdminError::invalid("A limit is over 2^53, or the user's keys are too many."),
         other => AdminError::internal(format!("a change of users was refused with {other:?}")),
     }
 }
 
-fn to_wire(row: &UserRow) -> wire::User {
+fn to_wire(app: &App, row: &UserRow) -> wire::User {
     wire::User {
         name: row.name.clone(),
         user_id: row.id.clone(),
@@ -144,6 +226,7 @@ fn to_wire(row: &UserRow) -> wire::User {
         root: row.root,
         created: chartrier_journal::format_time(row.created_us).unwrap_or_default(),
         access_key_ids: row.access_keys.iter().map(|key| key.access_key_id.clone()).collect(),
+        access_keys: keys_of(app, row),
     }
 }
 

@@ -68,6 +68,66 @@ pub struct User {
     pub created: String,
     /// Public halves of the user's keys.
     pub access_key_ids: Vec<String>,
+    /// The same keys, and whether they sign.
+    #[serde(default)]
+    pub access_keys: Vec<AccessKey>,
+}
+
+/// One access key of a user: no secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessKey {
+    /// The public half.
+    pub access_key_id: String,
+    /// RFC 3339, UTC.
+    pub created: String,
+    /// Requests that it signs are refused.
+    pub disabled: bool,
+    /// RFC 3339, UTC: from then on requests that it signs are refused. Null for a key that does not end.
+    pub expires: Option<String>,
+    /// Whether that time is over.
+    pub expired: bool,
+}
+
+/// `POST /users/{name}/keys`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewKey {
+    /// RFC 3339: when the key ends; it does not when absent.
+    #[serde(default)]
+    pub expires: Option<String>,
+}
+
+/// `POST /users/{name}/keys/{id}`: what is absent stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyChange {
+    /// Whether requests that it signs are refused.
+    #[serde(default)]
+    pub disabled: Option<bool>,
+    /// RFC 3339: when it ends; `never` for a key that does not.
+    #[serde(default)]
+    pub expires: Option<String>,
+}
+
+/// What `GET /users/{name}` and `POST /users/{name}/quota` answer: an account, over all its buckets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// The user's name.
+    pub name: String,
+    /// Canonical owner id.
+    pub user_id: String,
+    /// The number by which ARNs name it.
+    pub account: String,
+    /// Plaintext bytes of all versions in its buckets.
+    pub bytes: u64,
+    /// Versions.
+    pub objects: u64,
+    /// The quota, if there is one.
+    pub max_bytes: Option<u64>,
+    /// The quota, if there is one.
+    pub max_objects: Option<u64>,
+    /// Its keys.
+    pub access_keys: Vec<AccessKey>,
 }
 
 /// What `GET /users` answers.
@@ -77,7 +137,7 @@ pub struct Users {
     pub users: Vec<User>,
 }
 
-/// `POST /buckets/{name}/quota`: a limit that is absent or null does not exist.
+/// `POST /buckets/{name}/quota` and `POST /users/{name}/quota`: a limit that is absent or null does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Quota {

@@ -15,6 +15,7 @@ use super::admin_drive::{self, DriveCommand};
 use super::admin_events::{self, EventsCommand};
 use super::admin_health::{self, ScrubArgs};
 use super::admin_reclaim::{self, ReclaimArgs, UploadsCommand};
+use super::admin_user::{self, UserCommand};
 use crate::admin::client::{AdminClient, Clear, ClientError};
 use crate::admin::export_journal::{ExportError, export_journal};
 use crate::admin::run_file::{AdminToken, RunFile};
@@ -74,31 +75,6 @@ enum AdminCommand {
 }
 
 #[derive(Debug, Subcommand)]
-enum UserCommand {
-    /// Adds a user with a first access key; the secret is shown this once.
-    Add {
-        /// Unique in the tenant.
-        name: String,
-        /// Shown in S3 answers; the name when absent.
-        #[arg(long)]
-        display_name: Option<String>,
-        /// Kept for the administrator; never in the journal.
-        #[arg(long)]
-        email: Option<String>,
-    },
-    /// Lists users, without secrets.
-    List,
-    /// Removes a user who owns no bucket.
-    Remove {
-        /// The user's name.
-        name: String,
-    },
-    /// Access keys of a user.
-    #[command(subcommand)]
-    Key(KeyCommand),
-}
-
-#[derive(Debug, Subcommand)]
 enum BucketCommand {
     /// Shows owner, usage and quota.
     Show {
@@ -115,22 +91,6 @@ enum BucketCommand {
         /// Versions.
         #[arg(long, value_name = "N")]
         max_objects: Option<u64>,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-enum KeyCommand {
-    /// Adds an access key; the secret is shown this once.
-    Add {
-        /// The user's name.
-        name: String,
-    },
-    /// Removes an access key.
-    Remove {
-        /// The user's name.
-        name: String,
-        /// The key's public half.
-        access_key_id: String,
     },
 }
 
@@ -265,7 +225,7 @@ pub async fn run(args: AdminArgs) -> Result<(), AdminError> {
     let client = connect(&args)?;
     let json = args.json;
     match args.command {
-        AdminCommand::User(command) => user(&client, command, json).await,
+        AdminCommand::User(command) => admin_user::user(&client, command, json).await,
         AdminCommand::Bucket(command) => bucket(&client, command, json).await,
         AdminCommand::Journal(command) => journal(&client, command, json).await,
         AdminCommand::Object(ObjectCommand::Export { object, out }) => {
@@ -302,34 +262,6 @@ fn read_token(path: &Path) -> Result<AdminToken, AdminError> {
         Ok(run) => run.token,
         Err(_) => AdminToken::from_text(&text),
     })
-}
-
-async fn user(client: &AdminClient, command: UserCommand, json: bool) -> Result<(), AdminError> {
-    match command {
-        UserCommand::Add { name, display_name, email } => {
-            let body = wire::NewUser { name, display_name, email };
-            let answer: wire::CreatedUser = client.post("/users", &body).await?;
-            print_object(json, &answer)
-        }
-        UserCommand::List => {
-            let answer: wire::Users = client.get("/users").await?;
-            print(json, &answer, |text| user_table(text, &answer.users))
-        }
-        UserCommand::Remove { name } => {
-            let answer: wire::Removed = client.delete(&format!("/users/{}", escape(&name))).await?;
-            print(json, &answer, |text| writeln!(text, "removed user {name}"))
-        }
-        UserCommand::Key(KeyCommand::Add { name }) => {
-            let path = format!("/users/{}/keys", escape(&name));
-            let answer: wire::CreatedKey = client.post(&path, &serde_json::json!({})).await?;
-            print_object(json, &answer)
-        }
-        UserCommand::Key(KeyCommand::Remove { name, access_key_id }) => {
-            let path = format!("/users/{}/keys/{}", escape(&name), escape(&access_key_id));
-            let answer: wire::Removed = client.delete(&path).await?;
-            print(json, &answer, |text| writeln!(text, "removed access key {access_key_id} of {name}"))
-        }
-    }
 }
 
 async fn bucket(client: &AdminClient, command: BucketCommand, json: bool) -> Result<(), AdminError> {
@@ -408,7 +340,7 @@ pub(super) fn print<T: Serialize>(
 }
 
 /// Prints an answer that is JSON in both forms: on one line, or indented for a person.
-fn print_object<T: Serialize>(json: bool, answer: &T) -> Result<(), AdminError> {
+pub(super) fn print_object<T: Serialize>(json: bool, answer: &T) -> Result<(), AdminError> {
     let to_text = if json { serde_json::to_string } else { serde_json::to_string_pretty };
     let mut text = to_text(answer).expect("our answers are plain JSON");
     text.push('\n');
@@ -424,17 +356,6 @@ fn print_text(text: &str) -> Result<(), AdminError> {
 
 fn write_file(path: &Path, bytes: &[u8]) -> Result<(), AdminError> {
     std::fs::write(path, bytes).map_err(|source| AdminError::Write { path: path.to_owned(), source })
-}
-
-fn user_table(text: &mut String, users: &[wire::User]) -> std::fmt::Result {
-    for user in users {
-        let root = if user.root { " (root)" } else { "" };
-        writeln!(text, "{}{root}  {}  {}", user.name, user.display_name, user.user_id)?;
-        for key in &user.access_key_ids {
-            writeln!(text, "    {key}")?;
-        }
-    }
-    Ok(())
 }
 
 pub(super) fn size(bytes: u64) -> String {
@@ -488,6 +409,12 @@ mod tests {
             "x uploads abort --bucket b --key k --upload-id 00",
             "x status --json",
             "x user key remove alice AK",
+            "x user key add alice --expires 90d",
+            "x user key set alice AK --disable --expires 2030-01-01T00:00:00Z",
+            "x user key set alice AK --enable --expires never",
+            "x user show alice --json",
+            "x user quota alice --max-bytes 5 --max-objects 7",
+            "x user quota alice",
         ] {
             Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
         }

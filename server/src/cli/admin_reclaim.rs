@@ -87,7 +87,7 @@ pub(super) async fn uploads(client: &AdminClient, command: UploadsCommand, json:
 }
 
 /// Reads `90s`, `30m`, `12h` or `7d`.
-fn seconds(text: &str) -> Result<u64, String> {
+pub(super) fn seconds(text: &str) -> Result<u64, String> {
     let unit = |suffix| match suffix {
         's' => Some(1),
         'm' => Some(60),

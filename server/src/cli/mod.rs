@@ -5,6 +5,7 @@ mod admin_drive;
 mod admin_events;
 mod admin_health;
 mod admin_reclaim;
+mod admin_user;
 pub mod serve;
 
 use std::process::ExitCode;

@@ -1,6 +1,7 @@
 //! CreateAccessKey, ListAccessKeys, UpdateAccessKey, DeleteAccessKey.
 
 use chartrier_storage::namespace::command::Op;
+use chartrier_storage::namespace::rows::AccessKeyRow;
 
 use super::{Iam, time};
 use crate::admin::users::ACCESS_KEYS_OF_USER_MAX;
@@ -40,13 +41,21 @@ impl Iam<'_> {
             doc.open("member");
             doc.element("UserName", &row.name);
             doc.element("AccessKeyId", &key.access_key_id);
-            doc.element("Status", if key.disabled { "Inactive" } else { "Active" });
+            doc.element("Status", self.status_of(key));
             doc.element("CreateDate", &time(key.created_us));
             doc.close("member");
         }
         doc.close("AccessKeyMetadata");
         page.end(doc);
         Ok(())
+    }
+
+    fn status_of(&self, key: &AccessKeyRow) -> &'static str {
+        match key {
+            AccessKeyRow { disabled: true, .. } => "Inactive",
+            AccessKeyRow { expires_us: Some(end_us), .. } if self.app.now_us() >= *end_us => "Expired",
+            _ => "Active",
+        }
     }
 
     pub(super) async fn update_access_key(&self) -> Result<(), ApiError> {

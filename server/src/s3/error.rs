@@ -249,7 +249,7 @@ codes! {
     OwnershipControlsNotFound "OwnershipControlsNotFoundError" 404 "The bucket ownership controls were not found";
     PreconditionFailed "PreconditionFailed" 412 "At least one of the preconditions that you specified did not hold.";
     /// Of the administrator, on a bucket.
-    QuotaExceeded "QuotaExceeded" 403 "The bucket is at the quota that its administrator set. Nothing was stored.";
+    QuotaExceeded "QuotaExceeded" 403 "The bucket, or the account that owns it, is at the quota that the administrator set. Nothing was stored.";
     ReplicationConfigurationNotFound "ReplicationConfigurationNotFoundError" 404 "The replication configuration was not found";
     RequestHeaderSectionTooLarge "RequestHeaderSectionTooLarge" 400 "Your request header section exceeds the maximum allowed size.";
     RequestTimeTooSkewed "RequestTimeTooSkewed" 403 "The difference between the request time and the server's time is too large.";

@@ -24,6 +24,7 @@ pub(crate) fn refused(refusal: Refusal) -> S3Error {
         Refusal::NoObjectLock => {
             S3Error::new(S3ErrorCode::InvalidRequest, "Bucket is missing Object Lock Configuration")
         }
+        Refusal::QuotaExceeded => S3Error::of(S3ErrorCode::QuotaExceeded),
         Refusal::InvalidBucketState => S3Error::of(S3ErrorCode::InvalidBucketState),
         Refusal::VersioningChanged => S3Error::of(S3ErrorCode::OperationAborted),
         other => S3Error::internal(format!("an operation that cannot meet it was refused with {other:?}")),

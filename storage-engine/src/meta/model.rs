@@ -22,9 +22,11 @@ use crate::namespace::command::{Applied, Command, JournalIdentity, Layout, Op, O
 use crate::namespace::drives::DriveTable;
 use crate::namespace::integrity::ScrubMark;
 use crate::namespace::notification::{EventPlace, EventQueue, EventRow};
-use crate::namespace::query::{BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery, VersionPage, VersionQuery};
+use crate::namespace::query::{
+    AccountUsage, BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery, VersionPage, VersionQuery,
+};
 use crate::namespace::rows::{
-    AccessKeyRow, BucketRow, OwnedRun, OwnerPlace, PartRow, RunOwner, UploadRow, UserRow, VersionRow,
+    AccessKeyRow, AccountQuota, BucketRow, OwnedRun, OwnerPlace, PartRow, RunOwner, UploadRow, UserRow, VersionRow,
 };
 
 /// The whole namespace in memory.
@@ -42,6 +44,8 @@ struct State {
     objects: BTreeMap<(BucketId, String), Vec<VersionRow>>,
     uploads: BTreeMap<(BucketId, String, UploadId), Upload>,
     users: BTreeMap<String, UserRow>,
+    /// By canonical id of the account.
+    quotas: BTreeMap<String, AccountQuota>,
     layouts: Vec<Layout>,
     drives: DriveTable,
     journal: Option<JournalIdentity>,
@@ -101,6 +105,18 @@ impl Model {
 }
 
 impl State {
+    /// Counted anew each time.
+    fn usage_of(&self, account: &str) -> AccountUsage {
+        let owned: Vec<_> = self.buckets.values().filter(|bucket| bucket.owner == account).map(|row| row.id).collect();
+        let versions: Vec<_> =
+            self.objects.iter().filter(|((id, _), _)| owned.contains(id)).flat_map(|(_, rows)| rows).collect();
+        AccountUsage {
+            versions: versions.len() as u64,
+            bytes: versions.iter().map(|row| row.size_bytes).sum(),
+            quota: self.quotas.get(account).copied().unwrap_or_default(),
+        }
+    }
+
     fn bucket_is(&self, id: BucketId) -> bool {
         self.buckets.values().any(|bucket| bucket.id == id)
     }
@@ -203,6 +219,10 @@ impl MetaReads for Model {
             uploads: state.uploads.keys().filter(|(id, ..)| *id == bucket.id).count() as u64,
             bucket,
         }))
+    }
+
+    fn account_usage(&self, id: &str) -> Result<AccountUsage, StateError> {
+        Ok(self.state().usage_of(id))
     }
 
     fn bucket_config(&self, bucket: BucketId, kind: BucketConfigKind) -> Result<Option<BucketConfigRow>, StateError> {

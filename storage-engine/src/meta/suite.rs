@@ -4,6 +4,7 @@
 pub(crate) mod commands;
 mod edges;
 mod events;
+mod quota;
 pub(crate) mod random;
 mod sequences;
 mod solo;

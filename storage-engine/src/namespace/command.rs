@@ -10,7 +10,7 @@ use super::drives::DriveTable;
 use super::integrity::{Corruption, Repair, ScrubPass};
 use super::lock::{DefaultRetention, Retention, Versioning};
 use super::notification::{EventPlace, Notifications, Origin};
-use super::rows::{BucketRow, MarkerRow, PartRow, StripeRun, UploadRow, UserRow, VersionRow};
+use super::rows::{AccountQuota, BucketRow, MarkerRow, PartRow, StripeRun, UploadRow, UserRow, VersionRow};
 use crate::ids::{BucketId, DriveId, StripeId, UploadId, VersionId};
 
 /// One change, with what its journal leaf says of who asked for it.
@@ -300,6 +300,14 @@ pub enum Op {
         /// They were never delivered: the queue counts them as dropped.
         discard: bool,
     },
+    /// Sets what an account may hold in all its buckets; without limits the quota is removed. Refused with
+    /// [`Refusal::NoSuchUser`] for a member of an account. Leaf `user.change`.
+    SetAccountQuota {
+        /// The user's name.
+        user: String,
+        /// What it may hold.
+        quota: AccountQuota,
+    },
 }
 
 /// What [`Op::ChangeVersion`] replaces.
@@ -452,6 +460,8 @@ pub enum Refusal {
     UserInUse,
     /// The access key does not exist.
     NoSuchAccessKey,
+    /// The owner of the bucket would hold more than it may.
+    QuotaExceeded,
     /// The checkpoint is not of the tree, or is older than the last.
     CheckpointRefused,
     /// The layout is not the next version, or is not well formed.

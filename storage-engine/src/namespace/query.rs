@@ -1,6 +1,6 @@
 //! What listings ask and answer. Order is bytewise over the UTF-8 of keys, as S3's.
 
-use super::rows::{BucketRow, ObjectSummary, UploadRow};
+use super::rows::{AccountQuota, BucketRow, ObjectSummary, UploadRow};
 use crate::ids::{BucketId, UploadId, VersionId};
 
 /// A page of current objects.
@@ -173,6 +173,17 @@ pub struct BucketUsage {
     pub bytes: u64,
     /// Uploads in progress.
     pub uploads: u64,
+}
+
+/// What an account holds in all its buckets together, and what it may hold.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AccountUsage {
+    /// Versions, delete markers among them.
+    pub versions: u64,
+    /// Their plaintext bytes.
+    pub bytes: u64,
+    /// What it may hold.
+    pub quota: AccountQuota,
 }
 
 /// The prefix that `key` is rolled up to, delimiter included; `None` if it is listed itself.

@@ -371,6 +371,15 @@ pub struct UserRow {
     pub document: Vec<u8>,
 }
 
+/// What an account may hold in all its buckets together; `None` is without limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountQuota {
+    /// Plaintext bytes of all versions.
+    pub max_bytes: Option<u64>,
+    /// Versions.
+    pub max_versions: Option<u64>,
+}
+
 /// One access key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessKeyRow {

@@ -123,6 +123,11 @@ pub(crate) fn user_id(id: &str) -> Vec<u8> {
     [&b"i"[..], id.as_bytes()].concat()
 }
 
+/// An account's counters.
+pub(crate) fn account(id: &str) -> Vec<u8> {
+    [&b"q"[..], id.as_bytes()].concat()
+}
+
 /// A user's name, by access key.
 pub(crate) fn access_key(id: &str) -> Vec<u8> {
     [&b"k"[..], id.as_bytes()].concat()

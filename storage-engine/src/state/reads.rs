@@ -7,7 +7,7 @@ use super::kv::{Family, ScanStep, prefix_end};
 use super::list;
 use super::machine::{MALFORMED_OWNER_KEY, StateMachine};
 use super::overlay::decode_row;
-use super::rows::{BucketStats, CurrentRow, EventQueueRow, NameRow};
+use super::rows::{AccountStats, BucketStats, CurrentRow, EventQueueRow, NameRow};
 use crate::error::StateError;
 use crate::ids::{BucketId, StripeId, UploadId, VersionId};
 use crate::meta::MetaReads;
@@ -16,7 +16,9 @@ use crate::namespace::command::Layout;
 use crate::namespace::drives::DriveTable;
 use crate::namespace::encoding::Stored;
 use crate::namespace::notification::{EventPlace, EventQueue, EventRow};
-use crate::namespace::query::{BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery, VersionPage, VersionQuery};
+use crate::namespace::query::{
+    AccountUsage, BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery, VersionPage, VersionQuery,
+};
 use crate::namespace::rows::{AccessKeyRow, BucketRow, OwnedRun, PartRow, RunOwner, UploadRow, UserRow, VersionRow};
 
 impl StateMachine {
@@ -66,6 +68,11 @@ impl MetaReads for StateMachine {
             bytes: stats.bytes,
             uploads: stats.uploads,
         }))
+    }
+
+    fn account_usage(&self, id: &str) -> Result<AccountUsage, StateError> {
+        let AccountStats { versions, bytes, quota } = self.row(keys::USR, &keys::account(id))?.unwrap_or_default();
+        Ok(AccountUsage { versions, bytes, quota })
     }
 
     fn bucket_config(&self, bucket: BucketId, kind: BucketConfigKind) -> Result<Option<BucketConfigRow>, StateError> {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::VersionId;
 use crate::namespace::encoding::Stored;
 use crate::namespace::notification::EventPlace;
-use crate::namespace::rows::{ObjectSummary, RunOwner, StripeRun, VersionRow};
+use crate::namespace::rows::{AccountQuota, ObjectSummary, RunOwner, StripeRun, VersionRow};
 
 /// Where the journal and the heal queue stand.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -35,6 +35,17 @@ pub(crate) struct BucketStats {
     pub(crate) bytes: u64,
     /// Uploads in progress.
     pub(crate) uploads: u64,
+}
+
+/// Counters of an account over all its buckets, and its quota. There is none for one without either.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AccountStats {
+    /// Versions in its buckets.
+    pub(crate) versions: u64,
+    /// Their plaintext bytes.
+    pub(crate) bytes: u64,
+    /// What it may hold.
+    pub(crate) quota: AccountQuota,
 }
 
 /// A version of an object without its parts: what conditions and listings need. In `cur` that of the
@@ -107,6 +118,7 @@ macro_rules! stored {
 
 stored! {
     StateHead, "state head";
+    AccountStats, "account counters";
     BucketStats, "bucket counters";
     CurrentRow, "current row";
     RunOwner, "run owner";

@@ -1,10 +1,13 @@
-//! What a bucket may hold: set by the administrator, held against every write.
+//! What a bucket may hold, and an account in all its buckets: set by the administrator, held against
+//! every write.
 //!
 //! A write is judged by what the bucket holds when it begins, so that writes that run at the same
 //! time may together go over by what they bring. What replaces an object counts as added until the
-//! old one is gone.
+//! old one is gone. An account's quota is judged here too, so that no body is taken in vain, and once
+//! more when the write is applied: what runs at the same time never goes over it together.
 
 use chartrier_storage::namespace::bucket_config::BucketConfigKind;
+use chartrier_storage::namespace::query::AccountUsage;
 use chartrier_storage::namespace::rows::BucketRow;
 use serde::{Deserialize, Serialize};
 
@@ -39,15 +42,19 @@ pub struct Added {
     pub objects: u64,
 }
 
-/// Holds a write against the quota of its bucket, if it has one.
+/// Holds a write against the quotas of its bucket and of the bucket's owner, if they have any.
 ///
 /// # Errors
 /// `QuotaExceeded`; what the engine answers.
 pub fn check(app: &App, bucket: &BucketRow, added: Added) -> Result<(), S3Error> {
-    let Some(quota) = app.bucket_config::<Quota>(bucket.id)? else { return Ok(()) };
-    let Some(usage) = app.engine.bucket_usage(&bucket.name)? else { return Ok(()) };
     let over =
         |held: u64, added: u64, limit: Option<u64>| limit.is_some_and(|limit| held.saturating_add(added) > limit);
+    let AccountUsage { versions, bytes, quota } = app.engine.account_usage(&bucket.owner)?;
+    if over(bytes, added.bytes, quota.max_bytes) || over(versions, added.objects, quota.max_versions) {
+        return Err(S3Error::of(S3ErrorCode::QuotaExceeded).with_detail("BucketName", &bucket.name));
+    }
+    let Some(quota) = app.bucket_config::<Quota>(bucket.id)? else { return Ok(()) };
+    let Some(usage) = app.engine.bucket_usage(&bucket.name)? else { return Ok(()) };
     if over(usage.bytes, added.bytes, quota.max_bytes) || over(usage.versions, added.objects, quota.max_objects) {
         return Err(S3Error::of(S3ErrorCode::QuotaExceeded).with_detail("BucketName", &bucket.name));
     }

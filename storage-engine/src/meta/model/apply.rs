@@ -199,6 +199,7 @@ impl State {
                     return refused(Refusal::UserInUse);
                 }
                 self.users.remove(name);
+                self.quotas.remove(&user.id);
                 done(self.leaf(command, EventType::UserRemove, user_target(&user.id, None), None, vec![]))
             }
             Op::AddAccessKey { user, key } => {
@@ -220,10 +221,12 @@ impl State {
                 let Some(at) = row.access_keys.iter().position(|key| key.access_key_id == *access_key_id) else {
                     return refused(Refusal::NoSuchAccessKey);
                 };
-                if row.root && row.access_keys.len() == 1 {
+                let mut left = row.access_keys.clone();
+                left.remove(at);
+                if row.root && !left.iter().any(|key| !key.disabled && key.expires_us.is_none()) {
                     return refused(Refusal::UserInUse);
                 }
-                row.access_keys.remove(at);
+                row.access_keys = left;
                 let target = user_target(&row.id, Some(access_key_id));
                 done(self.leaf(command, EventType::UserKeyRemove, target, None, vec![]))
             }
@@ -263,6 +266,20 @@ impl State {
                 let data =
                     vec![("changed", "access-key".into()), ("disabled", (*disabled).into()), ("expires", expires)];
                 done(self.leaf(command, EventType::UserChange, target, None, data))
+            }
+            Op::SetAccountQuota { user, quota } => {
+                let Some(id) = self.users.get(user).filter(|row| row.account.is_empty()).map(|row| row.id.clone())
+                else {
+                    return refused(Refusal::NoSuchUser);
+                };
+                let limits = [("max_bytes", quota.max_bytes), ("max_versions", quota.max_versions)];
+                if limits.iter().any(|(_, limit)| limit.is_some_and(|limit| limit >= 1 << 53)) {
+                    return refused(Refusal::TooLarge);
+                }
+                let mut data = vec![("changed", "quota".into())];
+                data.extend(limits.map(|(name, limit)| (name, limit.map_or(Json::Null, Json::from))));
+                self.quotas.insert(id.clone(), *quota);
+                done(self.leaf(command, EventType::UserChange, user_target(&id, None), None, data))
             }
             Op::SignCheckpoint { size, root, note } => {
                 let last = self.signed.as_ref().map_or(0, |(size, _)| *size);

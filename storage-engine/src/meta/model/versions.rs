@@ -9,6 +9,7 @@ use crate::namespace::command::{Command, Op, Outcome, Refusal, VersionChange, Wr
 use crate::namespace::lock::{
     DefaultRetention, ObjectLock, Retention, RetentionMode, RetentionPeriod, UNTIL_US_MAX, Versioning,
 };
+use crate::namespace::query::AccountUsage;
 use crate::namespace::rows::{BucketRow, MarkerRow, VersionRow};
 
 /// Changes a bucket and answers what its leaf says: nothing if nothing changed, `None` if it may not.
@@ -231,6 +232,15 @@ impl State {
         let old = rows.and_then(|rows| rows.iter().find(|old| old.version_id == row.version_id)).cloned();
         if let Some(old) = old.as_ref().filter(|old| locked(old, now, false)) {
             return Err(self.refuse_locked(command, bucket, old, refusal));
+        }
+        let owner = self.buckets.values().find(|row| row.id == bucket).map(|row| row.owner.clone()).unwrap_or_default();
+        let AccountUsage { versions, bytes, quota } = self.usage_of(&owner);
+        let grows = old.as_ref().is_none_or(|old| old.size_bytes < row.size_bytes);
+        let bytes = bytes + row.size_bytes - old.as_ref().map_or(0, |old| old.size_bytes.min(bytes));
+        let too_many = old.is_none() && quota.max_versions.is_some_and(|max| versions >= max);
+        let too_large = grows && row.size_bytes > 0 && quota.max_bytes.is_some_and(|max| bytes > max);
+        if !row.delete_marker && (too_many || too_large) {
+            return Err(refused(Refusal::QuotaExceeded));
         }
         let mine = old.as_ref().map(|old| old.parts.clone()).unwrap_or_default();
         if refusal != EventType::DeleteRefused && !self.completing && self.owns_any(&dropped(&row.parts, &mine)) {

@@ -16,6 +16,7 @@ use crate::namespace::drives::{DriveRole, Then};
 use crate::namespace::lock::{DefaultRetention, Retention, RetentionMode, RetentionPeriod, Versioning};
 use crate::namespace::notification::{Cause, NotificationRule};
 use crate::namespace::query::{ListFrom, ListQuery, UploadFrom, UploadQuery, VersionFrom, VersionQuery};
+use crate::namespace::rows::AccountQuota;
 use crate::state::StateMachine;
 use crate::state::kv::MemoryKv;
 
@@ -182,6 +183,12 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
                 disabled,
                 expires_us,
             }),
+        1 => (1..4_u8, proptest::option::of(0..600_u64), proptest::option::of(0..6_u64)).prop_map(
+            |(name, max_bytes, max_versions)| Op::SetAccountQuota {
+                user: format!("user-{name}"),
+                quota: AccountQuota { max_bytes, max_versions },
+            }
+        ),
         2 => (1..4_u8, config_kind(), proptest::option::of(proptest::sample::select(vec!["", "<a/>", "<b/>"])))
             .prop_map(|(bucket, kind, document)| configure(bucket, kind, document)),
         2 => (1..4_u8, proptest::collection::vec(notification_rule(), 0..3), any::<bool>())
@@ -311,6 +318,9 @@ pub(super) fn same_rows(machine: &StateMachine, model: &Model) -> Result<(), Tes
     prop_assert_eq!(machine.drive_table().unwrap(), MetaReads::drive_table(model).unwrap());
     for bucket in machine.buckets().unwrap() {
         prop_assert_eq!(machine.bucket_usage(&bucket.name).unwrap(), model.bucket_usage(&bucket.name).unwrap());
+    }
+    for account in ["owner", "other"] {
+        prop_assert_eq!(machine.account_usage(account).unwrap(), model.account_usage(account).unwrap());
     }
     for id in 1..6 {
         let id = format!("AK{id}");

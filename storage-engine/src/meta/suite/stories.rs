@@ -30,6 +30,7 @@ pub(super) async fn run<E: MetaEngine>(make: impl Fn() -> E) {
     layouts_follow_one_another(&ready(&make).await).await;
     documents_of_a_bucket_are_kept_and_go_with_it(&ready(&make).await).await;
     super::events::run(&make).await;
+    super::quota::run(&make).await;
     super::versions::run(&make).await;
 }
 

@@ -9,6 +9,7 @@ mod change;
 mod events;
 mod integrity;
 mod objects;
+mod quota;
 mod removal;
 mod system;
 mod uploads;
@@ -194,6 +195,7 @@ impl<'a> Transition<'a> {
             Op::SetAccessKey { user, access_key_id, disabled, expires_us } => {
                 self.set_access_key(entry, user, access_key_id, *disabled, *expires_us)
             }
+            Op::SetAccountQuota { user, quota } => self.set_account_quota(entry, user, *quota),
             Op::SignCheckpoint { size, root, note } => self.sign_checkpoint(*size, root, note),
             Op::SetLayout(layout) => self.set_layout(layout),
             Op::SetJournal(identity) => self.set_journal(identity),

@@ -97,6 +97,9 @@ impl Transition<'_> {
                 let aim = (replaced.key_commitment, replaced.version_id);
                 self.refuse(entry, name, Some(aim), kind, Refusal::Locked).map(Err)
             }
+            replaced if self.is_over_quota(&place.bucket.owner, row, replaced.as_ref())? => {
+                Ok(Err(Effects::refused(Refusal::QuotaExceeded)))
+            }
             _ => Ok(Ok(place)),
         }
     }
@@ -151,9 +154,11 @@ impl Transition<'_> {
         let replaced_parts: &[PartRow] = replaced.as_ref().map_or(&[], |row| &row.parts);
         let freed: Vec<StripeRun> = self.release_runs(replaced_parts, &row.parts)?;
         let versions = current.as_ref().map_or(0, |current| current.versions) + u32::from(replaced.is_none());
+        let before = stats.clone();
         stats.versions += u64::from(replaced.is_none());
         stats.bytes = stats.bytes.saturating_sub(replaced.as_ref().map_or(0, |row| row.size_bytes)) + row.size_bytes;
         self.put_stats(name.bucket, &stats);
+        self.count(&bucket.owner, &before, &stats)?;
         if let Some(current) = current.filter(|current| current.summary.version_id != version_id) {
             if let Some(replaced) = &replaced {
                 self.rows.delete(keys::OLD, keys::noncurrent(name.bucket, name.key, replaced.commit_index));
@@ -220,8 +225,10 @@ impl Transition<'_> {
         };
         let leaf = self.leaf(entry, event)?;
         stored.leaf_index = leaf.expect("a change of metadata has a leaf");
+        let counted = stats.clone();
         stats.bytes = stats.bytes.saturating_sub(before.size_bytes) + row.size_bytes;
         self.put_stats(name.bucket, &stats);
+        self.count(&bucket.owner, &counted, &stats)?;
         let current = CurrentRow::of(&stored, current.versions);
         self.rows.put_row(keys::CUR, keys::current(name.bucket, name.key), &current);
         self.rows.put_row(keys::VER, version_key, &stored);

@@ -101,9 +101,11 @@ impl Transition<'_> {
         let leaf = self.leaf(entry, Event { kind: EventType::ObjectDelete, target, refused: None, data })?;
         let freed = self.release_runs(&row.parts, &[])?;
         self.rows.delete(keys::VER, keys::version(name.bucket, name.key, row.version_id));
+        let before = stats.clone();
         stats.versions = stats.versions.saturating_sub(1);
         stats.bytes = stats.bytes.saturating_sub(row.size_bytes);
         self.put_stats(name.bucket, &stats);
+        self.count(&bucket.owner, &before, &stats)?;
         self.elect_current(name, current, &row)?;
         let about = About { key: name.key, version_id: row.version_id, row: None };
         self.notify(entry, bucket, entry.removal(false), &about)?;

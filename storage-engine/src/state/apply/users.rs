@@ -47,6 +47,7 @@ impl Transition<'_> {
             self.rows.delete(keys::USR, keys::access_key(&key.access_key_id));
         }
         self.rows.delete(keys::USR, keys::user_id(&row.id));
+        self.rows.delete(keys::USR, keys::account(&row.id));
         self.rows.delete(keys::USR, keys::user_name(name));
         self.touched_users = true;
         Ok(Effects::done(leaf))
@@ -88,8 +89,8 @@ impl Transition<'_> {
         if row.access_keys.len() == before {
             return Ok(Effects::refused(Refusal::NoSuchAccessKey));
         }
-        if row.root && row.access_keys.is_empty() {
-            // Without its last key nobody could administer the tenant.
+        if row.root && !has_lasting_key(&row) {
+            // Without a key that lasts nobody could administer the tenant.
             return Ok(Effects::refused(Refusal::UserInUse));
         }
         let leaf = self.user_leaf(entry, EventType::UserKeyRemove, &row, Some(access_key_id))?;
@@ -141,7 +142,7 @@ impl Transition<'_> {
             return Ok(Effects::refused(Refusal::NoSuchAccessKey));
         };
         (key.disabled, key.expires_us) = (disabled, expires_us);
-        if row.root && row.access_keys.iter().all(|key| key.disabled || key.expires_us.is_some()) {
+        if row.root && !has_lasting_key(&row) {
             // Without a key that lasts nobody could administer the tenant.
             return Ok(Effects::refused(Refusal::UserInUse));
         }
@@ -178,7 +179,7 @@ impl Transition<'_> {
         Ok(false)
     }
 
-    fn user(&self, name: &str) -> Result<Option<UserRow>, StateError> {
+    pub(super) fn user(&self, name: &str) -> Result<Option<UserRow>, StateError> {
         self.rows.row(keys::USR, &keys::user_name(name))
     }
 
@@ -209,6 +210,11 @@ impl Transition<'_> {
             Target { user: Some(row.id.clone()), access_key: access_key_id.map(str::to_owned), ..Target::default() };
         self.leaf(entry, Event { kind, target, refused: None, data: Default::default() })
     }
+}
+
+/// Whether a user has a key that signs and does not end.
+fn has_lasting_key(row: &UserRow) -> bool {
+    row.access_keys.iter().any(|key| !key.disabled && key.expires_us.is_none())
 }
 
 fn user_fits(row: &UserRow) -> bool {
