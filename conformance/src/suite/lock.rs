@@ -279,6 +279,7 @@ async fn a_multipart_upload_brings_its_lock(context: Context) -> Result<(), Fail
     let begun = context.send(locking(context.request("POST", "key").query("uploads", ""))).await?;
     let upload = element(&text(&begun), "UploadId").unwrap_or_default();
     let part = context.request("PUT", "key").query("partNumber", "1").query("uploadId", &upload);
+    error(&context.send(part.clone().body("part")).await?, 400, "InvalidRequest")?;
     let etag = has_header(&context.send(with_digest(part, "part".to_owned())).await?, "etag")?.to_owned();
     let list = format!(
         "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{etag}</ETag></Part></CompleteMultipartUpload>"

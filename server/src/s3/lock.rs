@@ -8,7 +8,7 @@ use bytes::Bytes;
 use chartrier_storage::namespace::lock::{
     DefaultRetention, ObjectLock, Retention, RetentionMode, RetentionPeriod, UNTIL_US_MAX,
 };
-use chartrier_storage::namespace::rows::{BucketRow, VersionRow};
+use chartrier_storage::namespace::rows::{BucketRow, UploadRow, VersionRow};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use time::OffsetDateTime;
 use time::format_description::well_known::Iso8601;
@@ -83,6 +83,11 @@ impl LockRequest {
             S3ErrorCode::InvalidRequest,
             "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock parameters",
         ))
+    }
+
+    /// What an upload was begun with, for each of its parts.
+    pub fn of_upload(upload: &UploadRow) -> Self {
+        Self { retention: upload.retention, legal_hold: upload.legal_hold }
     }
 }
 

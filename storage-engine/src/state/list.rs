@@ -16,6 +16,10 @@ use crate::namespace::rows::VersionRow;
 /// Most entries of one page, whatever the query says.
 pub const PAGE_ENTRIES_MAX: usize = 10_000;
 
+/// Most delete markers that one page steps over. A bucket whose objects were deleted may have nothing
+/// else: such a page ends early, with fewer entries than asked for, and says where to go on.
+pub(crate) const MARKERS_PASSED_MAX: usize = 20_000;
+
 /// A page of current objects.
 pub(crate) fn list_objects(kv: &dyn Kv, query: &ListQuery) -> Result<ListPage, StateError> {
     let whole = keys::current(query.bucket, &query.prefix);
@@ -28,11 +32,19 @@ pub(crate) fn list_objects(kv: &dyn Kv, query: &ListQuery) -> Result<ListPage, S
     let mut entries: Vec<ListEntry> = Vec::new();
     let mut truncated = false;
     let mut failed = None;
+    let (mut markers, mut ended_at) = (0, None);
     let until = prefix_end(&whole);
     kv.scan(keys::CUR, from.max(whole).as_slice(), until.as_deref(), &mut |row_key, value| {
         let row = match current_of(row_key, value) {
             // A prefix is listed for what is there, not for what was deleted.
-            Ok((_, row)) if row.summary.delete_marker => return ScanStep::Next,
+            Ok((key, row)) if row.summary.delete_marker => {
+                markers += 1;
+                if markers < MARKERS_PASSED_MAX {
+                    return ScanStep::Next;
+                }
+                ended_at = Some(ListFrom::AfterKey(key.to_owned()));
+                return ScanStep::Stop;
+            }
             Ok(row) => row,
             Err(error) => {
                 failed = Some(error);
@@ -58,7 +70,7 @@ pub(crate) fn list_objects(kv: &dyn Kv, query: &ListQuery) -> Result<ListPage, S
         ListEntry::Object { key, .. } => ListFrom::AfterKey(key.clone()),
         ListEntry::Prefix(prefix) => ListFrom::PastPrefix(prefix.clone()),
     });
-    Ok(ListPage { entries, next })
+    Ok(ListPage { entries, next: ended_at.or(next) })
 }
 
 /// The key and the row of a pair of `cur`.
@@ -235,3 +247,7 @@ fn after(mut key: Vec<u8>) -> Vec<u8> {
 fn past(prefix: Vec<u8>) -> Vec<u8> {
     prefix_end(&prefix).unwrap_or_else(|| after([0xff; 17].to_vec()))
 }
+
+#[cfg(test)]
+#[path = "list_cost_tests.rs"]
+mod cost_tests;

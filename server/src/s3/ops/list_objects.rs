@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use chartrier_storage::namespace::query::{ListEntry, ListPage};
+use chartrier_storage::namespace::query::{ListEntry, ListFrom, ListPage};
 use http::StatusCode;
 
 use super::listing::{
@@ -33,8 +33,9 @@ pub async fn handle(app: &Arc<App>, request: S3Request) -> Result<S3Response, S3
     doc.element("Name", &bucket.name);
     doc.element("Prefix", &params.encoding.encode_sparsely(&params.prefix));
     doc.element("Marker", &name(marker));
-    // AWS gives the next marker only with a delimiter; without one it is the last key of the page.
-    if let (Some(next), Some(_)) = (&next, &params.delimiter) {
+    // AWS gives the next marker only with a delimiter; without one it is the last key of the page,
+    // unless the page ended within what was deleted.
+    if let Some(next) = next.as_ref().filter(|next| params.delimiter.is_some() || !ends_with(&entries, next)) {
         doc.element("NextMarker", &name(last_name(next)));
     }
     doc.value("MaxKeys", params.page_size);
@@ -55,4 +56,8 @@ pub async fn handle(app: &Arc<App>, request: S3Request) -> Result<S3Response, S3
     common_prefixes(&mut doc, params.encoding, prefixes(&entries));
     doc.close("ListBucketResult");
     Ok(xml(StatusCode::OK, doc.finish()))
+}
+
+fn ends_with(entries: &[ListEntry], next: &ListFrom) -> bool {
+    matches!((entries.last(), next), (Some(ListEntry::Object { key, .. }), ListFrom::AfterKey(after)) if key == after)
 }

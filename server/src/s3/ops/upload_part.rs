@@ -11,6 +11,7 @@ use super::multipart::{AgreedChecksum, find, keys};
 use crate::app::App;
 use crate::s3::checksum::ExpectedChecksums;
 use crate::s3::error::S3Error;
+use crate::s3::lock::LockRequest;
 use crate::s3::names::PartNumber;
 use crate::s3::request::S3Request;
 use crate::s3::response::{S3Response, empty};
@@ -23,7 +24,7 @@ use crate::s3::sse::refuse_key_in_query;
 ///
 /// # Errors
 /// `NoSuchUpload`, `InvalidArgument` for the number, `InvalidRequest` for another encryption or
-/// checksum than Create's, `BadDigest`, and what the body answers. Nothing is stored then.
+/// checksum than Create's or for a locked part without a digest, `BadDigest`, and what the body answers. Nothing is stored then.
 pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response, S3Error> {
     let number = PartNumber::parse(request.query.get("partNumber").unwrap_or_default())?;
     let upload = find(app, &request)?;
@@ -36,6 +37,7 @@ pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response
     let expected = ExpectedChecksums::from_headers(&request.headers)?;
     let agreed = AgreedChecksum::of_upload(&upload.row);
     agreed.check_part(&expected)?;
+    LockRequest::of_upload(&upload.row).needs_digest(&upload.bucket, &expected)?;
 
     let wanted = algorithms(&agreed, &lineage, &expected);
     let sealing =
