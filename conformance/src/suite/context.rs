@@ -3,8 +3,13 @@
 use std::fmt;
 use std::io;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use md5::{Digest as _, Md5};
+
 use crate::client::{Client, Request};
 use crate::http::Answer;
+use crate::sign;
 
 /// Why a case did not pass, in one line.
 #[derive(Debug)]
@@ -80,6 +85,43 @@ impl Context {
     /// The other user, or the end of a case that needs one.
     pub(super) fn needs_other_user(&self) -> Result<&Client, Failure> {
         self.other.as_ref().ok_or(Failure::NotRun("needs another user"))
+    }
+
+    /// The canonical id of whoever signs with `client`.
+    pub(super) async fn canonical_id(&self, client: &Client) -> Result<String, Failure> {
+        let answer = client.send(&Request::new("GET", "", "")).await?;
+        status(&answer, 200)?;
+        element(&text(&answer), "ID").ok_or_else(|| "ListBuckets names no owner".into())
+    }
+
+    /// Sends a document with the digest that settings demand.
+    pub(super) async fn set(&self, what: &str, document: &str) -> Result<Answer, Failure> {
+        let md5 = STANDARD.encode(Md5::digest(document.as_bytes()));
+        self.send(self.request("PUT", "").query(what, "").header("content-md5", &md5).body(document)).await
+    }
+
+    /// Reads a document of this case's bucket.
+    pub(super) async fn get_setting(&self, what: &str) -> Result<Answer, Failure> {
+        self.send(self.request("GET", "").query(what, "")).await
+    }
+
+    /// Sends without a signature.
+    pub(super) async fn send_unsigned(&self, request: &Request) -> Result<Answer, Failure> {
+        let mut head = format!("{} {}", request.method, request.path);
+        if !request.query.is_empty() {
+            head.push('?');
+            head.push_str(&sign::canonical_query(&request.query));
+        }
+        head.push_str(&format!(" HTTP/1.1\r\nhost: {}\r\n", self.client.endpoint.authority));
+        for (name, value) in &request.headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str(&format!("content-length: {}\r\n\r\n", request.body.len()));
+        let mut connection = self.client.endpoint.connect().await?;
+        connection.send(head.as_bytes()).await?;
+        // A server may answer, and close, before it has read a body that it refuses.
+        let _ = connection.send(&request.body).await;
+        Ok(connection.answer(&request.method, 1 << 20).await?)
     }
 
     /// A request on this case's bucket.

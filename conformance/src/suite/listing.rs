@@ -1,6 +1,7 @@
 //! Listings: order, prefixes, delimiters, pages.
 
-use super::context::{Context, Failure, check, element, elements, error, status, text};
+use super::context::{Context, Failure, check, element, elements, error, has_header, status, text};
+use crate::client::Request;
 
 super::cases!("listing":
     version_2_pages_through_all,
@@ -14,6 +15,14 @@ super::cases!("listing":
     max_keys_over_a_thousand,
     malformed_parameters_are_refused,
     bad_continuation_token_is_refused,
+    an_empty_continuation_token_asks_for_the_first_page,
+    the_prefix_of_version_1_survives_clients_that_do_not_decode_it,
+    empty_markers_of_versions_are_none,
+    a_page_of_no_keys_is_complete,
+    uploads_name_their_owner,
+    buckets_are_listed_in_pages,
+    buckets_are_listed_by_prefix_and_region,
+    malformed_pages_of_buckets_are_refused,
     encoding_type_url,
     fetch_owner,
     versions_of_an_unversioned_bucket,
@@ -189,4 +198,91 @@ async fn entry_shows_size_etag_and_checksum(context: Context) -> Result<(), Fail
     check(element(&xml, "ChecksumAlgorithm").as_deref() == Some("CRC64NVME"), xml.clone())?;
     let etag = element(&xml, "ETag").unwrap_or_default();
     check(etag.starts_with('"') && etag.ends_with('"') && etag.len() == 34, xml)
+}
+
+async fn an_empty_continuation_token_asks_for_the_first_page(context: Context) -> Result<(), Failure> {
+    fill(&context, &["a", "b"]).await?;
+    let xml = list(&context, &[("list-type", "2"), ("continuation-token", "")]).await?;
+    check(elements(&xml, "Key") == ["a", "b"], xml.clone())?;
+    check(element(&xml, "ContinuationToken").as_deref() == Some(""), xml.clone())?;
+    check(element(&xml, "IsTruncated").as_deref() == Some("false"), xml)
+}
+
+async fn the_prefix_of_version_1_survives_clients_that_do_not_decode_it(context: Context) -> Result<(), Failure> {
+    fill(&context, &["a b/é"]).await?;
+    let xml = list(&context, &[("prefix", "a b/"), ("encoding-type", "url")]).await?;
+    check(element(&xml, "Prefix").as_deref() == Some("a b/"), xml.clone())?;
+    check(elements(&xml, "Key") == ["a%20b/%C3%A9"], xml)?;
+    let xml = list(&context, &[("prefix", "a+%"), ("encoding-type", "url")]).await?;
+    check(element(&xml, "Prefix").as_deref() == Some("a%2B%25"), xml)
+}
+
+async fn empty_markers_of_versions_are_none(context: Context) -> Result<(), Failure> {
+    fill(&context, &["a", "b"]).await?;
+    let xml = list(&context, &[("versions", ""), ("key-marker", ""), ("version-id-marker", "")]).await?;
+    check(elements(&xml, "Key") == ["a", "b"], xml)
+}
+
+async fn a_page_of_no_keys_is_complete(context: Context) -> Result<(), Failure> {
+    fill(&context, &["a"]).await?;
+    for listing in [("list-type", "2"), ("versions", ""), ("marker", "")] {
+        let xml = list(&context, &[listing, ("max-keys", "0")]).await?;
+        check(elements(&xml, "Key").is_empty(), xml.clone())?;
+        check(element(&xml, "IsTruncated").as_deref() == Some("false"), xml.clone())?;
+        check(element(&xml, "MaxKeys").as_deref() == Some("0"), xml)?;
+    }
+    Ok(())
+}
+
+async fn uploads_name_their_owner(context: Context) -> Result<(), Failure> {
+    context.create_bucket().await?;
+    status(&context.send(context.request("POST", "key").query("uploads", "")).await?, 200)?;
+    let owner = context.canonical_id(&context.client).await?;
+    let xml = list(&context, &[("uploads", "")]).await?;
+    check(elements(&xml, "ID") == [owner.clone(), owner], xml)
+}
+
+fn buckets(query: &[(&str, &str)]) -> Request {
+    query.iter().fold(Request::new("GET", "", ""), |request, (name, value)| request.query(name, value))
+}
+
+async fn buckets_are_listed_in_pages(context: Context) -> Result<(), Failure> {
+    for at in 0..3 {
+        status(&context.send(Request::new("PUT", &format!("{}-{at}", context.bucket), "")).await?, 200)?;
+    }
+    let (mut seen, mut token) = (Vec::new(), None::<String>);
+    loop {
+        let mut query = vec![("max-buckets", "2"), ("prefix", context.bucket.as_str())];
+        query.extend(token.as_deref().map(|token| ("continuation-token", token)));
+        let xml = text(&context.send(buckets(&query)).await?);
+        check(element(&xml, "Prefix").as_deref() == Some(&context.bucket), xml.clone())?;
+        let names = elements(&xml, "Name");
+        check(names.len() <= 2, xml.clone())?;
+        seen.extend(names);
+        token = element(&xml, "ContinuationToken");
+        if token.is_none() {
+            break;
+        }
+    }
+    let wanted: Vec<String> = (0..3).map(|at| format!("{}-{at}", context.bucket)).collect();
+    check(seen == wanted, format!("{seen:?}"))
+}
+
+async fn buckets_are_listed_by_prefix_and_region(context: Context) -> Result<(), Failure> {
+    context.create_bucket().await?;
+    let head = context.send(context.request("HEAD", "")).await?;
+    let region = has_header(&head, "x-amz-bucket-region")?.to_owned();
+    let of = |region: &str| buckets(&[("prefix", &context.bucket), ("bucket-region", region)]);
+    let xml = text(&context.send(of(&region)).await?);
+    check(elements(&xml, "Name") == [context.bucket.clone()], xml.clone())?;
+    check(element(&xml, "BucketRegion") == Some(region), xml)?;
+    let xml = text(&context.send(of("elsewhere-1")).await?);
+    check(elements(&xml, "Name").is_empty(), xml)
+}
+
+async fn malformed_pages_of_buckets_are_refused(context: Context) -> Result<(), Failure> {
+    for query in [("max-buckets", "0"), ("max-buckets", "10001"), ("max-buckets", "x"), ("continuation-token", "!")] {
+        error(&context.send(buckets(&[query])).await?, 400, "InvalidArgument")?;
+    }
+    Ok(())
 }

@@ -2,6 +2,7 @@
 
 mod auth;
 mod buckets;
+mod checksums;
 mod chunked;
 mod conditions;
 mod context;
@@ -12,7 +13,10 @@ mod listing;
 mod lock;
 mod multipart;
 mod objects;
+mod policies;
+mod races;
 mod settings;
+mod sharing;
 mod sse_c;
 mod storage_class;
 mod tagging;
@@ -81,6 +85,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
     [
         auth::CASES,
         buckets::CASES,
+        checksums::CASES,
         chunked::CASES,
         conditions::CASES,
         forms::CASES,
@@ -90,7 +95,10 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         lock::CASES,
         multipart::CASES,
         objects::CASES,
+        policies::CASES,
+        races::CASES,
         settings::CASES,
+        sharing::CASES,
         sse_c::CASES,
         storage_class::CASES,
         tagging::CASES,

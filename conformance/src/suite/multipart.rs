@@ -21,6 +21,11 @@ super::cases!("multipart":
     small_part_in_the_middle_is_refused,
     wrong_order_is_refused,
     wrong_etag_is_refused,
+    a_part_listed_twice_counts_as_the_last,
+    upload_part_copy_range_of_another_form,
+    parts_of_one_upload_come_in_any_order,
+    two_uploads_of_one_key_do_not_mix,
+    an_abort_of_no_upload_is_refused,
     missing_part_is_refused,
     part_numbers_out_of_range_are_refused,
     complete_without_parts_is_refused,
@@ -41,7 +46,7 @@ super::cases!("multipart":
     wrong_object_size_is_refused,
 );
 
-const FIVE_MIB: usize = 5 << 20;
+pub(super) const FIVE_MIB: usize = 5 << 20;
 
 /// An upload in progress.
 pub(super) struct Upload {
@@ -98,7 +103,7 @@ impl Upload {
         self.complete_with(&inside)
     }
 
-    fn complete_with(&self, inside: &str) -> Request {
+    pub(super) fn complete_with(&self, inside: &str) -> Request {
         let xml = format!(
             "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">{inside}</CompleteMultipartUpload>"
         );
@@ -438,4 +443,57 @@ async fn wrong_object_size_is_refused(context: Context) -> Result<(), Failure> {
     let request = upload.complete_request(&[part]).header("x-amz-mp-object-size", "5");
     error(&context.send(request).await?, 400, "InvalidRequest")?;
     context.expect_no_object("key").await
+}
+
+async fn a_part_listed_twice_counts_as_the_last(context: Context) -> Result<(), Failure> {
+    let upload = begin(&context).await?;
+    let first = upload.put(1, b"first").await?;
+    let again = upload.put(1, b"again").await?;
+    error(&upload.complete(&[again.clone(), first.clone()]).await?, 400, "InvalidPart")?;
+    completed(&upload.complete(&[first, again]).await?)?;
+    context.expect_object("key", b"again").await.map(drop)
+}
+
+async fn upload_part_copy_range_of_another_form(context: Context) -> Result<(), Failure> {
+    context.create_object("source", b"0123456789").await?;
+    let upload = Upload::begin(&context, "key", &[]).await?;
+    let source = format!("/{}/source", context.bucket);
+    let copy = |range: &str| {
+        upload.part_request("1").header("x-amz-copy-source", &source).header("x-amz-copy-source-range", range)
+    };
+    for bad in ["0-2", "bytes=0", "bytes=hello-world", "bytes=0-bar", "bytes=hello-", "bytes=0-2,3-5", "bytes=5-2"] {
+        error(&context.send(copy(bad)).await?, 400, "InvalidArgument")
+            .map_err(|failure| format!("{bad}: {failure}"))?;
+    }
+    error(&context.send(copy("bytes=0-21")).await?, 416, "InvalidRange")?;
+    status(&context.send(copy("bytes=9-9")).await?, 200)
+}
+
+async fn parts_of_one_upload_come_in_any_order(context: Context) -> Result<(), Failure> {
+    let upload = begin(&context).await?;
+    let (one, two) = (pattern(FIVE_MIB), b"two");
+    let second = upload.put(10_000, two).await?;
+    let first = upload.put(3, &one).await?;
+    completed(&upload.complete(&[first, second]).await?)?;
+    context.expect_object("key", &[&one[..], two].concat()).await.map(drop)
+}
+
+async fn two_uploads_of_one_key_do_not_mix(context: Context) -> Result<(), Failure> {
+    let one = begin(&context).await?;
+    let two = Upload::begin(&context, "key", &[]).await?;
+    let (of_one, of_two) = (one.put(1, b"one").await?, two.put(1, b"two").await?);
+    error(&one.complete(std::slice::from_ref(&of_two)).await?, 400, "InvalidPart")?;
+    completed(&two.complete(&[of_two]).await?)?;
+    context.expect_object("key", b"two").await?;
+    completed(&one.complete(&[of_one]).await?)?;
+    context.expect_object("key", b"one").await.map(drop)
+}
+
+async fn an_abort_of_no_upload_is_refused(context: Context) -> Result<(), Failure> {
+    context.create_bucket().await?;
+    for id in ["56788", &"0".repeat(32)] {
+        let abort = context.request("DELETE", "key").query("uploadId", id);
+        error(&context.send(abort).await?, 404, "NoSuchUpload")?;
+    }
+    Ok(())
 }

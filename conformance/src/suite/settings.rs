@@ -37,6 +37,18 @@ super::cases!("settings":
     encryption_is_aes256_from_the_start,
     encryption_is_set_and_reset,
     encryption_with_an_unknown_algorithm_is_refused,
+    encryption_of_two_rules_is_refused,
+    blocked_sse_c_refuses_uploads_with_a_key,
+    blocked_encryption_types_that_are_none_are_refused,
+    cors_of_a_hundred_rules_and_no_more,
+    cors_allows_any_origin_without_credentials,
+    lifecycle_filters_by_tag_and_size,
+    lifecycle_filters_that_are_none_are_refused,
+    lifecycle_without_days_of_noncurrent_versions_is_refused,
+    lifecycle_expiration_of_two_kinds_is_refused,
+    lifecycle_transition_with_a_bad_date_is_malformed,
+    lifecycle_of_a_thousand_rules_and_no_more,
+    lifecycle_keeps_the_prefix_of_old_rules,
     settings_of_no_bucket_are_no_such_bucket,
     settings_of_another_user_are_denied,
     settings_go_with_their_bucket,
@@ -48,13 +60,11 @@ const CORS: &str = "<CORSConfiguration><CORSRule><AllowedOrigin>https://*.exampl
 const ORIGIN: &str = "https://app.example";
 
 async fn set(context: &Context, what: &str, document: &str) -> Result<Answer, Failure> {
-    let md5 = STANDARD.encode(Md5::digest(document.as_bytes()));
-    let request = context.request("PUT", "").query(what, "").header("content-md5", &md5).body(document);
-    context.send(request).await
+    context.set(what, document).await
 }
 
 async fn get(context: &Context, what: &str) -> Result<Answer, Failure> {
-    context.send(context.request("GET", "").query(what, "")).await
+    context.get_setting(what).await
 }
 
 async fn remove(context: &Context, what: &str) -> Result<(), Failure> {
@@ -339,4 +349,164 @@ async fn settings_go_with_their_bucket(context: Context) -> Result<(), Failure> 
     context.create_bucket().await?;
     error(&get(&context, "cors").await?, 404, "NoSuchCORSConfiguration")?;
     error(&get(&context, "lifecycle").await?, 404, "NoSuchLifecycleConfiguration")
+}
+
+const NO_SSE_C: &str = "<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault>\
+    <SSEAlgorithm>AES256</SSEAlgorithm></ApplyServerSideEncryptionByDefault><BlockedEncryptionTypes>\
+    <EncryptionType>SSE-C</EncryptionType></BlockedEncryptionTypes></Rule></ServerSideEncryptionConfiguration>";
+
+async fn encryption_of_two_rules_is_refused(context: Context) -> Result<(), Failure> {
+    context.create_bucket().await?;
+    let rule = "<Rule><ApplyServerSideEncryptionByDefault><SSEAlgorithm>AES256</SSEAlgorithm>\
+                </ApplyServerSideEncryptionByDefault></Rule>";
+    let two = format!("<ServerSideEncryptionConfiguration>{rule}{rule}</ServerSideEncryptionConfiguration>");
+    error(&set(&context, "encryption", &two).await?, 400, "MalformedXML")
+}
+
+async fn blocked_sse_c_refuses_uploads_with_a_key(context: Context) -> Result<(), Failure> {
+    context.needs_tls()?;
+    context.create_bucket().await?;
+    status(&set(&context, "encryption", NO_SSE_C).await?, 200)?;
+    let said = text(&get(&context, "encryption").await?);
+    check(element(&said, "EncryptionType").as_deref() == Some("SSE-C"), said)?;
+    let key = [7_u8; 32];
+    let keyed = |request: Request| {
+        request
+            .header("x-amz-server-side-encryption-customer-algorithm", "AES256")
+            .header("x-amz-server-side-encryption-customer-key", &STANDARD.encode(key))
+            .header("x-amz-server-side-encryption-customer-key-md5", &STANDARD.encode(Md5::digest(key)))
+    };
+    let put = || keyed(context.request("PUT", "key").body("x"));
+    error(&context.send(put()).await?, 403, "AccessDenied")?;
+    error(&context.send(keyed(context.request("POST", "key").query("uploads", ""))).await?, 403, "AccessDenied")?;
+    context.put("plain", b"x").await?;
+    status(&set(&context, "encryption", &NO_SSE_C.replace("SSE-C", "NONE")).await?, 200)?;
+    status(&context.send(put()).await?, 200)?;
+    // What is there is read on.
+    status(&set(&context, "encryption", NO_SSE_C).await?, 200)?;
+    status(&context.send(keyed(context.request("GET", "key"))).await?, 200)
+}
+
+async fn blocked_encryption_types_that_are_none_are_refused(context: Context) -> Result<(), Failure> {
+    context.create_bucket().await?;
+    for bad in ["ROT13", "", "sse-c"] {
+        let document = NO_SSE_C.replace("<EncryptionType>SSE-C", &format!("<EncryptionType>{bad}"));
+        error(&set(&context, "encryption", &document).await?, 400, "MalformedXML")
+            .map_err(|failure| format!("{bad}: {failure}"))?;
+    }
+    Ok(())
+}
+
+async fn cors_of_a_hundred_rules_and_no_more(context: Context) -> Result<(), Failure> {
+    context.create_bucket().await?;
+    let rule =
+        "<CORSRule><AllowedOrigin>https://a.example</AllowedOrigin><AllowedMethod>GET</AllowedMethod></CORSRule>";
+    let rules = |count: usize| format!("<CORSConfiguration>{}</CORSConfiguration>", rule.repeat(count));
+    status(&set(&context, "cors", &rules(100)).await?, 200)?;
+    status(&set(&context, "cors", &rules(101)).await?, 400)?;
+    let said = text(&get(&context, "cors").await?);
+    check(said.matches("<CORSRule>").count() == 100, "another number of rules came back")
+}
+
+async fn cors_allows_any_origin_without_credentials(context: Context) -> Result<(), Failure> {
+    context.create_object("key", b"x").await?;
+    let rule = "<CORSConfiguration><CORSRule><AllowedOrigin>*</AllowedOrigin><AllowedMethod>GET</AllowedMethod></CORSRule>\
+                </CORSConfiguration>";
+    status(&set(&context, "cors", rule).await?, 200)?;
+    let answer = context.send(context.request("GET", "key").header("origin", ORIGIN)).await?;
+    header(&answer, "access-control-allow-origin", "*")?;
+    no_header(&answer, "access-control-allow-credentials")?;
+    no_header(&context.send(context.request("GET", "key")).await?, "access-control-allow-origin")
+}
+
+/// One rule with this filter and this action.
+fn filtered(filter: &str, action: &str) -> String {
+    format!(
+        "<LifecycleConfiguration><Rule><ID>r</ID><Status>Enabled</Status>{filter}{action}</Rule></LifecycleConfiguration>"
+    )
+}
+
+async fn lifecycle_filters_by_tag_and_size(context: Context) -> Result<(), Failure> {
+    context.create_bucket().await?;
+    let tag = "<Tag><Key>k</Key><Value>v</Value></Tag>";
+    for (filter, shown) in [
+        (format!("<Filter>{tag}</Filter>"), "<Tag><Key>k</Key><Value>v</Value></Tag>"),
+        (
+            "<Filter><ObjectSizeGreaterThan>500</ObjectSizeGreaterThan></Filter>".to_owned(),
+            "<ObjectSizeGreaterThan>500",
+        ),
+        ("<Filter><ObjectSizeLessThan>500</ObjectSizeLessThan></Filter>".to_owned(), "<ObjectSizeLessThan>500"),
+        (format!("<Filter><And><Prefix>a</Prefix>{tag}</And></Filter>"), "<And><Prefix>a</Prefix>"),
+        ("<Filter><Prefix>a</Prefix></Filter>".to_owned(), "<Filter><Prefix>a</Prefix></Filter>"),
+        ("<Filter/>".to_owned(), "<Filter>"),
+    ] {
+        status(&set(&context, "lifecycle", &filtered(&filter, DAYS)).await?, 200)?;
+        let said = text(&get(&context, "lifecycle").await?);
+        check(said.contains(shown) || (shown == "<Filter>" && said.contains("<Filter")), format!("{filter}: {said}"))?;
+    }
+    Ok(())
+}
+
+async fn lifecycle_filters_that_are_none_are_refused(context: Context) -> Result<(), Failure> {
+    context.create_bucket().await?;
+    for (filter, code) in [
+        ("", "MalformedXML"),
+        ("<Filter/><Prefix/>", "MalformedXML"),
+        ("<Filter><And><Prefix>a</Prefix></And></Filter>", "MalformedXML"),
+        ("<Filter><Other/></Filter>", "MalformedXML"),
+        ("<Filter><ObjectSizeLessThan>-1</ObjectSizeLessThan></Filter>", "MalformedXML"),
+        ("<Filter><Tag><Key></Key><Value>v</Value></Tag></Filter>", "InvalidTag"),
+    ] {
+        error(&set(&context, "lifecycle", &filtered(filter, DAYS)).await?, 400, code)
+            .map_err(|failure| format!("{filter}: {failure}"))?;
+    }
+    Ok(())
+}
+
+async fn lifecycle_without_days_of_noncurrent_versions_is_refused(context: Context) -> Result<(), Failure> {
+    context.create_bucket().await?;
+    let noncurrent = |inside: &str| {
+        filtered("<Filter/>", &format!("<NoncurrentVersionExpiration>{inside}</NoncurrentVersionExpiration>"))
+    };
+    let keep = "<NewerNoncurrentVersions>2</NewerNoncurrentVersions>";
+    error(&set(&context, "lifecycle", &noncurrent(keep)).await?, 400, "MalformedXML")?;
+    status(&set(&context, "lifecycle", &noncurrent(&format!("<NoncurrentDays>1</NoncurrentDays>{keep}"))).await?, 200)?;
+    let said = text(&get(&context, "lifecycle").await?);
+    check(element(&said, "NewerNoncurrentVersions").as_deref() == Some("2"), said)
+}
+
+async fn lifecycle_expiration_of_two_kinds_is_refused(context: Context) -> Result<(), Failure> {
+    context.create_bucket().await?;
+    let both = "<Expiration><Days>1</Days><Date>2040-01-01T00:00:00Z</Date></Expiration>";
+    error(&set(&context, "lifecycle", &filtered("<Filter/>", both)).await?, 400, "MalformedXML")?;
+    let marker = "<Expiration><ExpiredObjectDeleteMarker>true</ExpiredObjectDeleteMarker></Expiration>";
+    status(&set(&context, "lifecycle", &filtered("<Filter/>", marker)).await?, 200)?;
+    let tagged = "<Filter><Tag><Key>k</Key><Value>v</Value></Tag></Filter>";
+    error(&set(&context, "lifecycle", &filtered(tagged, marker)).await?, 400, "InvalidRequest")
+}
+
+async fn lifecycle_transition_with_a_bad_date_is_malformed(context: Context) -> Result<(), Failure> {
+    context.create_bucket().await?;
+    let moved = "<Transition><Date>20220927</Date><StorageClass>GLACIER</StorageClass></Transition>";
+    error(&set(&context, "lifecycle", &filtered("<Filter/>", moved)).await?, 400, "MalformedXML")?;
+    error(&get(&context, "lifecycle").await?, 404, "NoSuchLifecycleConfiguration")
+}
+
+async fn lifecycle_of_a_thousand_rules_and_no_more(context: Context) -> Result<(), Failure> {
+    context.create_bucket().await?;
+    let rules = |count: usize| {
+        let rules: String = (0..count)
+            .map(|n| format!("<Rule><ID>{n}</ID><Status>Disabled</Status><Prefix>{n}/</Prefix>{DAYS}</Rule>"))
+            .collect();
+        format!("<LifecycleConfiguration>{rules}</LifecycleConfiguration>")
+    };
+    status(&set(&context, "lifecycle", &rules(1000)).await?, 200)?;
+    error(&set(&context, "lifecycle", &rules(1001)).await?, 400, "InvalidRequest")
+}
+
+async fn lifecycle_keeps_the_prefix_of_old_rules(context: Context) -> Result<(), Failure> {
+    context.create_bucket().await?;
+    status(&set(&context, "lifecycle", &filtered("<Prefix>logs/</Prefix>", DAYS)).await?, 200)?;
+    let said = text(&get(&context, "lifecycle").await?);
+    check(said.contains("<Prefix>logs/</Prefix>") && !said.contains("<Filter"), said)
 }

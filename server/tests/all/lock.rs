@@ -166,9 +166,7 @@ async fn writes_bring_their_lock_or_take_the_buckets() {
     let upload = begun.element("UploadId").unwrap();
     let of_part = format!("/kept/m?partNumber=1&uploadId={upload}");
     assert_eq!(said(&client.put(&of_part, b"part").await), is(400, "InvalidRequest"));
-    use base64::Engine as _;
-    use md5::Digest as _;
-    let md5 = base64::engine::general_purpose::STANDARD.encode(md5::Md5::digest(b"part"));
+    let md5 = BASE64.encode(Md5::digest(b"part"));
     let part = client.send("PUT", &of_part, &[("content-md5", &md5)], b"part").await;
     let list = format!(
         "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{}</ETag></Part></CompleteMultipartUpload>",
