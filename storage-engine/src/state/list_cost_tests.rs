@@ -11,6 +11,7 @@ use super::*;
 use crate::ids::{BucketId, ObjectUuid, UploadId};
 use crate::namespace::encoding::encode;
 use crate::namespace::rows::{ObjectSummary, UploadRow};
+use crate::namespace::storage_class::StorageClass;
 use crate::state::kv::{Family, KvBatch, KvError, KvPair, MemoryKv, ScanVisitor};
 
 const BUCKET: BucketId = BucketId::from_bytes([1; 16]);
@@ -118,6 +119,7 @@ fn current_row(version: u8, versions: u32, delete_marker: bool) -> Vec<u8> {
         owner: "owner".to_owned(),
         checksum: None,
         delete_marker,
+        storage_class: StorageClass::default(),
     };
     encode(&CurrentRow { commit_index: u64::from(version), key_commitment: [0; 32], versions, summary })
 }
@@ -211,6 +213,7 @@ fn uploads_cost_what_they_return() {
             retention: None,
             legal_hold: None,
             acl: Vec::new(),
+            storage_class: StorageClass::default(),
         })
     };
     let id = UploadId::from_bytes([7; 16]);
