@@ -78,6 +78,19 @@ impl Request {
 }
 
 impl Client {
+    /// The same, signing for another service.
+    #[must_use]
+    pub fn for_service(&self, service: &str) -> Self {
+        Self { credentials: Arc::new(self.credentials.for_service(service)), ..self.clone() }
+    }
+
+    /// The same, with another access key.
+    #[must_use]
+    pub fn acting_as(&self, access_key_id: &str, secret_access_key: &str) -> Self {
+        let credentials = Credentials::new(access_key_id, secret_access_key, &self.credentials.region);
+        Self { credentials: Arc::new(credentials), ..self.clone() }
+    }
+
     /// Sends on a fresh connection and reads the whole answer.
     ///
     /// # Errors

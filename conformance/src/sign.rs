@@ -23,6 +23,8 @@ pub struct Credentials {
     pub secret_access_key: String,
     /// For example `fr`.
     pub region: String,
+    /// `s3`, or another that scopes name.
+    pub service: String,
     /// The signing key of the last day used.
     cache: Mutex<Option<(String, hmac::Key)>>,
 }
@@ -42,8 +44,16 @@ impl Credentials {
             access_key_id: access_key_id.to_owned(),
             secret_access_key: secret_access_key.to_owned(),
             region: region.to_owned(),
+            service: "s3".to_owned(),
             cache: Mutex::new(None),
         }
+    }
+
+    /// The same, to sign for another service.
+    #[must_use]
+    pub fn for_service(&self, service: &str) -> Self {
+        let same = Self::new(&self.access_key_id, &self.secret_access_key, &self.region);
+        Self { service: service.to_owned(), ..same }
     }
 
     /// The scope of a signature made at `when`.
@@ -51,7 +61,7 @@ impl Credentials {
         let timestamp = when
             .format(format_description!("[year][month][day]T[hour][minute][second]Z"))
             .expect("the format names only parts that every time has");
-        let scope = format!("{}/{}/s3/aws4_request", &timestamp[..8], self.region);
+        let scope = format!("{}/{}/{}/aws4_request", &timestamp[..8], self.region, self.service);
         Scope { timestamp, scope }
     }
 
@@ -79,7 +89,7 @@ impl Credentials {
 
     fn signing_key(&self, date: &str) -> hmac::Key {
         let mut key = hmac::Key::new(hmac::HMAC_SHA256, format!("AWS4{}", self.secret_access_key).as_bytes());
-        for step in [date, &self.region, "s3", "aws4_request"] {
+        for step in [date, &self.region, &self.service, "aws4_request"] {
             key = hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&key, step.as_bytes()).as_ref());
         }
         key

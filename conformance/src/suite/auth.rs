@@ -57,7 +57,7 @@ async fn send_changed(
 }
 
 /// Sends a presigned target as it is.
-async fn send_target(
+pub(super) async fn send_target(
     context: &Context,
     method: &str,
     target: &str,

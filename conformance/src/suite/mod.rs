@@ -19,6 +19,7 @@ mod settings;
 mod sharing;
 mod sse_c;
 mod storage_class;
+mod sts;
 mod tagging;
 mod versions;
 mod vitam;
@@ -101,6 +102,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         sharing::CASES,
         sse_c::CASES,
         storage_class::CASES,
+        sts::CASES,
         tagging::CASES,
         versions::CASES,
         vitam::CASES,

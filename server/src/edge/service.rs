@@ -28,6 +28,7 @@ use crate::s3::table::{Operation, Scope, dispatch, route};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
 const ID_2: HeaderName = HeaderName::from_static("x-amz-id-2");
+const SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
 const SERVER: HeaderValue = HeaderValue::from_static("Chartrier");
 
 /// Answers one request. Never fails: what goes wrong is an answer too.
@@ -131,7 +132,7 @@ fn admit(
     let mut headers = parts.headers;
     let target = parts.uri.path_and_query().ok_or_else(|| S3Error::of(S3ErrorCode::InvalidUri))?;
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let named = Target::parse(target, host, &app.config.domains)?;
+    let mut named = Target::parse(target, host, &app.config.domains)?;
     seen.bucket.clone_from(&named.bucket);
     refuse_keys_in_query(&named)?;
     let head = RequestHead {
@@ -149,6 +150,8 @@ fn admit(
     // From here on the header map holds no key and no credential.
     let sse_c = SseHeaders::take_from(&mut headers);
     headers.remove(header::AUTHORIZATION);
+    headers.remove(SECURITY_TOKEN);
+    named.query.remove("X-Amz-Security-Token");
     seen.resource = Some(resource(&named));
     let operation = route(&parts.method, named.scope(), &named.query, &|name| headers.contains_key(name))
         .ok_or_else(|| S3Error::of(S3ErrorCode::MethodNotAllowed))?;

@@ -74,7 +74,7 @@ pub(super) async fn assume_role_with_web_identity(call: &Call<'_>, doc: &mut Xml
 
 /// Checks the token's signature against the keys that its issuer publishes.
 async fn verify(call: &Call<'_>, jwt: &Jwt<'_>, provider: &KnownProvider) -> Result<(), ApiError> {
-    let now_s = i64::try_from(call.app.now_us() / 1_000_000).unwrap_or(i64::MAX);
+    let now_s = || i64::try_from(call.app.now_us() / 1_000_000).unwrap_or(i64::MAX);
     let keys = call.app.issuers.keys(&provider.url, jwt.key_id(), now_s).await.map_err(|error| {
         tracing::warn!(provider = provider.url, error = chain(&error), "an issuer's keys cannot be had");
         let message = "Couldn't retrieve verification key from your identity provider";

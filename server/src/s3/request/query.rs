@@ -47,6 +47,11 @@ impl Query {
         self.get(name).is_some()
     }
 
+    /// Takes a parameter out, wherever it is.
+    pub fn remove(&mut self, name: &str) {
+        self.pairs.retain(|(n, _)| n != name);
+    }
+
     /// All parameters in the order sent.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()))

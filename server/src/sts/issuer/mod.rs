@@ -63,9 +63,15 @@ impl Issuers {
     /// [`FetchError`] if the issuer cannot be asked and nothing recent is known of it.
     ///
     /// Cancel safe: what a question was to bring is asked for again.
-    pub async fn keys(&self, url: &str, key_id: Option<&str>, now_s: i64) -> Result<Arc<Vec<IssuerKey>>, FetchError> {
+    pub async fn keys(
+        &self,
+        url: &str,
+        key_id: Option<&str>,
+        clock_s: impl Fn() -> i64,
+    ) -> Result<Arc<Vec<IssuerKey>>, FetchError> {
         let known = self.entry(url).await;
         let mut known = known.lock().await;
+        let now_s = clock_s();
         let age_s = known.fetched_s.map(|fetched_s| now_s.saturating_sub(fetched_s));
         let has_key = key_id.is_none() || known.keys.iter().any(|key| key.id.as_deref() == key_id);
         if has_key && age_s.is_some_and(|age_s| (0..FRESH_S).contains(&age_s)) {
@@ -78,7 +84,10 @@ impl Issuers {
             return kept.ok_or(FetchError::TooSoon);
         }
         known.asked_s = Some(now_s);
-        match self.fetcher.keys_of(url).await {
+        let fetched = self.fetcher.keys_of(url).await;
+        // Whoever waited for a slow issuer is not the next to wait for it.
+        known.asked_s = Some(clock_s());
+        match fetched {
             Ok(keys) => {
                 known.keys = Arc::new(keys);
                 known.fetched_s = Some(now_s);
