@@ -5,6 +5,7 @@
 //! until it was moved or rebuilt there it is still where an older layout put it. So a shard is
 //! looked for in the newest layout first, then in each older one down to the one that placed it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -76,19 +77,33 @@ pub struct Placement {
     /// Version of the layout that placed the blob.
     placed_by: u32,
     first_group: u32,
+    /// As in [`StripeRun`].
+    places: u16,
 }
 
 impl Placement {
     /// For a new blob, with stripe 0 on `first_group`.
     pub fn new(layouts: Arc<Layouts>, first_group: u32) -> Self {
         let placed_by = layouts.newest.version;
-        Self { layouts, placed_by, first_group }
+        Self { layouts, placed_by, first_group, places: 0 }
     }
 
     /// For a blob that was written; `None` if the layout that placed it is not known.
     pub fn of_run(layouts: Arc<Layouts>, run: &StripeRun) -> Option<Self> {
         let known = layouts.known.contains_key(&run.layout_version);
-        known.then_some(Self { layouts, placed_by: run.layout_version, first_group: run.first_group })
+        let (placed_by, first_group, places) = (run.layout_version, run.first_group, run.places);
+        known.then_some(Self { layouts, placed_by, first_group, places })
+    }
+
+    /// The same for a blob of whole copies on some places of the group.
+    #[must_use]
+    pub fn on_places(self, places: u16) -> Self {
+        Self { places, ..self }
+    }
+
+    /// As in [`StripeRun`].
+    pub fn places(&self) -> u16 {
+        self.places
     }
 
     /// The version of the layout that placed the blob.
@@ -108,14 +123,34 @@ impl Placement {
     }
 
     /// The drives that the shards of a stripe belong on, one per shard.
-    pub fn targets(&self, stripe_index: u32) -> &[DriveId] {
+    pub fn targets(&self, stripe_index: u32) -> Cow<'_, [DriveId]> {
+        let group = &self.layouts.newest.groups[self.group(stripe_index) as usize];
+        if self.places == 0 {
+            return Cow::Borrowed(group);
+        }
+        Cow::Owned(self.held_places().filter_map(|place| group.get(place).copied()).collect())
+    }
+
+    /// The drives of a stripe's group, whether they hold a shard or not.
+    pub fn group_drives(&self, stripe_index: u32) -> &[DriveId] {
         &self.layouts.newest.groups[self.group(stripe_index) as usize]
     }
 
+    /// The places that hold copies, in order of shard.
+    fn held_places(&self) -> impl Iterator<Item = usize> {
+        let places = self.places;
+        (0..u16::BITS as usize).filter(move |place| places >> place & 1 == 1)
+    }
+
+    /// The place in its group where a shard of [`Placement::targets`] belongs.
+    fn place_of(&self, shard: usize) -> usize {
+        if self.places == 0 { shard } else { self.held_places().nth(shard).expect("one of the targets") }
+    }
+
     /// The drives that may hold a shard: its target first, then those that older layouts name,
-    /// newest first, each once.
+    /// newest first, each once. The shard is one of [`Placement::targets`].
     pub fn holders(&self, stripe_index: u32, shard: usize) -> impl Iterator<Item = DriveId> + '_ {
-        let group = self.group(stripe_index) as usize;
+        let (group, shard) = (self.group(stripe_index) as usize, self.place_of(shard));
         let target = self.layouts.newest.groups[group][shard];
         let mut seen: Vec<DriveId> = Vec::new();
         let older =
@@ -151,6 +186,7 @@ mod tests {
             layout_version,
             first_group,
             blake3: [0; 32],
+            places: 0,
         }
     }
 
@@ -192,6 +228,12 @@ mod tests {
         assert_eq!(holders(3, 0), [drives[0], drives[7], drives[6]]);
         assert_eq!(holders(4, 0), [drives[0], drives[7]]);
         assert_eq!(holders(1, 1), [drives[1]]);
+        // Copies on places 0, 2 and 5.
+        let copies = StripeRun { k: 1, m: 2, places: 0b10_0101, ..run(1, 0) };
+        let copies = Placement::of_run(layouts.clone(), &copies).unwrap();
+        assert_eq!(*copies.targets(0), [drives[0], drives[2], drives[5]]);
+        assert_eq!(copies.holders(0, 0).collect::<Vec<_>>(), holders(1, 0));
+        assert_eq!(copies.holders(0, 2).collect::<Vec<_>>(), [drives[5]]);
         assert!(Placement::of_run(layouts.clone(), &run(9, 0)).is_none());
         assert_eq!(Placement::new(layouts, 0).layout_version(), 5);
     }

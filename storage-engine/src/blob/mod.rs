@@ -54,6 +54,8 @@ use crate::segment::shape::{CELL_BYTES, ROWS_MAX};
 
 /// Sealed bytes that stay in the row itself.
 pub const INLINE_BYTES: usize = 8 << 10;
+/// Sealed bytes that are kept as whole copies until they are packed, unless it is configured otherwise.
+pub const PACK_BYTES: usize = 256 << 10;
 /// Data bytes that a stripe of a narrow geometry aims at; wide ones have at least four rows.
 const STRIPE_BYTES_AIM: usize = 1 << 20;
 const STRIPE_ROWS_MIN: usize = 4;
@@ -65,13 +67,16 @@ const FREE_JOB_MAX: usize = 1024;
 pub struct BlobConfig {
     /// Blobs up to this many sealed bytes are kept inline.
     pub inline_bytes: usize,
+    /// Larger ones up to this many sealed bytes are kept as whole copies, m+1 of them, until they are packed; at most
+    /// what one record, and one stripe, can hold. 0 keeps none so.
+    pub pack_bytes: usize,
     /// Rows of a full stripe, 1 to 16; `None` takes what suits the geometry.
     pub stripe_rows: Option<usize>,
 }
 
 impl Default for BlobConfig {
     fn default() -> Self {
-        Self { inline_bytes: INLINE_BYTES, stripe_rows: None }
+        Self { inline_bytes: INLINE_BYTES, pack_bytes: PACK_BYTES, stripe_rows: None }
     }
 }
 
@@ -311,6 +316,15 @@ impl StoreCore {
         let row_bytes = geometry.k() * CELL_BYTES;
         let suited = (STRIPE_BYTES_AIM / row_bytes).max(STRIPE_ROWS_MIN);
         self.config.stripe_rows.unwrap_or(suited).clamp(1, ROWS_MAX) * row_bytes
+    }
+
+    /// Blobs up to this many sealed bytes are written as whole copies. Where a stripe has one data column there
+    /// is nothing to be gained.
+    fn copies_bytes_max(&self, geometry: Geometry) -> usize {
+        if geometry.is_replication() || geometry.m() == 0 {
+            return 0;
+        }
+        self.config.pack_bytes.min(ROWS_MAX * CELL_BYTES).min(self.stripe_bytes(geometry))
     }
 
     /// The shards of runs, by each drive that may hold them; `None` if the layout of one is not known.

@@ -111,10 +111,12 @@ impl BlobReader {
 
 /// The shape of one stripe of a run; `None` if the row of the run contradicts itself, or has no such stripe.
 pub(crate) fn stripe_shape(run: &StripeRun, index: u32) -> Option<StripeShape> {
-    let geometry = Geometry::new(run.k, run.m).ok()?;
+    let geometry = Geometry::of_stripe(run.k, run.m).ok()?;
+    let copies_fit = !run.is_copies() || (run.k == 1 && run.places.count_ones() as usize == geometry.shards());
     let stripe_bytes = u64::from(run.stripe_bytes);
     let row_bytes = (geometry.k() * CELL_BYTES) as u64;
-    let whole = stripe_bytes > 0
+    let whole = copies_fit
+        && stripe_bytes > 0
         && stripe_bytes.is_multiple_of(row_bytes)
         && stripe_bytes <= ROWS_MAX as u64 * row_bytes
         && run.len_bytes.div_ceil(stripe_bytes) == u64::from(run.count);

@@ -15,7 +15,7 @@ use crate::error::StorageError;
 use crate::ids::{DriveId, StripeId};
 use crate::namespace::command::MissingShard;
 use crate::namespace::rows::{BlobRef, StripeRun};
-use crate::segment::shape::{CELL_BYTES, StripeShape};
+use crate::segment::shape::{CELL_BYTES, ROWS_MAX, StripeShape};
 use crate::segment::stripe::{EncodedStripe, encode_row, parity_bytes};
 
 /// Stripes of one blob that are with the drives while the next is filled.
@@ -45,6 +45,8 @@ pub struct BlobWriter {
     placement: Placement,
     first: StripeId,
     stripe_bytes: usize,
+    /// Up to this many bytes it becomes whole copies.
+    copies_bytes_max: usize,
     len_hint: Option<u64>,
     total_bytes: u64,
     hasher: blake3::Hasher,
@@ -117,6 +119,7 @@ impl BlobWriter {
             placement,
             first,
             stripe_bytes: store.stripe_bytes(geometry),
+            copies_bytes_max: store.copies_bytes_max(geometry),
             len_hint,
             total_bytes: 0,
             hasher: blake3::Hasher::new(),
@@ -166,7 +169,9 @@ impl BlobWriter {
         let row_bytes = self.geometry.k() * CELL_BYTES;
         let full = StripeShape::new(self.geometry, self.stripe_bytes).expect("a full stripe has a shape");
         let id = self.first.nth(self.submitted);
-        while (stripe.rows_done + 1) * row_bytes <= stripe.filled {
+        // What is announced to be so small will need no parity.
+        let to_be_copies = self.len_hint.is_some_and(|hint| hint <= self.copies_bytes_max as u64);
+        while !to_be_copies && (stripe.rows_done + 1) * row_bytes <= stripe.filled {
             stripe.finish_row(id, &full, &mut self.hasher);
         }
         if stripe.filled == self.stripe_bytes {
@@ -188,7 +193,11 @@ impl BlobWriter {
             let blob = BlobRef::Inline(bytes.to_vec());
             return Ok(WrittenBlob { blob, missing: Vec::new(), blake3 });
         }
-        self.submit_rest();
+        if self.submitted == 0 && self.total_bytes <= self.copies_bytes_max as u64 {
+            self.submit_copies();
+        } else {
+            self.submit_rest();
+        }
         while !self.in_flight.is_empty() {
             self.await_oldest().await?;
         }
@@ -241,9 +250,27 @@ impl BlobWriter {
         };
         let shape = StripeShape::new(self.geometry, stripe.filled).expect("between one byte and a stripe");
         stripe.buffer[stripe.filled..shape.padded_bytes()].fill(0);
-        if stripe.rows_done < shape.rows() {
+        while stripe.rows_done < shape.rows() {
             stripe.finish_row(self.first.nth(self.submitted), &shape, &mut self.hasher);
         }
+        self.submit(shape, Durability::Synced);
+    }
+
+    /// Hands over the whole blob as copies, with a sync.
+    fn submit_copies(&mut self) {
+        let Some(stripe) = self.current.as_mut().filter(|stripe| stripe.filled > 0) else { return };
+        self.hasher.update(&stripe.buffer[stripe.hashed..stripe.filled]);
+        self.geometry = self.geometry.copies();
+        self.stripe_bytes = ROWS_MAX * CELL_BYTES;
+        let shape = StripeShape::new(self.geometry, stripe.filled).expect("at most what a record can hold");
+        stripe.buffer[stripe.filled..shape.padded_bytes()].fill(0);
+        stripe.crcs.clear();
+        for row in 0..shape.rows() {
+            encode_row(self.first, &shape, row, &mut stripe.buffer, stripe.parity_at, &mut stripe.crcs);
+        }
+        let places = self.store.places_for_copies(&self.placement, self.first, self.geometry.shards());
+        self.placement = self.placement.clone().on_places(places);
+        DataMetrics::add(&self.store.metrics.blobs_in_copies, 1);
         self.submit(shape, Durability::Synced);
     }
 
@@ -256,7 +283,8 @@ impl BlobWriter {
         let id = self.first.nth(index);
         let encoded = EncodedStripe::new(id, shape, place, (stripe.buffer, stripe.parity_at), stripe.crcs);
         let encoded = Arc::new(encoded);
-        let answers = self.placement.targets(index).iter().enumerate().map(|(shard, drive)| {
+        let drives = self.placement.targets(index);
+        let answers = drives.iter().enumerate().map(|(shard, drive)| {
             let drive = self.store.drive(*drive)?;
             Some(drive.append(encoded.clone(), shard as u8, durability))
         });
@@ -269,7 +297,7 @@ impl BlobWriter {
     ///
     /// Cancel-safe: answers that came are kept with the stripe.
     async fn await_oldest(&mut self) -> Result<(), StorageError> {
-        let drives = self.placement.targets(self.stored.len() as u32);
+        let drives = self.placement.targets(self.stored.len() as u32).into_owned();
         let quorum = self.geometry.write_quorum();
         let Some(oldest) = self.in_flight.front_mut() else { return Ok(()) };
         oldest.collect(oldest.begun + self.store.patience.write()).await;
@@ -292,7 +320,7 @@ impl BlobWriter {
         }
         // Others answered, so the late ones are to blame, and not the machine.
         for (answer, drive) in answers.into_iter().zip(drives) {
-            if let (Some(answer), Some(drive)) = (answer, self.store.drive(*drive)) {
+            if let (Some(answer), Some(drive)) = (answer, self.store.drive(drive)) {
                 self.store.go_on_without(drive, begun, answer);
             }
         }
@@ -349,7 +377,8 @@ impl BlobWriter {
     fn has_quorum_without<T>(&self, late: &[(DriveId, T)]) -> bool {
         let is_late = |drive: &DriveId| late.iter().any(|(other, _)| other == drive);
         self.stored.iter().enumerate().all(|(index, stripe)| {
-            let drives = self.placement.targets(index as u32).iter().zip(&stripe.segments);
+            let drives = self.placement.targets(index as u32);
+            let drives = drives.iter().zip(&stripe.segments);
             drives.filter(|(drive, held)| held.is_some() && !is_late(drive)).count() >= self.geometry.write_quorum()
         })
     }
@@ -395,11 +424,26 @@ impl BlobWriter {
             layout_version: self.placement.layout_version(),
             first_group: self.placement.first_group(),
             blake3: [0; 32],
+            places: self.placement.places(),
         }
     }
 }
 
 impl StoreCore {
+    /// The places of a blob's group that take its copies: from one that its id chooses on, so that all are loaded
+    /// alike, and those whose drives take no writes only for want of others.
+    fn places_for_copies(&self, placement: &Placement, first: StripeId, copies: usize) -> u16 {
+        let drives = placement.group_drives(0);
+        let start = usize::from(first.as_bytes()[11]) % drives.len();
+        let takes_writes = |place: &usize| {
+            let drive = self.drive(drives[*place]);
+            drive.is_some_and(|drive| drive.state().writes() && !drive.is_leaving())
+        };
+        let (ready, others): (Vec<usize>, Vec<usize>) =
+            (0..drives.len()).map(|step| (start + step) % drives.len()).partition(takes_writes);
+        ready.into_iter().chain(others).take(copies).fold(0, |places, place| places | 1 << place)
+    }
+
     /// Leaves a late drive behind: it is counted, and taken out of service if the answer never comes.
     fn go_on_without<T: Send + 'static>(
         &self,

@@ -44,8 +44,8 @@ fn parity_is_that_of_isal() {
 /// Every set of shards of every geometry: rebuilt if k remain, refused if fewer do.
 #[test]
 fn every_pattern_of_losses() {
-    for (k, m) in GEOMETRIES {
-        let geometry = Geometry::new(k, m).unwrap();
+    for (k, m) in KNOWN {
+        let geometry = Geometry::of_stripe(k, m).unwrap();
         let cells = row(geometry, 192);
         for kept in 0_u32..1 << geometry.shards() {
             let present: Vec<bool> = (0..geometry.shards()).map(|shard| kept >> shard & 1 == 1).collect();
@@ -74,5 +74,14 @@ fn every_pattern_of_losses() {
 fn quorums_leave_room_for_one_more_loss() {
     let quorums: Vec<usize> = GEOMETRIES.iter().map(|(k, m)| Geometry::new(*k, *m).unwrap().write_quorum()).collect();
     assert_eq!(quorums, [1, 2, 3, 3, 5, 10, 11]);
-    assert!(Geometry::new(3, 2).is_err());
+    assert!(Geometry::new(3, 2).is_err() && Geometry::of_stripe(3, 2).is_err());
+    // Copies are stored, and no pool is of them.
+    for (k, m) in GEOMETRIES.into_iter().filter(|(_, m)| *m > 0) {
+        let (pool, copies) = (Geometry::new(k, m).unwrap(), Geometry::new(k, m).unwrap().copies());
+        assert_eq!(Geometry::of_stripe(1, m), Ok(copies));
+        assert_eq!((copies.m(), copies.shards()), (pool.m(), pool.m() + 1));
+        assert_eq!(pool.shards() - pool.write_quorum(), copies.shards() - copies.write_quorum());
+    }
+    assert!(Geometry::new(1, 2).is_err() && Geometry::of_stripe(1, 5).is_err());
+    assert!(COPIES.iter().all(|pair| KNOWN.contains(pair)) && GEOMETRIES.iter().all(|pair| KNOWN.contains(pair)));
 }

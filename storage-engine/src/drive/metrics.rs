@@ -38,6 +38,8 @@ counters! {
     bytes_written,
     /// Bytes of blobs taken from writers.
     bytes_stored,
+    /// Blobs written as whole copies.
+    blobs_in_copies,
     /// Bytes of blobs given to readers.
     bytes_read,
     /// Bytes of blobs that the engine copied in memory.

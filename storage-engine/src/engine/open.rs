@@ -52,7 +52,7 @@ pub(super) fn open(config: &EngineConfig, env: Env) -> Result<(Engine, First), O
     roster.open_absent();
     check_layout(config, &layout, &roster)?;
     let first = First { table: (stored.version == 0).then_some(table), layout: first_layout };
-    let blob_config = BlobConfig { inline_bytes: config.inline_limit, stripe_rows: None };
+    let blob_config = BlobConfig { inline_bytes: config.inline_limit, pack_bytes: config.pack_limit, stripe_rows: None };
     let budget = Budget::new(config.memory_budget_bytes);
     let unknown = |error: crate::codec::UnknownGeometry| OpenError::Config(error.to_string());
     let blobs = BlobStore::new(set, layout, blob_config, budget, env.clone(), metrics).map_err(unknown)?;

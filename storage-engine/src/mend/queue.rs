@@ -119,6 +119,7 @@ mod tests {
             layout_version: 1,
             first_group: 0,
             blake3: [0; 32],
+            places: 0,
         };
         let task = StripeTask { run, index, check: ShardSet::one(1), rewrite: ShardSet::NONE };
         Job { task, redundancy, heal: ShardSet::NONE, found_by: None, tickets: Vec::new() }

@@ -155,6 +155,7 @@ mod tests {
                     layout_version: 1,
                     first_group: 9,
                     blake3: [3; 32],
+                    places: 0b10_0101,
                 })
             },
             sealed_checksums: vec![4; 40],

@@ -223,7 +223,8 @@ impl fmt::Debug for BlobRef {
 
 /// A blob laid over stripes `first`, `first + 1`, … of `stripe_bytes` sealed bytes, the last shorter.
 ///
-/// Stripe `i` lies on placement group `(first_group + i) mod groups` of layout `layout_version`.
+/// Stripe `i` lies on placement group `(first_group + i) mod groups` of layout `layout_version`. A small blob is first
+/// kept as whole copies: then `k` is 1, `m` that of the layout, and `places` says which places hold them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StripeRun {
     /// Id of stripe 0.
@@ -244,6 +245,16 @@ pub struct StripeRun {
     pub first_group: u32,
     /// BLAKE3 of the sealed bytes in order.
     pub blake3: [u8; 32],
+    /// 0: shard `i` of a stripe belongs on the `i`-th place of its group. Else the run is one stripe of whole copies,
+    /// and this has a bit for each place of the group that holds one: shard `i` belongs on the place of the `i`-th bit.
+    pub places: u16,
+}
+
+impl StripeRun {
+    /// Whether it is kept as whole copies, until it is packed with others.
+    pub fn is_copies(&self) -> bool {
+        self.places != 0
+    }
 }
 
 /// The row that owns a run of stripes.

@@ -43,7 +43,9 @@ impl EncodedStripe {
     pub fn column(&self, shard: usize) -> impl Iterator<Item = &[u8]> {
         let k = self.shape.geometry().k();
         (0..self.shape.rows()).map(move |row| {
-            let start = if shard < k {
+            let start = if self.shape.geometry().is_replication() {
+                self.shape.cell_start(row, 0)
+            } else if shard < k {
                 self.shape.cell_start(row, shard)
             } else {
                 parity_start(self.parity_at, &self.shape, row, shard - k)
@@ -62,7 +64,8 @@ impl EncodedStripe {
 /// Computes the parity of one row in place and appends the checksums of its cells to `crcs`.
 ///
 /// `buffer` holds the data cells from 0 and the parity cells from `parity_at`. The row is best
-/// encoded as soon as it is full, while it is in the processor's cache.
+/// encoded as soon as it is full, while it is in the processor's cache. Copies of a single data cell are
+/// not made in memory: only their checksums, which name their place, are.
 pub fn encode_row(
     id: StripeId,
     shape: &StripeShape,
@@ -75,6 +78,11 @@ pub fn encode_row(
     let (k, cell_bytes) = (geometry.k(), shape.cell_bytes(row));
     let (data, parity) = buffer.split_at_mut(parity_at);
     let row_start = shape.cell_start(row, 0);
+    if geometry.is_replication() {
+        let cell = &data[row_start..row_start + cell_bytes];
+        crcs.extend((0..geometry.shards()).map(|shard| cell_crc64(id, shard as u8, row as u8, cell)));
+        return;
+    }
     let data: Vec<&[u8]> = data[row_start..row_start + k * cell_bytes].chunks_exact(cell_bytes).collect();
     let row_parity = &mut parity[row * geometry.m() * CELL_BYTES..];
     let mut parity: Vec<&mut [u8]> = row_parity.chunks_mut(cell_bytes).take(geometry.m()).collect();
@@ -86,7 +94,7 @@ pub fn encode_row(
 
 /// Bytes that the parity cells of a stripe take in its buffer.
 pub fn parity_bytes(shape: &StripeShape) -> usize {
-    shape.geometry().m() * shape.column_bytes()
+    if shape.geometry().is_replication() { 0 } else { shape.geometry().m() * shape.column_bytes() }
 }
 
 /// Parity cells follow one another like data cells: rows before the last are all full.

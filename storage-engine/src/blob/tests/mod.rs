@@ -1,6 +1,7 @@
 //! The data plane as a whole, on simulated drives and on real files.
 
 mod compaction;
+mod copies;
 mod crashes;
 mod damage;
 mod faults;
@@ -73,7 +74,16 @@ impl Sim {
 }
 
 fn store(drives: Vec<Arc<Drive>>, layout: Layout, env: &Env, metrics: Arc<DataMetrics>) -> BlobStore {
-    let config = BlobConfig { inline_bytes: 1024, stripe_rows: Some(2) };
+    store_with(BlobConfig { inline_bytes: 1024, pack_bytes: 0, stripe_rows: Some(2) }, drives, layout, env, metrics)
+}
+
+fn store_with(
+    config: BlobConfig,
+    drives: Vec<Arc<Drive>>,
+    layout: Layout,
+    env: &Env,
+    metrics: Arc<DataMetrics>,
+) -> BlobStore {
     BlobStore::new(drives, layout, config, Budget::new(16 << 20), env.clone(), metrics).unwrap()
 }
 

@@ -84,6 +84,7 @@ pub(crate) fn blob(n: u32) -> BlobRef {
         layout_version: 1,
         first_group: 0,
         blake3: [7; 32],
+        places: 0,
     })
 }
 
