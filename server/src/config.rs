@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use chartrier_storage::drive::CompactionPolicy;
-use chartrier_storage::engine::{EngineConfig, ORPHAN_AGE_MIN, ReclaimConfig};
+use chartrier_storage::engine::{EngineConfig, ORPHAN_AGE_MIN, PackConfig, ReclaimConfig};
 use chartrier_storage::mend::MendConfig;
 use chartrier_storage::namespace::notification::is_target_name;
 use serde::{Deserialize, Serialize};
@@ -277,9 +277,51 @@ pub struct StorageConfig {
     pub repair_bytes_per_second: u64,
     /// Days within which scrub checks every drive whole; 0 is never.
     pub scrub_period_days: u64,
+    /// Small blobs: which are kept as whole copies at first, and when they are packed.
+    pub pack: PackSettings,
     /// When the space of what was deleted is given back.
     pub reclaim: ReclaimSettings,
 }
+
+/// Small blobs: which are kept as whole copies at first, and when they are packed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PackSettings {
+    /// Blobs over the inline limit, up to this many sealed bytes; 0 is none, at most 1 MiB.
+    pub limit_bytes: usize,
+    /// Age from which they are packed, a stripe at a time.
+    pub age_s: u64,
+    /// Age from which they are packed though they do not fill a stripe.
+    pub leftover_age_s: u64,
+}
+
+impl Default for PackSettings {
+    fn default() -> Self {
+        let PackConfig { limit_bytes, age, leftover_age } = PackConfig::default();
+        Self { limit_bytes, age_s: age.as_secs(), leftover_age_s: leftover_age.as_secs() }
+    }
+}
+
+impl PackSettings {
+    /// As the engine takes it.
+    pub fn to_engine(&self) -> PackConfig {
+        PackConfig {
+            limit_bytes: self.limit_bytes,
+            age: Duration::from_secs(self.age_s),
+            leftover_age: Duration::from_secs(self.leftover_age_s),
+        }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.limit_bytes > PACK_LIMIT_BYTES_MAX {
+            return Err(format!("storage.pack: limit_bytes must be 0 to {PACK_LIMIT_BYTES_MAX}"));
+        }
+        Ok(())
+    }
+}
+
+/// What one record can hold.
+const PACK_LIMIT_BYTES_MAX: usize = 1 << 20;
 
 /// When the space of what was deleted is given back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -358,6 +400,7 @@ impl Default for StorageConfig {
             memory_budget_bytes: 128 << 20,
             repair_bytes_per_second: MendConfig::default().repair_bytes_per_s,
             scrub_period_days: MendConfig::default().scrub_period_s / DAY_S,
+            pack: PackSettings::default(),
             reclaim: ReclaimSettings::default(),
         }
     }
@@ -552,7 +595,8 @@ impl Config {
         if self.lifecycle.day_s == 0 || self.lifecycle.every_s == 0 || self.lifecycle.keys_per_second == 0 {
             return invalid("lifecycle: day_s, every_s and keys_per_second must not be 0".into());
         }
-        if let Err(message) = self.storage.reclaim.check().and_then(|()| check_targets(&self.notification_targets)) {
+        let storage = self.storage.pack.check().and_then(|()| self.storage.reclaim.check());
+        if let Err(message) = storage.and_then(|()| check_targets(&self.notification_targets)) {
             return invalid(message);
         }
         Ok(self)

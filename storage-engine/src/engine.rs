@@ -17,6 +17,7 @@ mod drives;
 mod journal_view;
 mod moves;
 mod open;
+mod packing;
 mod reclaim;
 mod roster;
 mod status;
@@ -35,6 +36,7 @@ pub use config::EngineConfig;
 pub use drive_changes::{DriveChangeError, DriveReport};
 pub use journal_view::JournalView;
 pub use moves::MoveProgress;
+pub use packing::{PackConfig, PackReport, PackStatus};
 pub use reclaim::{ORPHAN_AGE_MIN, OrphanReport, ReclaimConfig, ReclaimReport, ReclaimStatus};
 pub use status::{LostDrive, Status};
 
@@ -42,6 +44,7 @@ use self::data_dir::DataDirLock;
 #[cfg(test)]
 pub(crate) use self::data_dir::parse_description;
 use self::moves::Moves;
+use self::packing::Packing;
 use self::reclaim::{Grace, Reclaim};
 use self::roster::Roster;
 use crate::blob::BlobStore;
@@ -76,6 +79,7 @@ pub struct Engine {
     machine: Arc<StateMachine>,
     blobs: BlobStore,
     reclaim: Reclaim,
+    packing: Packing,
     mender: Arc<Mender>,
     roster: Roster,
     moves: Moves,
@@ -118,6 +122,7 @@ impl Engine {
             tokio::spawn(tick(Arc::downgrade(&engine))),
             tokio::spawn(reclaim::keep_compacting(Arc::downgrade(&engine))),
             tokio::spawn(reclaim::keep_walking(Arc::downgrade(&engine))),
+            tokio::spawn(packing::keep_packing(Arc::downgrade(&engine))),
         ];
         engine.mender.start(Arc::downgrade(&engine));
         Ok(engine)
@@ -352,6 +357,7 @@ impl Engine {
             journal_leaves: self.machine.journal_size(),
             shards_to_heal: self.machine.heal_queue_len(),
             reclaim: self.reclaim.status(),
+            packing: self.pack_status(),
         }
     }
 
@@ -489,7 +495,8 @@ fn grows(op: &Op) -> bool {
         | Op::RecordCorruption(_)
         | Op::RecordScrub(_)
         | Op::SetDrives { .. }
-        | Op::RemoveEvents { .. } => false,
+        | Op::RemoveEvents { .. }
+        | Op::PackRuns(_) => false,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the engine counts, for the server's `/metrics`.
 
 use crate::drive::{DataMetricsSnapshot, DriveStatus};
-use crate::engine::ReclaimStatus;
+use crate::engine::{PackStatus, ReclaimStatus};
 use crate::log::LogStatus;
 
 /// All counters and gauges of an engine at one moment. Counters are since the start.
@@ -23,6 +23,8 @@ pub struct EngineMetricsSnapshot {
     pub journal_leaves: u64,
     /// Shards that degraded writes left to be healed.
     pub shards_to_heal: u64,
+    /// What is packed, and what waits to be.
+    pub packing: PackStatus,
     /// Where the giving back of space stands.
     pub reclaim: ReclaimStatus,
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chartrier_storage::engine::Status;
+use chartrier_storage::engine::{PackStatus, Status};
 use chartrier_storage::ids::UploadId;
 use chartrier_storage::metrics::EngineMetricsSnapshot;
 use chartrier_storage::namespace::command::{Op, Outcome};
@@ -21,10 +21,19 @@ const UPLOADS_MAX: usize = 10_000;
 /// # Errors
 /// The engine's; what was freed before stays freed.
 pub async fn reclaim(app: &App) -> Result<AdminResponse, AdminError> {
+    // Without all its drives a group takes no pack: what can be given back is given back all the same.
+    let packed = match app.engine.pack_now().await {
+        Ok(report) => report.runs,
+        Err(error) => {
+            tracing::warn!(%error, "small objects are not packed");
+            0
+        }
+    };
     let report = app.engine.reclaim_now().await?;
     Ok(answer(&wire::Reclaimed {
         reclaimed_bytes: report.compaction.reclaimed_bytes,
         runs_freed: report.runs_freed,
+        packed,
         orphans: report.orphans.orphans,
         orphan_bytes: report.orphans.orphan_bytes,
         segments_removed: report.compaction.segments_removed,
@@ -94,6 +103,20 @@ pub(super) fn status(engine: &Status, counts: &EngineMetricsSnapshot) -> wire::R
         blocked_segments: sum(|drive| drive.blocked_segments),
         compacted: time(engine.reclaim.compacted_us),
         walked: time(engine.reclaim.walked_us),
+    }
+}
+
+/// The part of `GET /status` that tells of packing.
+pub(super) fn packing(engine: &Status) -> wire::PackStatus {
+    let PackStatus { counts, done, .. } = engine.packing;
+    wire::PackStatus {
+        waiting: counts.waiting_runs,
+        waiting_bytes: counts.waiting_bytes,
+        packs: counts.packs,
+        packed_bytes: counts.packed_bytes,
+        members: counts.members,
+        live_bytes: counts.live_bytes,
+        packed_since_start: done.runs,
     }
 }
 

@@ -47,6 +47,7 @@ pub fn status(app: &App) -> Result<AdminResponse, AdminError> {
         moves: engine.moves.map(drives::moves),
         drives: drives::drive_list(app)?,
         reclaim: super::reclaim::status(&engine, &app.engine.metrics()),
+        packing: super::reclaim::packing(&engine),
     }))
 }
 

@@ -362,6 +362,8 @@ pub struct Status {
     pub moves: Option<Moves>,
     /// The space of what was deleted.
     pub reclaim: ReclaimStatus,
+    /// Small objects and parts, which are packed together.
+    pub packing: PackStatus,
     /// As `GET /drives`.
     pub drives: Vec<Drive>,
 }
@@ -391,13 +393,34 @@ pub struct ReclaimStatus {
     pub walked: Option<String>,
 }
 
+/// The part of [`Status`] that tells of small objects and parts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackStatus {
+    /// Kept as whole copies until they are packed.
+    pub waiting: u64,
+    /// Their sealed bytes, each counted once.
+    pub waiting_bytes: u64,
+    /// Packs.
+    pub packs: u64,
+    /// Bytes in them, parity left out.
+    pub packed_bytes: u64,
+    /// Objects and parts in them that something names.
+    pub members: u64,
+    /// Their sealed bytes.
+    pub live_bytes: u64,
+    /// Put into packs since the start.
+    pub packed_since_start: u64,
+}
+
 /// What `POST /reclaim` answers, when the pass is over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reclaimed {
     /// Bytes given back to the file systems.
     pub reclaimed_bytes: u64,
-    /// Runs of deleted versions that were freed.
+    /// Runs of deleted versions, and copies of what was packed, that were freed.
     pub runs_freed: u64,
+    /// Small objects and parts that were packed.
+    pub packed: u64,
     /// Shards that nobody owned and that were old enough, freed.
     pub orphans: u64,
     /// Bytes of their records.

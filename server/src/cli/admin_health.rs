@@ -129,5 +129,16 @@ fn status_page(text: &mut String, status: &wire::Status) -> std::fmt::Result {
         size(reclaim.reclaimed_bytes),
         reclaim.compacted.as_deref().unwrap_or("none yet")
     )?;
+    let packing = &status.packing;
+    writeln!(
+        text,
+        "packs  small objects waiting {} ({})  packed {} ({}) in {} packs of {}",
+        packing.waiting,
+        size(packing.waiting_bytes),
+        packing.members,
+        size(packing.live_bytes),
+        packing.packs,
+        size(packing.packed_bytes)
+    )?;
     drive_table(text, &status.drives)
 }

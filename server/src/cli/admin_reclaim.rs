@@ -44,11 +44,12 @@ pub(super) async fn reclaim(client: &AdminClient, args: &ReclaimArgs, json: bool
     print(json, &answer, |text| {
         writeln!(
             text,
-            "{} given back: {} segments removed, {} copied, {} deleted runs freed, {} orphans of {}",
+            "{} given back: {} segments removed, {} copied, {} runs freed, {} small objects packed, {} orphans of {}",
             size(answer.reclaimed_bytes),
             answer.segments_removed,
             size(answer.copied_bytes),
             answer.runs_freed,
+            answer.packed,
             answer.orphans,
             size(answer.orphan_bytes)
         )?;

@@ -315,6 +315,7 @@ fn engine_config(config: &Config) -> EngineConfig {
         site: config.site.clone(),
         checkpoint_log_bytes: config.storage.checkpoint_log_bytes,
         mend: config.mend(),
+        pack: config.storage.pack.to_engine(),
         reclaim: config.storage.reclaim.to_engine(),
         ..EngineConfig::default()
     }

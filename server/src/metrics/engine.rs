@@ -78,6 +78,7 @@ fn data(page: &mut Page, snapshot: &EngineMetricsSnapshot) {
     page.counter("chartrier_shards_missed_total", "Shards that a write did without.", data.shards_missed);
     page.counter("chartrier_shards_freed_total", "Shards whose records were freed.", data.shards_freed);
     reclaim(page, snapshot);
+    packing(page, snapshot);
     page.gauge("chartrier_shards_to_heal", "Shards that degraded writes left to be healed.", snapshot.shards_to_heal);
     page.gauge("chartrier_lost_drives", "Drives of the installation that are not open.", snapshot.lost_drives);
     page.gauge("chartrier_transfer_buffer_bytes", "Bytes of transfer buffers in use.", snapshot.transfer_bytes);
@@ -107,6 +108,21 @@ fn reclaim(page: &mut Page, snapshot: &EngineMetricsSnapshot) {
         "Unix time of the last walk for orphans.",
         seconds(status.walked_us),
     );
+}
+
+fn packing(page: &mut Page, snapshot: &EngineMetricsSnapshot) {
+    let (data, status) = (&snapshot.data, &snapshot.packing);
+    let counts = &status.counts;
+    page.counter("chartrier_blobs_in_copies_total", "Small blobs written as whole copies.", data.blobs_in_copies);
+    page.counter("chartrier_packs_written_total", "Stripes that small blobs were packed into.", status.done.packs);
+    page.counter("chartrier_packed_blobs_total", "Small blobs that were packed.", status.done.runs);
+    page.counter("chartrier_packed_bytes_total", "Their sealed bytes.", status.done.bytes);
+    page.counter("chartrier_packs_given_up_total", "Packs that were begun and given up.", status.given_up);
+    page.gauge("chartrier_unpacked_blobs", "Small blobs that wait to be packed.", counts.waiting_runs);
+    page.gauge("chartrier_unpacked_bytes", "Their sealed bytes.", counts.waiting_bytes);
+    page.gauge("chartrier_packs", "Stripes that small blobs are packed in.", counts.packs);
+    page.gauge("chartrier_pack_bytes", "Bytes of those stripes, parity left out.", counts.packed_bytes);
+    page.gauge("chartrier_pack_live_bytes", "Bytes in them that something names.", counts.live_bytes);
 }
 
 fn log(page: &mut Page, log: &LogStatus) {

@@ -28,7 +28,7 @@ mod writer;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 
 pub use damage::{DamageReports, DamagedShard};
 pub use layout::{Layouts, Placement, rotated_layout};
@@ -45,9 +45,10 @@ use crate::budget::Budget;
 use crate::codec::{Geometry, UnknownGeometry};
 use crate::drive::{CompactionPolicy, CompactionReport, DataMetrics, Drive, DriveError, DriveSet, DriveStatus};
 use crate::env::Env;
-use crate::error::StorageError;
+use crate::error::{StateError, StorageError};
 use crate::ids::{DriveId, StripeId};
 use crate::namespace::command::Layout;
+use crate::namespace::packs::PackPlace;
 use crate::namespace::rows::{BlobRef, StripeRun};
 use crate::segment::location::ShardKey;
 use crate::segment::shape::{CELL_BYTES, ROWS_MAX};
@@ -80,6 +81,15 @@ impl Default for BlobConfig {
     }
 }
 
+/// Knows which small runs were packed, and where.
+pub trait PackedRuns: Send + Sync {
+    /// Where the bytes of a small run are, if it was packed.
+    ///
+    /// # Errors
+    /// What cannot be read is never "not packed".
+    fn pack_place(&self, run: StripeId) -> Result<Option<PackPlace>, StateError>;
+}
+
 /// All blobs of one engine. Clones share everything.
 #[derive(Clone)]
 pub struct BlobStore {
@@ -97,6 +107,8 @@ struct StoreCore {
     metrics: Arc<DataMetrics>,
     leases: Leases,
     patience: Patience,
+    /// Set once, before the first read.
+    packed: OnceLock<Arc<dyn PackedRuns>>,
     damage: Arc<DamageReports>,
     /// Rung when a write found no room.
     space_wanted: Arc<Notify>,
@@ -133,6 +145,7 @@ impl BlobStore {
             metrics,
             leases: Leases::default(),
             patience: Patience::default(),
+            packed: OnceLock::new(),
             damage,
             space_wanted: Arc::default(),
             next_group: AtomicU32::new(0),
@@ -181,7 +194,32 @@ impl BlobStore {
         BlobWriter::new(self.core.clone(), len_hint)
     }
 
+    /// Begins a blob that becomes one stripe of all data columns however small it is, on a group whose drives all take
+    /// writes; `None` if there is none. `len` is at most [`BlobStore::pack_bytes_max`].
+    pub(crate) fn pack_writer(&self, len: u64) -> Option<BlobWriter> {
+        BlobWriter::for_pack(self.core.clone(), len)
+    }
+
+    /// Bytes of a pack at most; 0 if small blobs are not kept as copies.
+    pub(crate) fn pack_bytes_max(&self) -> usize {
+        let (_, geometry) = self.core.layouts();
+        if geometry.is_replication() || geometry.m() == 0 { 0 } else { self.core.stripe_bytes(geometry) }
+    }
+
+    /// Gives up a blob that was written and that no command will name.
+    pub(crate) fn give_up(&self, run: &StripeRun) {
+        self.core.give_up(run);
+        self.core.leases.settle(run.first);
+    }
+
+    /// Has reads ask `packed` where small blobs are; only the first call counts.
+    pub(crate) fn follow_packs(&self, packed: Arc<dyn PackedRuns>) {
+        let _ = self.core.packed.set(packed);
+    }
+
     /// Reads the sealed bytes `sealed` of a blob; what lies past its end is left out.
+    ///
+    /// A small blob may be packed before, or while, it is read: it is then read from its pack.
     pub fn reader(&self, blob: &BlobRef, sealed: std::ops::Range<u64>) -> BlobReader {
         BlobReader::new(self.core.clone(), blob, sealed)
     }
@@ -306,6 +344,14 @@ impl StoreCore {
 
     fn drive(&self, id: DriveId) -> Option<Arc<Drive>> {
         self.drives.get(id)
+    }
+
+    /// Where the bytes of a small run are, if it was packed.
+    fn pack_place(&self, run: &StripeRun) -> Result<Option<PackPlace>, StorageError> {
+        match self.packed.get().filter(|_| run.is_copies()) {
+            Some(packed) => Ok(packed.pack_place(run.first)?),
+            None => Ok(None),
+        }
     }
 
     fn next_group(&self, groups: usize) -> u32 {

@@ -29,6 +29,16 @@ pub struct BlobReader {
     _lease: ReadLease,
     /// The stripe being read, and where its columns lie.
     located: Option<(StripeId, Vec<Column>)>,
+    /// Of a small blob: its own run, and where it is read.
+    small: Option<Small>,
+}
+
+struct Small {
+    run: StripeRun,
+    /// Where its bytes begin in what is read now, its copies or a pack.
+    begins: u64,
+    /// Whether it is known where it is.
+    found: bool,
 }
 
 enum Source {
@@ -44,8 +54,10 @@ impl BlobReader {
             BlobRef::Inline(bytes) => Source::Inline(bytes[start as usize..end as usize].to_vec()),
             BlobRef::Stripes(run) => Source::Stripes(run.clone()),
         };
+        let small = blob.stripes().filter(|run| run.is_copies());
+        let small = small.map(|run| Small { run: run.clone(), begins: 0, found: false });
         let lease = ReadLease::new(store.clone(), blob.stripes().into_iter().map(|run| run.first));
-        Self { store, source, rest: start..end, ahead: None, _lease: lease, located: None }
+        Self { store, source, rest: start..end, ahead: None, _lease: lease, located: None, small }
     }
 
     /// The next sealed bytes, a few rows of a stripe; `None` after the last.
@@ -60,14 +72,53 @@ impl BlobReader {
         if self.rest.is_empty() {
             return Ok(None);
         }
-        let run = match &self.source {
-            Source::Inline(bytes) => {
-                self.rest.start = self.rest.end;
-                DataMetrics::add(&self.store.metrics.bytes_read, bytes.len() as u64);
-                return Ok(Some(ReadBuf::inline(bytes)));
+        if let Source::Inline(bytes) = &self.source {
+            self.rest.start = self.rest.end;
+            DataMetrics::add(&self.store.metrics.bytes_read, bytes.len() as u64);
+            return Ok(Some(ReadBuf::inline(bytes)));
+        }
+        if self.small.as_ref().is_some_and(|small| !small.found) {
+            self.find()?;
+        }
+        loop {
+            let before = self.rest.clone();
+            let failed = match self.next_of_stripes().await {
+                Ok(bytes) => return Ok(Some(bytes)),
+                Err(error) => error,
+            };
+            // It may have been packed, or packed again, since it was looked for.
+            self.rest = before;
+            if self.small.is_none() || !self.find()? {
+                return Err(failed);
             }
-            Source::Stripes(run) => run.clone(),
+        }
+    }
+
+    /// Looks where a small blob is now, and goes on there; says whether that is elsewhere than before.
+    ///
+    /// The lease is older than the look: what is found is kept until it is dropped, be it copies or a pack.
+    fn find(&mut self) -> Result<bool, StorageError> {
+        let Some(small) = &mut self.small else { return Ok(false) };
+        small.found = true;
+        let (run, begins) = match self.store.pack_place(&small.run)? {
+            Some(place) if u64::from(place.len_bytes) == small.run.len_bytes => (place.pack, u64::from(place.offset)),
+            Some(_) => return Err(StorageError::Corrupted { what: format!("the place of {:?}", small.run.first) }),
+            None => (small.run.clone(), 0),
         };
+        if matches!(&self.source, Source::Stripes(now) if now.first == run.first) {
+            return Ok(false);
+        }
+        let moved = |at: u64| at - small.begins + begins;
+        self.rest = moved(self.rest.start)..moved(self.rest.end);
+        small.begins = begins;
+        self.source = Source::Stripes(run);
+        (self.ahead, self.located) = (None, None);
+        Ok(true)
+    }
+
+    async fn next_of_stripes(&mut self) -> Result<ReadBuf, StorageError> {
+        let Source::Stripes(run) = &self.source else { unreachable!("the caller has seen to it") };
+        let run = run.clone();
         let plan = self.plan(&run)?;
         let taken = plan.len_bytes() as u64;
         let fetch = match self.ahead.take() {
@@ -88,7 +139,7 @@ impl BlobReader {
         }
         let bytes = fetch.finish().await?;
         DataMetrics::add(&self.store.metrics.bytes_read, taken);
-        Ok(Some(bytes))
+        Ok(bytes)
     }
 
     fn begin(&mut self, plan: FetchPlan, buffer: PooledBytes) -> StripeFetch {

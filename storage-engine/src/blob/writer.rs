@@ -45,6 +45,8 @@ pub struct BlobWriter {
     placement: Placement,
     first: StripeId,
     stripe_bytes: usize,
+    /// Up to this many bytes it stays in memory, in the answer.
+    inline_bytes_max: usize,
     /// Up to this many bytes it becomes whole copies.
     copies_bytes_max: usize,
     len_hint: Option<u64>,
@@ -111,7 +113,25 @@ impl BlobWriter {
     pub(super) fn new(store: Arc<StoreCore>, len_hint: Option<u64>) -> Self {
         let (layouts, geometry) = store.layouts();
         let first_group = store.next_group(layouts.newest().groups.len());
-        let placement = Placement::new(layouts, first_group);
+        Self::on(store, geometry, Placement::new(layouts, first_group), len_hint)
+    }
+
+    /// A stripe however few bytes it gets, on the next group whose drives all take writes.
+    pub(super) fn for_pack(store: Arc<StoreCore>, len: u64) -> Option<Self> {
+        let (layouts, geometry) = store.layouts();
+        let groups = layouts.newest().groups.len();
+        let takes_writes = |id: &DriveId| {
+            let drive = store.drive(*id);
+            drive.is_some_and(|drive| drive.state().writes() && !drive.is_leaving())
+        };
+        let mut next = (0..groups).map(|_| store.next_group(groups));
+        let whole = next.find(|group| layouts.newest().groups[*group as usize].iter().all(takes_writes))?;
+        let mut writer = Self::on(store, geometry, Placement::new(layouts, whole), Some(len));
+        (writer.inline_bytes_max, writer.copies_bytes_max) = (0, 0);
+        Some(writer)
+    }
+
+    fn on(store: Arc<StoreCore>, geometry: Geometry, placement: Placement, len_hint: Option<u64>) -> Self {
         let first = StripeId::first(store.env.now_ms(), store.env.random_bytes());
         store.leases.begin_write(first);
         Self {
@@ -119,6 +139,7 @@ impl BlobWriter {
             placement,
             first,
             stripe_bytes: store.stripe_bytes(geometry),
+            inline_bytes_max: store.config.inline_bytes,
             copies_bytes_max: store.copies_bytes_max(geometry),
             len_hint,
             total_bytes: 0,
@@ -187,7 +208,7 @@ impl BlobWriter {
     /// [`StorageError::Full`] or [`StorageError::Unavailable`] below the write quorum: the blob is
     /// forgotten.
     pub async fn finish(mut self) -> Result<WrittenBlob, StorageError> {
-        if self.submitted == 0 && self.total_bytes <= self.store.config.inline_bytes as u64 {
+        if self.submitted == 0 && self.total_bytes <= self.inline_bytes_max as u64 {
             let bytes = self.current.as_ref().map_or(&[][..], |stripe| &stripe.buffer[..stripe.filled]);
             let blake3 = *blake3::hash(bytes).as_bytes();
             let blob = BlobRef::Inline(bytes.to_vec());

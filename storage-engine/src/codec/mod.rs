@@ -15,8 +15,7 @@ pub const GEOMETRIES: [(u8, u8); 7] = [(1, 0), (1, 1), (2, 1), (2, 2), (4, 2), (
 /// Columns of a blob that is kept as whole copies beside stripes of some of [`GEOMETRIES`]: one of data, and its copies.
 const COPIES: [(u8, u8); 4] = [(1, 1), (1, 2), (1, 3), (1, 4)];
 /// [`GEOMETRIES`] and [`COPIES`], each once.
-const KNOWN: [(u8, u8); 10] =
-    [(1, 0), (1, 1), (2, 1), (2, 2), (4, 2), (8, 3), (8, 4), COPIES[1], COPIES[2], COPIES[3]];
+const KNOWN: [(u8, u8); 10] = [(1, 0), (1, 1), (2, 1), (2, 2), (4, 2), (8, 3), (8, 4), COPIES[1], COPIES[2], COPIES[3]];
 
 /// Columns in the widest geometry.
 pub const SHARDS_MAX: usize = 12;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::packing::PackConfig;
 use super::reclaim::ReclaimConfig;
 use crate::blob::INLINE_BYTES;
 use crate::codec::Geometry;
@@ -28,8 +29,8 @@ pub struct EngineConfig {
     pub site: String,
     /// Blobs up to this many sealed bytes are kept in the namespace; 0 keeps none there.
     pub inline_limit: usize,
-    /// Larger ones up to this many sealed bytes are kept as whole copies, and packed later with others; 0 keeps none so.
-    pub pack_limit: usize,
+    /// Which larger ones are kept as whole copies at first, and when they are packed with others.
+    pub pack: PackConfig,
     /// Length of a data segment.
     pub segment_bytes: u64,
     /// Length of a log segment.
@@ -65,7 +66,7 @@ impl Default for EngineConfig {
             m: 2,
             site: "FR-75".to_owned(),
             inline_limit: INLINE_BYTES,
-            pack_limit: 0,
+            pack: PackConfig::default(),
             segment_bytes: 256 << 20,
             log_segment_bytes: LogConfig::SEGMENT_BYTES_DEFAULT,
             checkpoint_log_bytes: SoloConfig::CHECKPOINT_LOG_BYTES_DEFAULT,

@@ -8,6 +8,7 @@ use super::config::EngineConfig;
 use super::data_dir::{self, DescribedDrive, Description, KnownDrive};
 use super::drives::{self, DriveOpener, Fresh, OpenDrives};
 use super::moves::Moves;
+use super::packing::Packing;
 use super::reclaim::Reclaim;
 use super::roster::Roster;
 use crate::blob::{BlobConfig, BlobStore, rotated_layout};
@@ -52,10 +53,12 @@ pub(super) fn open(config: &EngineConfig, env: Env) -> Result<(Engine, First), O
     roster.open_absent();
     check_layout(config, &layout, &roster)?;
     let first = First { table: (stored.version == 0).then_some(table), layout: first_layout };
-    let blob_config = BlobConfig { inline_bytes: config.inline_limit, pack_bytes: config.pack_limit, stripe_rows: None };
+    let blob_config =
+        BlobConfig { inline_bytes: config.inline_limit, pack_bytes: config.pack.limit_bytes, stripe_rows: None };
     let budget = Budget::new(config.memory_budget_bytes);
     let unknown = |error: crate::codec::UnknownGeometry| OpenError::Config(error.to_string());
     let blobs = BlobStore::new(set, layout, blob_config, budget, env.clone(), metrics).map_err(unknown)?;
+    blobs.follow_packs(machine.clone());
     for older in layouts.into_values() {
         blobs.add_layout(older);
     }
@@ -68,7 +71,8 @@ pub(super) fn open(config: &EngineConfig, env: Env) -> Result<(Engine, First), O
 
     let mender = Mender::new(blobs.clone(), machine.clone(), config.mend);
     let (moves, tasks) = (Moves::default(), Mutex::default());
-    let engine = Engine { cluster, solo, machine, blobs, reclaim, mender, roster, moves, env, tasks, lock };
+    let packing = Packing::new(config.pack);
+    let engine = Engine { cluster, solo, machine, blobs, reclaim, packing, mender, roster, moves, env, tasks, lock };
     Ok((engine, first))
 }
 

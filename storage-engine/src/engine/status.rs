@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::reclaim::ReclaimStatus;
-use super::{Engine, MoveProgress};
+use super::{Engine, MoveProgress, PackStatus};
 use crate::drive::DriveStatus;
 use crate::ids::{ClusterId, DriveId};
 use crate::log::LogStatus;
@@ -52,6 +52,8 @@ pub struct Status {
     pub shards_to_heal: u64,
     /// Where the giving back of space stands.
     pub reclaim: ReclaimStatus,
+    /// What is packed, and what waits to be.
+    pub packing: PackStatus,
 }
 
 impl Status {
@@ -72,6 +74,7 @@ impl Status {
             journal_leaves: engine.machine.journal_size(),
             shards_to_heal: engine.machine.heal_queue_len(),
             reclaim: engine.reclaim.status(),
+            packing: engine.pack_status(),
         }
     }
 

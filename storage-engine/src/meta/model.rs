@@ -7,6 +7,7 @@ mod apply;
 mod events;
 mod integrity;
 mod listing;
+mod packs;
 mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,11 +23,13 @@ use crate::namespace::command::{Applied, Command, JournalIdentity, Layout, Op, O
 use crate::namespace::drives::DriveTable;
 use crate::namespace::integrity::ScrubMark;
 use crate::namespace::notification::{EventPlace, EventQueue, EventRow};
+use crate::namespace::packs::{PackCounts, PackPlace};
 use crate::namespace::query::{
     AccountUsage, BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery, VersionPage, VersionQuery,
 };
 use crate::namespace::rows::{
-    AccessKeyRow, AccountQuota, BucketRow, OwnedRun, OwnerPlace, PartRow, RunOwner, UploadRow, UserRow, VersionRow,
+    AccessKeyRow, AccountQuota, BucketRow, OwnedRun, OwnerPlace, PartRow, RunOwner, StripeRun, UploadRow, UserRow,
+    VersionRow,
 };
 
 /// The whole namespace in memory.
@@ -56,6 +59,7 @@ struct State {
     scrubs: BTreeMap<DriveId, ScrubMark>,
     /// By the target's name.
     events: BTreeMap<String, events::Queue>,
+    packs: packs::Packs,
     /// Within a Complete, whose parts the upload still owns.
     completing: bool,
 }
@@ -87,6 +91,22 @@ impl Model {
     /// Shards that wait to be healed, in order.
     pub fn heal_queue(&self) -> Vec<(StripeId, u8)> {
         self.state().heal.iter().copied().collect()
+    }
+
+    /// What is packed, and what waits to be.
+    pub fn pack_counts(&self) -> PackCounts {
+        let state = self.state();
+        state.packs.counts(&state.waiting_runs())
+    }
+
+    /// Where the bytes of a small run are, if it was ever packed.
+    pub fn pack_place(&self, run: StripeId) -> Option<PackPlace> {
+        self.state().packs.place(run)
+    }
+
+    /// Packs with much that is dead, in order.
+    pub fn sparse_packs(&self) -> Vec<StripeId> {
+        self.state().packs.sparse()
     }
 
     /// When each drive was last scrubbed.
@@ -121,7 +141,8 @@ impl State {
         self.buckets.values().any(|bucket| bucket.id == id)
     }
 
-    fn owned_runs(&self) -> Vec<OwnedRun> {
+    /// Runs that versions and parts name, wherever their bytes are.
+    fn named_runs(&self) -> Vec<OwnedRun> {
         let mut runs = Vec::new();
         for ((bucket, key), rows) in &self.objects {
             for row in rows {
@@ -139,10 +160,26 @@ impl State {
         runs
     }
 
-    /// Bucket and lineage of the run that begins with `first`, if something owns it.
-    fn owner_of(&self, first: StripeId) -> Option<(BucketId, ObjectUuid)> {
-        let owned = self.owned_runs().into_iter().find(|run| run.first == first)?;
-        Some((owned.owner.bucket, owned.owner.object_uuid))
+    /// Runs of which drives hold shards that something needs.
+    fn owned_runs(&self) -> Vec<OwnedRun> {
+        let mut runs = self.named_runs();
+        runs.retain(|run| !self.packs.is_live_member(run.first));
+        runs.extend(self.packs.owners());
+        runs.sort_by_key(|run| run.first);
+        runs
+    }
+
+    /// Runs of copies that drives hold and something names.
+    fn waiting_runs(&self) -> Vec<StripeRun> {
+        let of_uploads = self.uploads.values().flat_map(|upload| upload.parts.values());
+        let parts = self.objects.values().flatten().flat_map(|row| &row.parts).chain(of_uploads);
+        let runs = parts.filter_map(|part| part.blob.stripes());
+        runs.filter(|run| run.places != 0 && !self.packs.is_live_member(run.first)).cloned().collect()
+    }
+
+    /// Who owns the run that begins with `first`, if something does.
+    fn owner_of(&self, first: StripeId) -> Option<RunOwner> {
+        self.owned_runs().into_iter().find(|run| run.first == first).map(|run| run.owner)
     }
 
     /// A write that holds leaves its missing shards to be healed; those of runs that nobody owns are forgotten.

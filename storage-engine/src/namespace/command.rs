@@ -10,6 +10,7 @@ use super::drives::DriveTable;
 use super::integrity::{Corruption, Repair, ScrubPass};
 use super::lock::{DefaultRetention, Retention, Versioning};
 use super::notification::{EventPlace, Notifications, Origin};
+use super::packs::PackRuns;
 use super::rows::{AccountQuota, BucketRow, MarkerRow, PartRow, StripeRun, UploadRow, UserRow, VersionRow};
 use crate::ids::{BucketId, DriveId, StripeId, UploadId, VersionId};
 
@@ -308,6 +309,9 @@ pub enum Op {
         /// What it may hold.
         quota: AccountQuota,
     },
+    /// Makes small runs members of a pack: a compare-and-set for each, on where its bytes were read. Their copies, and
+    /// packs that lose their last member, die in the same entry. No leaf: what is stored stays the same.
+    PackRuns(Box<PackRuns>),
 }
 
 /// What [`Op::ChangeVersion`] replaces.

@@ -7,6 +7,7 @@ pub mod encoding;
 pub mod integrity;
 pub mod lock;
 pub mod notification;
+pub mod packs;
 pub mod query;
 pub mod rows;
 pub mod storage_class;

@@ -284,6 +284,8 @@ pub enum OwnerPlace {
         /// The part's number in it.
         number: u16,
     },
+    /// No row of a key: the run is this pack, and its live members need it.
+    Pack(StripeId),
 }
 
 /// A run that has an owner.

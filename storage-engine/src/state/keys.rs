@@ -26,6 +26,7 @@ pub(crate) const SCHEMA: &[FamilySpec] = &[
     FamilySpec { name: "cfg", values: ValueSize::Large },
     FamilySpec { name: "old", values: ValueSize::Small },
     FamilySpec { name: "evt", values: ValueSize::Small },
+    FamilySpec { name: "pak", values: ValueSize::Small },
 ];
 
 /// Applied index, format, layouts, head of the journal.
@@ -58,6 +59,9 @@ pub(crate) const CFG: Family = Family(12);
 pub(crate) const OLD: Family = Family(13);
 /// Events that wait to be told, and what their queues come to.
 pub(crate) const EVT: Family = Family(14);
+
+/// Packs, their members, and the small runs that wait to be packed.
+pub(crate) const PAK: Family = Family(15);
 
 /// Name of a family, for messages.
 pub(crate) fn family_name(family: Family) -> &'static str {
@@ -218,6 +222,37 @@ pub(crate) fn stripe_of(key: &[u8]) -> Option<StripeId> {
     key.try_into().ok().map(StripeId::from_bytes)
 }
 
+/// A small run that is a member of a pack.
+pub(crate) fn pack_member(run: &StripeId) -> Vec<u8> {
+    [&b"m"[..], run.as_bytes()].concat()
+}
+
+/// A pack.
+pub(crate) fn pack(first: &StripeId) -> Vec<u8> {
+    [&b"p"[..], first.as_bytes()].concat()
+}
+
+/// Who was put into a pack.
+pub(crate) fn pack_list(first: &StripeId) -> Vec<u8> {
+    [&b"l"[..], first.as_bytes()].concat()
+}
+
+/// Prefix of packs with much that is dead.
+pub(crate) const SPARSE_PACKS: &[u8] = b"s";
+
+/// A pack with much that is dead.
+pub(crate) fn sparse(first: &StripeId) -> Vec<u8> {
+    [SPARSE_PACKS, first.as_bytes()].concat()
+}
+
+/// Prefix of small runs that wait.
+pub(crate) const WAITING_RUNS: &[u8] = b"w";
+
+/// A small run that waits to be packed.
+pub(crate) fn waiting(run: &StripeId) -> Vec<u8> {
+    [WAITING_RUNS, run.as_bytes()].concat()
+}
+
 /// A row of `heal`.
 pub(crate) fn heal(stripe: &StripeId, shard_index: u8) -> Vec<u8> {
     [&stripe.as_bytes()[..], &[shard_index]].concat()
@@ -283,6 +318,7 @@ mod tests {
         assert_eq!(family_name(STP), "stp");
         assert_eq!(family_name(CFG), "cfg");
         assert_eq!(family_name(EVT), "evt");
-        assert_eq!(SCHEMA.len(), usize::from(EVT.0) + 1);
+        assert_eq!(family_name(PAK), "pak");
+        assert_eq!(SCHEMA.len(), usize::from(PAK.0) + 1);
     }
 }

@@ -29,6 +29,7 @@ use crate::namespace::command::{Applied, Command, JournalIdentity, Layout, Missi
 use crate::namespace::drives::DriveTable;
 use crate::namespace::encoding::Stored;
 use crate::namespace::integrity::ScrubMark;
+use crate::namespace::packs::PackCounts;
 use crate::namespace::rows::{
     AccessKeyRow, BucketRow, OwnedRun, OwnerPlace, PartRow, RunOwner, StripeRun, UserRow, VersionRow,
 };
@@ -289,6 +290,7 @@ impl StateMachine {
         let mut batch = KvBatch::new();
         for run in runs {
             batch.delete(keys::DEAD, run.as_bytes().to_vec());
+            self.forget_packed(&mut batch, *run)?;
         }
         Ok(self.kv.write_batch(batch)?)
     }
@@ -319,7 +321,7 @@ impl StateMachine {
         Ok(self.kv.get(keys::HEAL, &keys::heal(&shard.stripe, shard.shard_index))?.is_some())
     }
 
-    /// Runs of the versions and parts in a bucket, or of one key in it: those of up to `limit` rows after `after`,
+    /// Runs of the versions and parts in a bucket, or of one key in it, as drives hold them: those of up to `limit` rows after `after`,
     /// and where to go on.
     pub fn runs_in(
         &self,
@@ -355,7 +357,15 @@ impl StateMachine {
         if next.is_none() && family == keys::PRT {
             next = Some(RowPlace { family: keys::VER, from: prefix });
         }
-        failed.map_or(Ok((runs, next)), Err)
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        for run in &mut runs {
+            *run = self.stored_run(run)?;
+        }
+        // Neighbours are often in one pack.
+        runs.dedup_by_key(|run| run.first);
+        Ok((runs, next))
     }
 
     /// Shards that wait to be healed.
@@ -380,7 +390,7 @@ impl StateMachine {
         Ok(self.runs_of(&owned.owner)?.into_iter().find(|run| run.first == owned.first))
     }
 
-    /// All runs of the row that owns a run; none if the row is gone.
+    /// All runs of the row that owns a run, those that were packed since among them; none if the row is gone.
     pub fn runs_of(&self, owner: &RunOwner) -> Result<Vec<StripeRun>, StateError> {
         let RunOwner { bucket, key, place, .. } = owner;
         let parts = match place {
@@ -388,6 +398,7 @@ impl StateMachine {
             OwnerPlace::Part { upload, number } => {
                 self.row::<PartRow>(keys::PRT, &keys::part(*bucket, key, *upload, *number))?.map(|row| vec![row])
             }
+            OwnerPlace::Pack(first) => return Ok(self.pack(*first)?.into_iter().collect()),
         };
         Ok(parts.iter().flatten().filter_map(|part| part.blob.stripes()).cloned().collect())
     }
@@ -456,6 +467,10 @@ impl StateMachine {
             }
         }
         Ok(layouts)
+    }
+
+    pub(super) fn head_packs(&self) -> PackCounts {
+        self.core().memory.head.packs
     }
 
     pub(super) fn newest_layout_version(&self) -> u32 {

@@ -8,6 +8,7 @@ pub mod kv;
 mod list;
 mod machine;
 mod overlay;
+mod packs;
 mod reads;
 pub mod rocks;
 pub(crate) mod rows;

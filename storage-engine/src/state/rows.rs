@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::VersionId;
+use crate::ids::{StripeId, VersionId};
 use crate::namespace::encoding::Stored;
 use crate::namespace::notification::EventPlace;
+use crate::namespace::packs::PackCounts;
 use crate::namespace::rows::{AccountQuota, ObjectSummary, RunOwner, StripeRun, VersionRow};
 
 /// Where the journal and the heal queue stand.
@@ -22,6 +23,8 @@ pub(crate) struct StateHead {
     pub(crate) layout_version: u32,
     /// Buckets with notification rules, so that changes look for rules only when there are some.
     pub(crate) notifying: u64,
+    /// Sums of the rows of `pak`.
+    pub(crate) packs: PackCounts,
 }
 
 /// Counters of a bucket, by its id.
@@ -103,6 +106,34 @@ pub(crate) struct EventQueueRow {
     pub(crate) floor: EventPlace,
 }
 
+/// A small run whose bytes are in a pack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct MemberRow {
+    /// Who owns it; `None` once it was removed.
+    pub(crate) owner: Option<RunOwner>,
+    /// The pack that has its bytes.
+    pub(crate) pack: StripeRun,
+    /// Where they begin in it.
+    pub(crate) offset: u32,
+    /// How many they are.
+    pub(crate) len_bytes: u32,
+}
+
+/// A pack that something in it needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PackRow {
+    /// Its stripe.
+    pub(crate) run: StripeRun,
+    /// Members that are live and not in another pack.
+    pub(crate) members: u32,
+    /// Their bytes.
+    pub(crate) live_bytes: u64,
+}
+
+/// The runs that were put into a pack, live or not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PackMembers(pub(crate) Vec<StripeId>);
+
 /// A user's name, where it is found by another of its marks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct NameRow(pub(crate) String);
@@ -126,4 +157,11 @@ stored! {
     DeadRun, "dead run";
     NameRow, "name row";
     EventQueueRow, "event queue";
+    MemberRow, "pack member";
+    PackRow, "pack row";
+}
+
+impl Stored for PackMembers {
+    const NAME: &'static str = "list of pack members";
+    const LEN_MAX: usize = 32 << 10;
 }

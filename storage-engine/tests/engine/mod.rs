@@ -9,6 +9,7 @@ mod loss;
 mod mend;
 mod objects;
 mod opening;
+mod packs;
 mod reclaim;
 mod small_drives;
 

@@ -35,7 +35,9 @@ async fn small_blobs_of_every_geometry_read_back_from_any_copy() {
         let mut order = Vec::new();
         let store = open(&sim, &mut order);
         let mut kept = Vec::new();
-        for (seed, len) in [1025, 4096, 65_535, 65_536, 65_537, 131_072, PACK - 1, PACK, PACK + 1].into_iter().enumerate() {
+        for (seed, len) in
+            [1025, 4096, 65_535, 65_536, 65_537, 131_072, PACK - 1, PACK, PACK + 1].into_iter().enumerate()
+        {
             for hint in [Some(len as u64), None, Some(len as u64 / 2), Some(3 * PACK as u64)] {
                 let bytes = pattern(seed as u64, len);
                 let written = write(&store, &bytes, hint).await.unwrap();
@@ -90,8 +92,8 @@ async fn places_whose_drives_take_no_writes_are_passed_over() {
     let sim = Sim::new(4, 2);
     let mut order = Vec::new();
     let store = open(&sim, &mut order);
-    for away in 0..3 {
-        store.core.drive(order[away]).unwrap().fail("a test");
+    for (away, drive) in order.iter().enumerate().take(3) {
+        store.core.drive(*drive).unwrap().fail("a test");
         for seed in 0..20 {
             let written = write(&store, &pattern(seed, 5000), Some(5000)).await.unwrap();
             assert!(written.missing.is_empty(), "{} away, three or more are left", away + 1);

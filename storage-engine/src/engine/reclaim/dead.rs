@@ -204,7 +204,21 @@ impl Engine {
         let grace_us = u64::try_from(self.reclaim.config.grace.as_micros()).unwrap_or(u64::MAX);
         let from_before = dead.died_us < self.reclaim.opened_us;
         let over = grace == Grace::Ended || age_us >= grace_us || from_before;
-        over && (age_us >= HELD_MAX_US || !self.blobs.is_read(dead.run.first))
+        over && (age_us >= HELD_MAX_US || !self.is_held(&dead.run))
+    }
+
+    /// Whether somebody reads a run: by its own name, or as a pack by that of a run that was put into it.
+    fn is_held(&self, run: &StripeRun) -> bool {
+        let may_be_pack = run.count == 1 && !run.is_copies();
+        self.blobs.is_read(run.first)
+            || may_be_pack
+                && match self.machine.put_into_pack(run.first) {
+                    Ok(members) => members.into_iter().any(|member| self.blobs.is_read(member)),
+                    Err(error) => {
+                        tracing::warn!(%error, "a dead pack waits: its members cannot be read");
+                        true
+                    }
+                }
     }
 
     /// Frees runs, but for one that a late command gave an owner again.

@@ -158,6 +158,7 @@ pub(super) fn runs_named(op: &Op) -> Vec<StripeId> {
     let parts = match op {
         Op::PutVersion { row, .. } => &row.parts[..],
         Op::PutPart { part, .. } => std::slice::from_ref(&**part),
+        Op::PackRuns(command) => return vec![command.pack.first],
         _ => return Vec::new(),
     };
     parts.iter().filter_map(|part| part.blob.stripes()).map(|run| run.first).collect()

@@ -39,9 +39,13 @@ impl State {
             }
             (_, None) => refused(Refusal::JournalRefused),
         };
-        self.follow_heal(&command.op, &verdict.outcome);
         self.follow_events(index, command, &verdict);
-        let Verdict { outcome, version_id, leaf: leaf_index, freed } = verdict;
+        let Verdict { outcome, version_id, leaf: leaf_index, mut freed } = verdict;
+        if !matches!(command.op, Op::PackRuns(_)) {
+            let named = self.named_runs();
+            freed = self.packs.follow(freed, &named);
+        }
+        self.follow_heal(&command.op, &outcome);
         Applied { commit_index: index, leaf_index, outcome, version_id, freed }
     }
 
@@ -115,6 +119,9 @@ impl State {
                 };
                 if !(1..=10_000).contains(&part.number) {
                     return Verdict { freed: unowned, ..refused(Refusal::TooLarge) };
+                }
+                if part.blob.stripes().is_some_and(|run| self.packs.was_member(run.first)) {
+                    return Verdict { freed: unowned, ..refused(Refusal::Superseded) };
                 }
                 let old = upload.parts.insert(part.number, (**part).clone());
                 Verdict { freed: dropped(old.as_slice(), std::slice::from_ref(part)), ..done(None) }
@@ -299,6 +306,7 @@ impl State {
                 self.layouts.push(layout.clone());
                 done(None)
             }
+            Op::PackRuns(command) => self.pack_runs(command),
             Op::SetDrives { table, layout } => {
                 if layout.as_ref().is_some_and(|layout| !self.layout_is_next(layout)) {
                     return refused(Refusal::LayoutRefused);
@@ -526,12 +534,12 @@ impl State {
     }
 
     pub(super) fn owns_any(&self, runs: &[StripeRun]) -> bool {
-        let owned = self.owned_runs();
+        let owned = self.named_runs();
         runs.iter().any(|run| owned.iter().any(|owned| owned.first == run.first))
     }
 
     fn unowned(&self, parts: &[PartRow]) -> Vec<StripeRun> {
-        let owned = self.owned_runs();
+        let owned = self.named_runs();
         let is_owned = |run: &StripeRun| owned.iter().any(|owned| owned.first == run.first);
         parts.iter().filter_map(|part| part.blob.stripes()).filter(|run| !is_owned(run)).cloned().collect()
     }

@@ -6,6 +6,7 @@ use super::State;
 use super::apply::{Verdict, done, refused};
 use crate::namespace::command::{Command, Refusal};
 use crate::namespace::integrity::{Corruption, Repair, ScrubMark, ScrubPass, ShardFault};
+use crate::namespace::rows::OwnerPlace;
 
 impl State {
     pub(super) fn record_repair(&mut self, command: &Command, repair: &Repair) -> Verdict {
@@ -17,12 +18,14 @@ impl State {
         let (mut bytes, mut stripes, mut files, mut freed) = (0_u64, Vec::new(), Vec::new(), Vec::new());
         for stripe in &repair.stripes {
             let id = stripe.run.first.nth(stripe.stripe_index);
-            let Some((bucket, object_uuid)) = self.owner_of(stripe.run.first) else {
+            let Some(owner) = self.owner_of(stripe.run.first) else {
                 if !freed.contains(&stripe.run) {
                     freed.push(stripe.run.clone());
                 }
                 continue;
             };
+            let of_pack = matches!(owner.place, OwnerPlace::Pack(_));
+            let of_object = |id: String| if of_pack { Json::Null } else { id.into() };
             let mut shards = Vec::new();
             for shard in &stripe.shards {
                 bytes += u64::from(shard.bytes);
@@ -36,8 +39,8 @@ impl State {
                 ]));
             }
             stripes.push(json(vec![
-                ("bucket", bucket.to_string().into()),
-                ("object_uuid", object_uuid.to_string().into()),
+                ("bucket", of_object(owner.bucket.to_string())),
+                ("object_uuid", of_object(owner.object_uuid.to_string())),
                 ("shards", Json::Array(shards)),
                 ("stripe", hex(id.as_bytes())),
             ]));

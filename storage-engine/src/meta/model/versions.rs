@@ -10,7 +10,7 @@ use crate::namespace::lock::{
     DefaultRetention, ObjectLock, Retention, RetentionMode, RetentionPeriod, UNTIL_US_MAX, Versioning,
 };
 use crate::namespace::query::AccountUsage;
-use crate::namespace::rows::{BucketRow, MarkerRow, VersionRow};
+use crate::namespace::rows::{BucketRow, MarkerRow, PartRow, VersionRow};
 
 /// Changes a bucket and answers what its leaf says: nothing if nothing changed, `None` if it may not.
 type BucketChange = dyn Fn(&mut BucketRow) -> Option<Data>;
@@ -243,7 +243,9 @@ impl State {
             return Err(refused(Refusal::QuotaExceeded));
         }
         let mine = old.as_ref().map(|old| old.parts.clone()).unwrap_or_default();
-        if refusal != EventType::DeleteRefused && !self.completing && self.owns_any(&dropped(&row.parts, &mine)) {
+        let again = |part: &PartRow| part.blob.stripes().is_some_and(|run| self.packs.was_member(run.first));
+        let taken = self.owns_any(&dropped(&row.parts, &mine)) || row.parts.iter().any(again);
+        if refusal != EventType::DeleteRefused && !self.completing && taken {
             return Err(refused(Refusal::Superseded));
         }
         if row.retention.is_none() && !row.delete_marker {

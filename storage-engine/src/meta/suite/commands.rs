@@ -12,6 +12,7 @@ use crate::namespace::integrity::{
 };
 use crate::namespace::lock::{DefaultRetention, ObjectLock, Versioning};
 use crate::namespace::notification::{Cause, Destination, EventPlace, NotificationRule, Notifications, Origin};
+use crate::namespace::packs::{MemberSource, PackRuns, PackedRun};
 use crate::namespace::rows::{
     AccessKeyRow, BlobRef, BucketRow, MarkerRow, PartRow, StripeRun, UploadRow, UserRow, VersionRow,
 };
@@ -86,6 +87,48 @@ pub(crate) fn blob(n: u32) -> BlobRef {
         blake3: [7; 32],
         places: 0,
     })
+}
+
+/// A small run, kept as copies until it is packed; its length is `1000 + n`.
+pub(crate) fn copies(n: u32) -> StripeRun {
+    let mut random = [1; 6];
+    random[..4].copy_from_slice(&n.to_be_bytes());
+    StripeRun {
+        first: StripeId::first(2, random),
+        count: 1,
+        len_bytes: 1000 + u64::from(n),
+        k: 1,
+        m: 2,
+        places: 0b10_0110,
+        ..run_of(1)
+    }
+}
+
+/// A part of such a run.
+pub(crate) fn small_part(number: u16, n: u32) -> PartRow {
+    PartRow { etag: format!("small-{n}"), blob: BlobRef::Stripes(copies(n)), ..part(number, 0) }
+}
+
+/// A pack with the bytes of small runs one behind the other.
+pub(crate) fn pack(n: u32, members: &[(u32, Option<u32>)]) -> Op {
+    let mut len_bytes = 0;
+    let members = members.iter().map(|(member, from)| {
+        let run = copies(*member);
+        let offset = len_bytes as u32;
+        len_bytes += run.len_bytes;
+        let from =
+            from.map_or_else(|| MemberSource::Copies(run.clone()), |from| MemberSource::Pack(pack_run(from).first));
+        PackedRun { first: run.first, offset, len_bytes: run.len_bytes as u32, from }
+    });
+    let members = members.collect();
+    Op::PackRuns(Box::new(PackRuns { pack: StripeRun { len_bytes, ..pack_run(n) }, members }))
+}
+
+/// The stripe of a pack; its length is set by what it holds.
+pub(crate) fn pack_run(n: u32) -> StripeRun {
+    let mut random = [2; 6];
+    random[..4].copy_from_slice(&n.to_be_bytes());
+    StripeRun { first: StripeId::first(3, random), count: 1, len_bytes: 0, ..run_of(1) }
 }
 
 pub(crate) fn run_of(n: u32) -> StripeRun {

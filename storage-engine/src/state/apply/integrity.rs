@@ -14,7 +14,7 @@ use crate::namespace::integrity::{
     CORRUPTION_SHARDS_MAX, Corruption, CorruptionKind, FileRepair, PLACE_BYTES_MAX, REPAIR_FILES_MAX,
     REPAIR_HEALED_MAX, REPAIR_STRIPES_MAX, Repair, SCRUB_DRIVES_MAX, ScrubMark, ScrubPass, ShardFault, StripeRepair,
 };
-use crate::namespace::rows::{RunOwner, StripeRun};
+use crate::namespace::rows::{OwnerPlace, RunOwner, StripeRun};
 
 type Data = BTreeMap<String, Json>;
 
@@ -149,9 +149,12 @@ fn stripe_json(stripe: &StripeRepair, owner: &RunOwner) -> Json {
         ])
         .into_json()
     });
+    // A pack is of no one object.
+    let is_pack = matches!(owner.place, OwnerPlace::Pack(_));
+    let unless_pack = |id: String| if is_pack { Json::Null } else { id.into() };
     object([
-        ("bucket", owner.bucket.to_string().into()),
-        ("object_uuid", owner.object_uuid.to_string().into()),
+        ("bucket", unless_pack(owner.bucket.to_string())),
+        ("object_uuid", unless_pack(owner.object_uuid.to_string())),
         ("stripe", hex(stripe.run.first.nth(stripe.stripe_index).as_bytes()).into()),
         ("shards", Json::Array(shards.collect())),
     ])

@@ -9,6 +9,7 @@ mod change;
 mod events;
 mod integrity;
 mod objects;
+mod packs;
 mod quota;
 mod removal;
 mod system;
@@ -218,6 +219,7 @@ impl<'a> Transition<'a> {
                 self.set_notifications(entry, *bucket, notifications, *test_events)
             }
             Op::RemoveEvents { target, through, discard } => self.remove_events(target, *through, *discard),
+            Op::PackRuns(command) => self.pack_runs(command),
         }
     }
 
@@ -296,6 +298,10 @@ impl<'a> Transition<'a> {
         for run in parts.iter().filter_map(|part| part.blob.stripes()) {
             let (bucket, key) = (name.bucket, name.key.to_owned());
             let owner = RunOwner { bucket, key, object_uuid, place, count: run.count };
+            if self.own_member(run, &owner)? {
+                continue;
+            }
+            self.await_packing(run)?;
             self.rows.put_row(keys::STP, run.first.as_bytes().to_vec(), &owner);
             // A late retry brings a dead run back to life: nobody may free it now.
             self.rows.delete(keys::DEAD, run.first.as_bytes().to_vec());
@@ -317,9 +323,10 @@ impl<'a> Transition<'a> {
             if stays {
                 continue;
             }
-            self.rows.delete(keys::STP, run.first.as_bytes().to_vec());
-            self.forget_heal(run)?;
-            freed.push(run.clone());
+            if !self.release_member(run, &mut freed)? {
+                self.release_stripes(run)?;
+                freed.push(run.clone());
+            }
         }
         Ok(freed)
     }
@@ -329,7 +336,7 @@ impl<'a> Transition<'a> {
     fn unowned_runs(&self, parts: &[PartRow]) -> Result<Vec<StripeRun>, StateError> {
         let mut unowned = Vec::new();
         for run in parts.iter().filter_map(|part| part.blob.stripes()) {
-            if !self.rows.contains(keys::STP, run.first.as_bytes())? {
+            if !self.is_owned(run)? {
                 unowned.push(run.clone());
             }
         }

@@ -58,7 +58,7 @@ impl Transition<'_> {
             Err(refused) => return Ok(refused.with_freed(self.unowned_runs(&row.parts)?)),
         };
         let replaced: &[PartRow] = place.replaced.as_ref().map_or(&[], |row| &row.parts);
-        if self.another_owns(&row.parts, replaced)? {
+        if self.another_owns(&row.parts, replaced)? || self.was_packed(&row.parts)? {
             // The same write again, after a version of it was made: a run has one owner.
             return Ok(Effects::refused(Refusal::Superseded).with_freed(self.unowned_runs(&row.parts)?));
         }
@@ -267,7 +267,7 @@ impl Transition<'_> {
     fn another_owns(&self, parts: &[PartRow], replaced: &[PartRow]) -> Result<bool, StateError> {
         for run in parts.iter().filter_map(|part| part.blob.stripes()) {
             let stays = replaced.iter().filter_map(|part| part.blob.stripes()).any(|other| other.first == run.first);
-            if !stays && self.rows.contains(keys::STP, run.first.as_bytes())? {
+            if !stays && self.is_owned(run)? {
                 return Ok(true);
             }
         }

@@ -40,6 +40,7 @@ impl Transition<'_> {
         let refusal = match &row {
             None => Some(Refusal::NoSuchUpload),
             Some(_) if !part_fits(part) => Some(Refusal::TooLarge),
+            Some(_) if self.was_packed(std::slice::from_ref(part))? => Some(Refusal::Superseded),
             Some(_) => None,
         };
         let (Some(row), None) = (row, &refusal) else {
