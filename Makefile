@@ -7,6 +7,7 @@
 #   make bench         figures, beside whichever peers are installed
 #   make bench-parts   what sealing, coding, the log and the parsers cost by themselves
 #   make flips         bits flipped and sectors zeroed in every kind of file, under a serving server
+#   make interleavings threads of drives, log, leases and budget under a scheduler of ours: who goes first, anywhere
 #   make torture       kill -9 in a loop under load and at each step of the protocols, power cuts on a disk of ours,
 #                      a million random sequences against the model; with verification
 
@@ -26,7 +27,7 @@ FLIPS_ROUNDS ?= 20
 KILL_ROUNDS ?= 10
 SEQUENCES ?= 1000000
 
-.PHONY: serve build setup test check pages conformance bench bench-parts flips torture clean-data
+.PHONY: serve build setup test check pages conformance bench bench-parts flips interleavings torture clean-data
 
 setup:
 	@scripts/setup build
@@ -70,7 +71,10 @@ flips: build
 	@scripts/setup clients
 	conformance/durability/flips $(BIN) --rounds $(FLIPS_ROUNDS)
 
-torture: build
+interleavings: setup
+	cargo test --release --locked -p chartrier-storage --lib --features shuttle interleavings
+
+torture: build interleavings
 	$(BIN)/chartrier-torture --server $(BIN)/chartrier --verify $(BIN)/chartrier-verify --rounds $(ROUNDS)
 	$(BIN)/chartrier-torture --server $(BIN)/chartrier --verify $(BIN)/chartrier-verify --rounds $(POWER_ROUNDS) --power-cut
 	CHARTRIER_KILL_ROUNDS=$(KILL_ROUNDS) cargo test --release --locked -p chartrier-storage --lib kill:: -- --nocapture

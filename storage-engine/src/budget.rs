@@ -7,10 +7,12 @@
 
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use bytes::BytesMut;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
+
+use crate::sync::{Mutex, MutexGuard};
 
 /// Permits count units of this size.
 const UNIT_BYTES: usize = 4096;

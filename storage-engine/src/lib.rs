@@ -14,6 +14,8 @@ pub(crate) mod failpoint;
 #[cfg(test)]
 mod fuzz;
 pub mod ids;
+#[cfg(all(test, feature = "shuttle"))]
+mod interleavings;
 pub mod io;
 pub mod log;
 pub mod mend;
@@ -23,3 +25,4 @@ pub mod namespace;
 pub mod segment;
 pub mod solo;
 pub mod state;
+pub(crate) mod sync;

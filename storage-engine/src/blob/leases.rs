@@ -1,13 +1,14 @@
 //! Runs that somebody reads or writes now: nobody frees them.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::StoreCore;
 use crate::ids::StripeId;
+use crate::sync::{Mutex, MutexGuard};
 
 /// How long a blob that was written may wait for the command that names it.
 const UNNAMED_MAX: Duration = Duration::from_secs(60 * 60);
@@ -19,7 +20,7 @@ type BlobPrefix = [u8; 12];
 
 /// Readers and writers, by blob.
 #[derive(Default)]
-pub(super) struct Leases {
+pub(crate) struct Leases {
     readers: Mutex<HashMap<BlobPrefix, u32>>,
     writers: Mutex<HashMap<BlobPrefix, Writing>>,
 }
@@ -32,12 +33,12 @@ enum Writing {
 }
 
 impl Leases {
-    pub(super) fn begin_write(&self, first: StripeId) {
+    pub(crate) fn begin_write(&self, first: StripeId) {
         self.writers().insert(first.blob_prefix(), Writing::Now);
     }
 
     /// The blob was written whole: a command is to name it.
-    pub(super) fn end_write(&self, first: StripeId) {
+    pub(crate) fn end_write(&self, first: StripeId) {
         let mut writers = self.writers();
         if writers.len() >= UNNAMED_COUNT_MAX {
             forget_unnamed(&mut writers, UNNAMED_MAX / 60);
@@ -46,12 +47,12 @@ impl Leases {
     }
 
     /// A command named the blob, or it was given up.
-    pub(super) fn settle(&self, first: StripeId) {
+    pub(crate) fn settle(&self, first: StripeId) {
         self.writers().remove(&first.blob_prefix());
     }
 
     /// Whether the blob of a stripe is being written, or waits for the command that names it.
-    pub(super) fn is_written(&self, stripe: StripeId) -> bool {
+    pub(crate) fn is_written(&self, stripe: StripeId) -> bool {
         let mut writers = self.writers();
         match writers.get(&stripe.blob_prefix()) {
             None => false,
@@ -64,7 +65,7 @@ impl Leases {
     }
 
     /// Whether somebody holds the blob of a stripe for reading.
-    pub(super) fn is_read(&self, stripe: StripeId) -> bool {
+    pub(crate) fn is_read(&self, stripe: StripeId) -> bool {
         self.readers().contains_key(&stripe.blob_prefix())
     }
 

@@ -19,7 +19,7 @@
 mod damage;
 mod fetch;
 mod layout;
-mod leases;
+pub(crate) mod leases;
 mod patience;
 mod reader;
 #[cfg(test)]

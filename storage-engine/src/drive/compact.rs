@@ -49,6 +49,7 @@ use crate::segment::checksum::cell_crc64;
 use crate::segment::location::{ShardKey, ShardLocation};
 use crate::segment::record::{RecordPlace, decode_record_head};
 use crate::segment::scan::scan_segment;
+use crate::sync::{block_on, thread};
 
 /// Entries that move in one batch, between two jobs of writers.
 const MOVE_BATCH_MAX: usize = 1024;
@@ -162,7 +163,7 @@ impl Pass<'_> {
         if let Err(job) = self.core.jobs.push(job(reply)) {
             job.refuse(&self.core.health);
         }
-        answer.blocking_recv().map_err(|_| self.core.health.offline())?
+        block_on(answer).map_err(|_| self.core.health.offline())?
     }
 
     fn compact(&mut self, victims: Vec<Victim>, urgent: bool) -> Result<(), DriveError> {
@@ -387,12 +388,12 @@ impl Pass<'_> {
     fn pace(&self, bytes: usize, urgent: bool) {
         let rate = self.policy.bytes_per_second;
         if rate > 0 && !urgent && !self.policy.eager {
-            std::thread::sleep(Duration::from_secs_f64(bytes as f64 / rate as f64));
+            thread::sleep(Duration::from_secs_f64(bytes as f64 / rate as f64));
         }
         let busy = || !self.core.reads.is_empty() || !self.core.jobs.is_empty();
         let mut steps = 0;
         while busy() && steps < YIELD_STEPS_MAX {
-            std::thread::sleep(YIELD_STEP);
+            thread::sleep(YIELD_STEP);
             steps += 1;
         }
     }

@@ -1,11 +1,12 @@
 //! Whether a drive takes writes and reads, and why not.
 
+use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
 
 use super::DriveCore;
 use super::error::DriveError;
 use crate::ids::DriveId;
+use crate::sync::{Mutex, MutexGuard};
 
 /// Failed writes or syncs after which a drive takes no more writes.
 pub(super) const WRITE_ERRORS_MAX: u64 = 2;
@@ -213,7 +214,7 @@ impl Health {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, (DriveState, Option<String>)> {
+    fn lock(&self) -> MutexGuard<'_, (DriveState, Option<String>)> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

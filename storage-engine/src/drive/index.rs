@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::error::{DriveError, DriveOpenError};
@@ -22,6 +22,7 @@ use crate::segment::footer::DirectoryEntry;
 use crate::segment::location::{ShardKey, ShardLocation};
 use crate::state::kv::{Family, FamilySpec, Kv, KvBatch, KvError, KvOp, MemoryKv, ScanStep, ValueSize};
 use crate::state::rocks::{RocksConfig, RocksKv};
+use crate::sync::{Mutex, MutexGuard, RwLock};
 
 /// Column families of a drive's index.
 pub const DRIVE_INDEX_SCHEMA: &[FamilySpec] =

@@ -13,7 +13,7 @@ mod health;
 mod index;
 mod latency;
 mod metrics;
-mod queue;
+pub(crate) mod queue;
 mod reader;
 mod recovery;
 mod reindex;
@@ -27,8 +27,7 @@ mod verify;
 use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::thread::JoinHandle;
+use std::sync::{Arc, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 pub use compact::{CompactionPolicy, CompactionReport};
@@ -50,6 +49,8 @@ use crate::ids::{ClusterId, DriveId, SegmentId, StripeId};
 use crate::io::DriveIo;
 use crate::segment::location::{ShardKey, ShardLocation};
 use crate::segment::stripe::EncodedStripe;
+use crate::sync::thread::{self, JoinHandle};
+use crate::sync::{Mutex, MutexGuard, is_finished};
 use appender::{AppendJob, Job, Replaces};
 use compact::CompactJob;
 use health::Health;
@@ -485,14 +486,14 @@ impl Drop for Drive {
         // may be stuck on a dead disk: it is waited for a little, then left behind.
         let mut threads: Vec<_> = self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect();
         let mut patience = FAILED_DRIVE_POLLS;
-        while self.state() == DriveState::Failed && patience > 0 && !threads.iter().all(JoinHandle::is_finished) {
-            std::thread::sleep(FAILED_DRIVE_POLL);
+        while self.state() == DriveState::Failed && patience > 0 && !threads.iter().all(is_finished) {
+            thread::sleep(FAILED_DRIVE_POLL);
             patience -= 1;
         }
         let failed = self.state() == DriveState::Failed;
-        for thread in threads.drain(..).filter(|thread| !failed || thread.is_finished()) {
-            if thread.thread().id() != std::thread::current().id() {
-                let _ = thread.join();
+        for ended in threads.drain(..).filter(|thread| !failed || is_finished(thread)) {
+            if ended.thread().id() != thread::current().id() {
+                let _ = ended.join();
             }
         }
     }
@@ -561,5 +562,5 @@ fn start_threads(core: &Arc<DriveCore>) -> io::Result<Vec<JoinHandle<()>>> {
 
 fn start_thread(name: &str, core: &Arc<DriveCore>, run: fn(&Arc<DriveCore>)) -> io::Result<JoinHandle<()>> {
     let core = core.clone();
-    std::thread::Builder::new().name(format!("drive-{name}")).stack_size(STACK_BYTES).spawn(move || run(&core))
+    thread::Builder::new().name(format!("drive-{name}")).stack_size(STACK_BYTES).spawn(move || run(&core))
 }

@@ -1,10 +1,12 @@
 //! A bounded queue between async tasks and the threads of a drive.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
+
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// Pushing never waits; popping does.
-pub(super) struct Queue<T> {
+pub(crate) struct Queue<T> {
     state: Mutex<State<T>>,
     ready: Condvar,
     limit: usize,
@@ -16,13 +18,13 @@ struct State<T> {
 }
 
 impl<T> Queue<T> {
-    pub(super) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         let state = State { items: VecDeque::new(), closed: false };
         Self { state: Mutex::new(state), ready: Condvar::new(), limit }
     }
 
     /// Adds an item, or gives it back if the queue is closed or full.
-    pub(super) fn push(&self, item: T) -> Result<(), T> {
+    pub(crate) fn push(&self, item: T) -> Result<(), T> {
         let mut state = self.lock();
         if state.closed || state.items.len() >= self.limit {
             return Err(item);
@@ -34,7 +36,7 @@ impl<T> Queue<T> {
     }
 
     /// Waits for an item; `None` when the queue is closed and empty.
-    pub(super) fn pop(&self) -> Option<T> {
+    pub(crate) fn pop(&self) -> Option<T> {
         let mut state = self.lock();
         loop {
             if let Some(item) = state.items.pop_front() {
@@ -48,7 +50,7 @@ impl<T> Queue<T> {
     }
 
     /// Waits for items and takes up to `limit` of them; none when the queue is closed and empty.
-    pub(super) fn pop_batch(&self, limit: usize) -> Vec<T> {
+    pub(crate) fn pop_batch(&self, limit: usize) -> Vec<T> {
         let mut state = self.lock();
         while state.items.is_empty() && !state.closed {
             state = self.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -58,17 +60,17 @@ impl<T> Queue<T> {
     }
 
     /// Whether nothing waits.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.lock().items.is_empty()
     }
 
     /// Takes all that waits, without waiting.
-    pub(super) fn purge(&self) -> Vec<T> {
+    pub(crate) fn purge(&self) -> Vec<T> {
         self.lock().items.drain(..).collect()
     }
 
     /// Refuses new items; those inside are still served.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.lock().closed = true;
         self.ready.notify_all();
     }

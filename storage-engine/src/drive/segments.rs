@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use super::index::SegmentRow;
 use crate::ids::SegmentId;
 use crate::io::{DriveFile, DriveIo};
+use crate::sync::{Mutex, MutexGuard};
 
 /// Where segments are.
 pub(super) const SEGMENTS_DIR: &str = "segments";

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use super::segment::{segment_name, spare_name};
 use crate::failpoint::{Step, failpoint};
 use crate::io::{DriveFile, DriveIo, Fill};
+use crate::sync::{Mutex, MutexGuard};
 
 /// Files kept for reuse on each mirror, beside the prepared one.
 const SPARES_MAX: usize = 2;

@@ -2,13 +2,12 @@
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
-use std::sync::mpsc;
-use std::thread;
 
 use super::files::MirrorFiles;
 use crate::drive::Drive;
 use crate::failpoint::{Step, failpoint};
 use crate::io::DriveFile;
+use crate::sync::{mpsc, thread};
 
 /// One batch, for one mirror.
 pub(crate) struct WriteJob {

@@ -8,7 +8,6 @@
 use std::io;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::sync::mpsc::{self, RecvTimeoutError};
 
 use super::choose::Position;
 use super::config::LogConfig;
@@ -24,6 +23,7 @@ use crate::drive::{Drive, DriveSet, LogMembership};
 use crate::failpoint::{Step, failpoint};
 use crate::ids::DriveId;
 use crate::io::{DriveFile, is_full};
+use crate::sync::mpsc::{self, RecvTimeoutError};
 
 /// The log of one machine, mirrored on m+1 drives. One thread drives it.
 pub struct MirroredLog {

@@ -1,7 +1,6 @@
 //! What other threads than the committer see of the log.
 
-use std::sync::mpsc;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 use super::files::MirrorFiles;
@@ -9,6 +8,7 @@ use super::status::LogCounts;
 use crate::drive::{Drive, LogMembership};
 use crate::failpoint::{Step, failpoint};
 use crate::ids::DriveId;
+use crate::sync::{Mutex, MutexGuard, mpsc, thread};
 
 /// A drive that is silent for this long has failed.
 pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(30);
@@ -137,7 +137,7 @@ impl Preparer {
                 }
             }
         };
-        if let Err(error) = std::thread::Builder::new().name("log-prepare".into()).spawn(work) {
+        if let Err(error) = thread::Builder::new().name("log-prepare".into()).spawn(work) {
             tracing::warn!(%error, "no thread to prepare log segments");
         }
         Self { wanted: Some(wanted), ended }

@@ -5,7 +5,6 @@
 //! before and answers its proposers. So a command costs two hand-overs and a share of one sync.
 
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -17,6 +16,8 @@ use crate::failpoint::{Step, failpoint};
 use crate::log::copy::Candidate;
 use crate::log::{LogError, MirroredLog};
 use crate::namespace::command::{Applied, Command};
+use crate::sync::block_on;
+use crate::sync::mpsc::Sender;
 
 /// The most entries in one batch.
 const BATCH_ENTRIES_MAX: usize = 4096;
@@ -112,7 +113,7 @@ impl<M: Machine> Committer<M> {
             return Some(message);
         }
         if !busy {
-            return self.inbox.blocking_recv();
+            return block_on(self.inbox.recv());
         }
         self.inbox.try_recv().ok()
     }

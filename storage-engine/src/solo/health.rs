@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{OnceLock, PoisonError};
 
 use crate::log::MirroredLog;
 use crate::namespace::command::Applied;
 use crate::namespace::rows::StripeRun;
+use crate::sync::{Mutex, MutexGuard};
 
 /// Called with stripes that lost their owner. Idempotent: recovery may name them again.
 pub type FreedHook = Box<dyn Fn(&[StripeRun]) + Send + Sync>;

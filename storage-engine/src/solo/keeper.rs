@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
@@ -24,6 +23,7 @@ use crate::io::is_full;
 use crate::log::LogConfig;
 use crate::log::copy::Candidate;
 use crate::log::shared::{LogShared, LogView};
+use crate::sync::mpsc::{self, Receiver, RecvTimeoutError};
 
 /// How often drives are looked at.
 const TICK: Duration = Duration::from_secs(1);

@@ -1,7 +1,5 @@
 //! What travels between proposers, the committer and the keeper.
 
-use std::sync::mpsc;
-
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::scrub::{MendedFiles, MirrorDamage};
@@ -10,6 +8,7 @@ use crate::ids::DriveId;
 use crate::log::LogError;
 use crate::log::copy::Candidate;
 use crate::namespace::command::{Applied, Command};
+use crate::sync::mpsc;
 
 /// To the committer.
 pub(super) enum Message {

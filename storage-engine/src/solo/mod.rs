@@ -21,9 +21,7 @@ mod scrub;
 mod tests;
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Arc, PoisonError};
 
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::{Semaphore, oneshot};
@@ -46,6 +44,8 @@ use crate::namespace::command::{Applied, Command};
 use crate::namespace::encoding;
 use crate::namespace::rows::StripeRun;
 use crate::state::StateMachine;
+use crate::sync::thread::{self, JoinHandle};
+use crate::sync::{Mutex, MutexGuard, mpsc};
 
 /// Bytes of encoded commands that may wait for the committer; more proposers wait their turn.
 const QUEUE_BYTES_MAX: usize = 64 << 20;
@@ -262,7 +262,7 @@ impl<M: Machine> Solo<M> {
         Ok(Self { machine, shared, config, health, queue, room, keeper: keeper_sender, threads })
     }
 
-    fn threads(&self) -> std::sync::MutexGuard<'_, Threads> {
+    fn threads(&self) -> MutexGuard<'_, Threads> {
         self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -290,7 +290,7 @@ impl<M: Machine> Drop for Solo<M> {
 }
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, OpenError> {
-    let spawned = std::thread::Builder::new().name(name.into()).spawn(work);
+    let spawned = thread::Builder::new().name(name.into()).spawn(work);
     spawned.map_err(|error| OpenError::Recovery(format!("cannot start a thread: {error}")))
 }
 

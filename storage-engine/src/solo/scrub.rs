@@ -6,7 +6,6 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::mpsc;
 
 use super::keeper::Keeper;
 use super::machine::Machine;
@@ -18,6 +17,7 @@ use crate::error::StorageError;
 use crate::ids::DriveId;
 use crate::log::scrub::{is_whole, mend_segment, needed_segments, place_of};
 use crate::namespace::integrity::CorruptionKind;
+use crate::sync::mpsc;
 
 /// What a check of the mirrors read, and what was bad.
 #[derive(Debug, Default)]

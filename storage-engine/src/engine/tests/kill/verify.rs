@@ -40,7 +40,18 @@ pub(super) async fn verify(site: &mut Site, what: &str) {
     engine.reclaim_now().await.unwrap();
     engine.forget_freed().await;
     assert_eq!(engine.machine.dead_runs(None, 10).unwrap(), Vec::new(), "{what}: the dead are remembered");
-    check_shards(&engine, what);
+    // A copy that a move left goes when its successor is in a closed segment: a start closes all.
+    let engine = if leaked(&engine, what).is_empty() {
+        engine
+    } else {
+        close(engine).await;
+        let engine = site.open().await;
+        settled(&engine).await;
+        engine.reclaim_now().await.unwrap();
+        engine
+    };
+    let leaked = leaked(&engine, what);
+    assert!(leaked.is_empty(), "{what}: shards that nobody needs: {leaked:?}");
     check_files(site, what);
     // Nothing was lost by what gave space back.
     settle_ledger(&engine, &mut ledger, what).await;
@@ -185,8 +196,8 @@ pub(super) async fn scrub(engine: &Arc<Engine>) -> crate::mend::ScrubReport {
     panic!("the scrub never ended");
 }
 
-/// The drives hold exactly the shards of runs that have an owner, each where the newest layout wants it.
-fn check_shards(engine: &Engine, what: &str) {
+/// The drives hold every shard of runs that have an owner where the newest layout wants it; what they hold beside.
+fn leaked(engine: &Engine, what: &str) -> Vec<(DriveId, ShardKey)> {
     let mut expected: BTreeSet<(DriveId, ShardKey)> = BTreeSet::new();
     for owned in engine.machine.owned_runs(None, 100_000).unwrap() {
         let run = engine.machine.owned_run(&owned).unwrap().expect("an owner has its row");
@@ -203,8 +214,7 @@ fn check_shards(engine: &Engine, what: &str) {
         drives.iter().flat_map(|drive| shards(drive).into_iter().map(|(key, _)| (drive.id(), key))).collect();
     let missing: Vec<_> = expected.difference(&found).collect();
     assert!(missing.is_empty(), "{what}: missing shards: {missing:?}");
-    let leaked: Vec<_> = found.difference(&expected).collect();
-    assert!(leaked.is_empty(), "{what}: shards that nobody needs: {leaked:?}");
+    found.difference(&expected).copied().collect()
 }
 
 /// No file that only an unfinished step needs.
