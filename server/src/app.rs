@@ -13,6 +13,7 @@ use chartrier_storage::namespace::rows::BucketRow;
 use http::HeaderValue;
 
 use crate::access::standing::account_number;
+use crate::access_log::AccessLog;
 use crate::admin::run_file::AdminToken;
 use crate::auth::{AuthRules, SigningKeys};
 use crate::config::Config;
@@ -24,7 +25,7 @@ use crate::notify::Notifier;
 use crate::s3::bucket_config::BucketConfigs;
 use crate::s3::error::{S3Error, S3ErrorCode};
 use crate::s3::names::RequestId;
-use crate::s3::request::{Caller, S3Request};
+use crate::s3::request::{AuthKind, Caller, S3Request};
 use crate::sts::issuer::Issuers;
 
 /// The running server: one per process, shared by every connection.
@@ -61,6 +62,8 @@ pub struct App {
     pub notifier: Notifier,
     /// Keys of the issuers of web identities.
     pub issuers: Issuers,
+    /// Lines of access logs that wait for their delivery.
+    pub access_log: AccessLog,
 }
 
 /// Identities could not be read again.
@@ -207,6 +210,7 @@ fn actor_role(caller: &Caller) -> String {
     let role_id = caller.standing.session.as_ref().map(|session| &session.role_id).filter(|id| !id.is_empty());
     match (caller, role_id) {
         _ if caller.is_anonymous() => "anonymous".to_owned(),
+        (Caller { auth_kind: AuthKind::Internal, .. }, _) => "system".to_owned(),
         (_, Some(role_id)) => format!("assumed-role/{role_id}"),
         (Caller { root: true, .. }, _) => "root".to_owned(),
         _ => "user".to_owned(),

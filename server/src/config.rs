@@ -66,6 +66,8 @@ pub struct Config {
     pub lifecycle: LifecycleConfig,
     /// Issuers of web identities, which accounts register as providers.
     pub web_identity: WebIdentityConfig,
+    /// Access logs of buckets.
+    pub access_log: AccessLogConfig,
     /// The storage engine.
     pub storage: StorageConfig,
     /// Logs.
@@ -99,6 +101,7 @@ impl Default for Config {
             rate_limits: RateLimits::default(),
             lifecycle: LifecycleConfig::default(),
             web_identity: WebIdentityConfig::default(),
+            access_log: AccessLogConfig::default(),
             storage: StorageConfig::default(),
             log: LogConfig::default(),
         }
@@ -190,6 +193,20 @@ pub struct LifecycleConfig {
 impl Default for LifecycleConfig {
     fn default() -> Self {
         Self { day_s: 86_400, every_s: 3600, keys_per_second: 10_000 }
+    }
+}
+
+/// Access logs of buckets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AccessLogConfig {
+    /// Seconds from one delivery to the next; many lines are delivered earlier.
+    pub every_s: u64,
+}
+
+impl Default for AccessLogConfig {
+    fn default() -> Self {
+        Self { every_s: 300 }
     }
 }
 
@@ -594,6 +611,9 @@ impl Config {
         }
         if self.lifecycle.day_s == 0 || self.lifecycle.every_s == 0 || self.lifecycle.keys_per_second == 0 {
             return invalid("lifecycle: day_s, every_s and keys_per_second must not be 0".into());
+        }
+        if self.access_log.every_s == 0 {
+            return invalid("access_log.every_s must not be 0".into());
         }
         let storage = self.storage.pack.check().and_then(|()| self.storage.reclaim.check());
         if let Err(message) = storage.and_then(|()| check_targets(&self.notification_targets)) {

@@ -12,6 +12,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod access;
+pub mod access_log;
 pub mod admin;
 pub mod app;
 pub mod auth;

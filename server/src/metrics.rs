@@ -35,6 +35,10 @@ pub struct Metrics {
     pub handshakes_failed: IntCounter,
     /// Objects, versions, markers and uploads that lifecycle rules removed.
     pub lifecycle_removed: IntCounter,
+    /// Lines of access logs that were delivered.
+    pub access_log_delivered: IntCounter,
+    /// Lines of access logs that were lost.
+    pub access_log_lost: IntCounter,
 }
 
 struct OperationMetrics {
@@ -100,6 +104,14 @@ impl Metrics {
             lifecycle_removed: counter(
                 "chartrier_lifecycle_removed_total",
                 "Objects, versions, delete markers and uploads that lifecycle rules removed.",
+            ),
+            access_log_delivered: counter(
+                "chartrier_access_log_lines_total",
+                "Lines of access logs that were delivered.",
+            ),
+            access_log_lost: counter(
+                "chartrier_access_log_lines_lost_total",
+                "Lines of access logs that were lost: too many waited, or their target did not take them.",
             ),
             registry,
         }

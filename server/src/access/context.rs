@@ -73,7 +73,7 @@ impl RequestContext<'_> {
                 match request.caller.auth_kind {
                     AuthKind::SigV4Presigned => "REST-QUERY-STRING",
                     AuthKind::PostPolicy => "POST",
-                    AuthKind::SigV4 | AuthKind::Anonymous => "REST-HEADER",
+                    AuthKind::SigV4 | AuthKind::Anonymous | AuthKind::Internal => "REST-HEADER",
                 }
                 .to_owned()
             }),

@@ -67,6 +67,16 @@ impl Standing {
         }
     }
 
+    /// Of the server itself, acting as the service that policies name `name`.
+    pub fn service(name: &str) -> Self {
+        Self {
+            principal: Principal::service(name),
+            actor_id: name.to_owned(),
+            unique_id: name.to_owned(),
+            ..Self::anonymous()
+        }
+    }
+
     /// Of an account: a user that the administrator added, which owns what it creates.
     pub fn account(canonical_id: &str, name: &str) -> Self {
         let number = account_number(canonical_id);

@@ -314,7 +314,7 @@ fn payload_hash<'r>(claim: &Claim<'_>, head: RequestHead<'r>) -> Result<&'r str,
             value.to_str().map_err(|_| S3Error::invalid_argument("Not a digest.", "x-amz-content-sha256", ""))
         }
         (None, AuthKind::SigV4Presigned) => Ok(head.query.get("X-Amz-Content-Sha256").unwrap_or("UNSIGNED-PAYLOAD")),
-        (None, AuthKind::SigV4 | AuthKind::PostPolicy | AuthKind::Anonymous) => Err(S3Error::new(
+        (None, AuthKind::SigV4 | AuthKind::PostPolicy | AuthKind::Anonymous | AuthKind::Internal) => Err(S3Error::new(
             S3ErrorCode::InvalidRequest,
             "Missing required header for this request: x-amz-content-sha256",
         )),

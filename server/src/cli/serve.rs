@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use crate::access_log::{self, AccessLog};
 use crate::admin::run_file::{AdminToken, RunFile};
 use crate::app::{App, ReloadError};
 use crate::auth::SigningKeys;
@@ -253,6 +254,7 @@ impl Server {
         let renewals = tokio::spawn(renew_certificates(Arc::clone(&app), certificates));
         let checkpoints = tokio::spawn(sign_checkpoints(Arc::clone(&app), stop.clone()));
         let lifecycle = tokio::spawn(lifecycle::run(Arc::clone(&app), stop.clone()));
+        let access_logs = tokio::spawn(access_log::run(Arc::clone(&app), stop.clone()));
         let notifications = tokio::spawn(notify::run(Arc::clone(&app), stop.clone()));
         let admin = tokio::spawn(listener::serve_admin(Arc::clone(&app), admin, stop.clone()));
         listener::serve_s3(Arc::clone(&app), s3, tls, stop).await;
@@ -261,6 +263,8 @@ impl Server {
         let _ = checkpoints.await;
         let _ = lifecycle.await;
         let _ = notifications.await;
+        let _ = access_logs.await;
+        access_log::flush(&app).await;
         if let Err(error) = app.engine.sign_due_checkpoint(&app.journal_signer).await {
             tracing::error!(error = chain(&error), "the last checkpoint was not signed");
         }
@@ -360,6 +364,7 @@ async fn assemble(config: Config, env: Env, engine: Arc<Engine>, admin: &TcpList
         pseudonyms,
         bucket_configs: BucketConfigs::default(),
         notifier,
+        access_log: AccessLog::default(),
     });
     app.reload_identities()?;
     Ok(app)

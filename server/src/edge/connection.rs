@@ -36,6 +36,8 @@ pub(super) struct Carrier {
     pub(super) allowed: bool,
     /// The version of TLS; `None` in the clear.
     pub(super) tls_version: Option<&'static str>,
+    /// The cipher suite, as rustls names it; `None` in the clear.
+    pub(super) cipher_suite: Option<&'static str>,
     /// The other end of the socket.
     pub(super) peer: IpAddr,
 }
@@ -63,7 +65,9 @@ pub(super) async fn serve_s3(app: Arc<App>, tls: TlsAcceptor, tcp: TcpStream, st
                     Some(ProtocolVersion::TLSv1_3) => Some("1.3"),
                     _ => Some("1.2"),
                 };
-                let carrier = Carrier { transport: Transport::Tls, allowed: true, tls_version, peer };
+                let cipher_suite =
+                    stream.get_ref().1.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str());
+                let carrier = Carrier { transport: Transport::Tls, allowed: true, tls_version, cipher_suite, peer };
                 serve_s3_http(app, stream, carrier, stop).await;
             }
             Ok(Err(error)) => {
@@ -78,7 +82,8 @@ pub(super) async fn serve_s3(app: Arc<App>, tls: TlsAcceptor, tcp: TcpStream, st
             PlainHttp::Loopback => loopback,
             PlainHttp::Never => false,
         };
-        let carrier = Carrier { transport: Transport::Plain, allowed, tls_version: None, peer };
+        let (tls_version, cipher_suite) = (None, None);
+        let carrier = Carrier { transport: Transport::Plain, allowed, tls_version, cipher_suite, peer };
         serve_s3_http(app, socket, carrier, stop).await;
     }
 }

@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use super::connection::Carrier;
 use super::cors::{self, Crossing};
 use super::wiped::ReadPace;
+use crate::access_log::{Entry, RequestFacts};
 use crate::app::App;
 use crate::auth::{RequestHead, authenticate};
 use crate::lifecycle;
@@ -51,7 +52,7 @@ pub(super) async fn answer(
     let crossing = Crossing::of(request.method(), request.headers());
     let unread = Arc::new(AtomicBool::new(!request.body().is_end_stream()));
     let answered = if request.method() == Method::OPTIONS {
-        preflight(&app, carrier, &request, &mut seen)
+        preflight(&app, carrier, &request, request_id, &mut seen)
     } else if query_api::is_call(&request, &app.config.domains) {
         call(&app, carrier, request, request_id, &unread).await
     } else {
@@ -60,6 +61,7 @@ pub(super) async fn answer(
             Err(error) => Err(error),
         }
     };
+    let error_code = answered.as_ref().err().map_or("", |error| error.code.as_str());
     let mut response = answered.unwrap_or_else(|error| refuse(error, request_id, &seen, head_only));
     crossing.mark(&app, seen.bucket.as_ref(), response.headers_mut());
     let id = HeaderValue::from_str(request_id.as_str()).expect("a request id is hexadecimal");
@@ -71,6 +73,9 @@ pub(super) async fn answer(
     // send its next request into it.
     if (has_key && pace.key_came()) || unread.load(Ordering::Acquire) {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    if let Some(entry) = seen.log.take() {
+        response = entry.answered(&app, seen.operation, error_code, head_only, response);
     }
     pace.answered();
     let bytes_out = if head_only { 0 } else { response.body().size_hint().exact().unwrap_or(0) };
@@ -95,6 +100,8 @@ struct Seen {
     resource: Option<String>,
     /// The bucket named, whether it exists or not.
     bucket: Option<BucketName>,
+    /// What its access log will say, if the bucket has one.
+    log: Option<Box<Entry>>,
 }
 
 impl Seen {
@@ -134,6 +141,7 @@ fn admit(
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let mut named = Target::parse(target, host, &app.config.domains)?;
     seen.bucket.clone_from(&named.bucket);
+    seen.log = begin_log(app, carrier, (&parts.method, target.as_str(), &headers), &named, request_id);
     refuse_keys_in_query(&named)?;
     let head = RequestHead {
         method: &parts.method,
@@ -166,6 +174,9 @@ fn admit(
         }
     };
     caller.peer = Some(carrier.peer);
+    if let Some(entry) = &mut seen.log {
+        entry.authenticated(&caller, decoded_length);
+    }
     strip_aws_chunked(&mut headers)?;
     let limits = BodyLimits {
         stall_timeout: Duration::from_secs(app.config.limits.stall_timeout_s),
@@ -187,6 +198,29 @@ fn admit(
     })
 }
 
+/// Begins the line of the access log, if the bucket has one.
+fn begin_log(
+    app: &App,
+    carrier: Carrier,
+    (method, target, headers): (&Method, &str, &HeaderMap),
+    named: &Target,
+    request_id: RequestId,
+) -> Option<Box<Entry>> {
+    let facts = RequestFacts {
+        method,
+        target,
+        headers,
+        bucket: named.bucket.as_ref()?.as_str(),
+        key: named.key.as_ref().map(|key| key.as_str()),
+        version_id: named.query.get("versionId"),
+        peer: carrier.peer,
+        tls_version: carrier.tls_version,
+        cipher_suite: carrier.cipher_suite,
+        request_id,
+    };
+    Entry::begin(app, &facts)
+}
+
 /// A POST to a bucket with a form and without any other claim: a browser's upload.
 fn is_form(head: &RequestHead<'_>, scope: Scope) -> bool {
     let content_type = head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
@@ -206,7 +240,13 @@ fn refuse_plain(carrier: Carrier) -> Result<(), S3Error> {
 }
 
 /// What a browser asks before a script's request: without a signature, and without a body.
-fn preflight(app: &App, carrier: Carrier, request: &Request<Incoming>, seen: &mut Seen) -> Result<S3Response, S3Error> {
+fn preflight(
+    app: &App,
+    carrier: Carrier,
+    request: &Request<Incoming>,
+    request_id: RequestId,
+    seen: &mut Seen,
+) -> Result<S3Response, S3Error> {
     refuse_plain(carrier)?;
     app.rate.admit_source(carrier.peer, app.now_us())?;
     let target = request.uri().path_and_query().ok_or_else(|| S3Error::of(S3ErrorCode::InvalidUri))?;
@@ -215,6 +255,8 @@ fn preflight(app: &App, carrier: Carrier, request: &Request<Incoming>, seen: &mu
     seen.operation = route(request.method(), named.scope(), &named.query, &|_| false);
     seen.resource = Some(resource(&named));
     seen.bucket.clone_from(&named.bucket);
+    let head = (request.method(), target.as_str(), request.headers());
+    seen.log = begin_log(app, carrier, head, &named, request_id);
     cors::preflight(app, &named, request.headers())
 }
 

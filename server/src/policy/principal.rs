@@ -30,6 +30,11 @@ impl Principal {
         Self { provider_arn: Some(provider_arn.to_owned()), ..Self::default() }
     }
 
+    /// A service of the server itself, named as `logging.s3.amazonaws.com` is. It belongs to no account.
+    pub fn service(name: &str) -> Self {
+        Self { canonical_id: name.to_owned(), arn: name.to_owned(), ..Self::default() }
+    }
+
     /// Whether nobody signed.
     pub fn is_anonymous(&self) -> bool {
         self.canonical_id.is_empty()
@@ -58,7 +63,7 @@ pub enum PrincipalPattern {
     UserNamed(String),
     /// One user, role or session.
     Arn(String),
-    /// A service; none acts here but the server itself.
+    /// A service; none acts here but the server itself, when it delivers access logs.
     Service(String),
     /// An identity provider; only trust policies have it.
     Federated(String),
@@ -119,6 +124,7 @@ impl PrincipalPattern {
             Self::Account(number) if *number == who.account => account(),
             Self::CanonicalUser(id) if *id == who.canonical_id => account(),
             Self::UserNamed(name) if *name == who.user_name => Some(Reach::Itself),
+            Self::Service(name) if who.account.is_empty() && *name == who.arn => Some(Reach::Itself),
             Self::Arn(arn) if *arn == who.arn || Some(arn) == who.alias_arn.as_ref() => Some(Reach::Itself),
             _ => None,
         }

@@ -214,6 +214,7 @@ codes! {
     InvalidRequest "InvalidRequest" 400 "Invalid Request";
     InvalidRetentionPeriod "InvalidRetentionPeriod" 400 "Default retention period must be a positive integer value.";
     InvalidStorageClass "InvalidStorageClass" 400 "The storage class you specified is not valid.";
+    InvalidTargetBucketForLogging "InvalidTargetBucketForLogging" 400 "The target bucket for logging does not exist, is not owned by you, or does not have the appropriate grants for the log-delivery group.";
     InvalidTag "InvalidTag" 400 "The tag provided was not a valid tag.";
     InvalidToken "InvalidToken" 400 "The provided token is malformed or otherwise not valid.";
     InvalidUri "InvalidURI" 400 "The specified URI couldn't be parsed.";

@@ -66,6 +66,11 @@ impl ResponseBody {
         Self(Kind::Full((!bytes.is_empty()).then_some(bytes)))
     }
 
+    /// Whether all of it is in memory: what is left of it is its size hint.
+    pub fn is_whole(&self) -> bool {
+        matches!(self.0, Kind::Full(_))
+    }
+
     /// A body of exactly `len_bytes`, with at most `depth` fragments waiting in between.
     pub fn channel(len_bytes: u64, depth: usize) -> (BodySender, Self) {
         let (sender, receiver) = mpsc::channel(depth);

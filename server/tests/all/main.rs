@@ -4,6 +4,7 @@
 
 mod support;
 
+mod access_log;
 mod acl;
 mod admin;
 mod anonymous;

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use chartrier_storage::namespace::bucket_config::BucketConfigKind;
 use http::StatusCode;
 
 use crate::app::App;
@@ -12,12 +13,15 @@ use crate::s3::request::S3Request;
 use crate::s3::response::{S3Response, xml};
 use crate::s3::xml::XmlWriter;
 
-/// Answers an empty document: a bucket cannot have any here.
+/// Answers where the access log is delivered; an empty document if it is not kept.
 ///
 /// # Errors
-/// What authorising answers.
+/// What authorising and the engine answer.
 pub async fn handle(app: &Arc<App>, request: S3Request) -> Result<S3Response, S3Error> {
-    app.authorise_bucket(&request)?;
+    let bucket = app.authorise_bucket(&request)?;
+    if let Some(row) = app.engine.bucket_config(bucket.id, BucketConfigKind::Logging)? {
+        return Ok(xml(StatusCode::OK, row.document));
+    }
     let mut doc = XmlWriter::new();
     doc.open_root("BucketLoggingStatus");
     doc.close("BucketLoggingStatus");

@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use super::complete_multipart_upload::location;
 use super::listing::NameEncoding;
 use super::put_object::plan;
+use crate::access_log::Posted;
 use crate::app::App;
 use crate::auth::authenticate_form;
 use crate::s3::checksum::ExpectedChecksums;
@@ -59,7 +60,10 @@ pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response
     let expected = ExpectedChecksums::from_headers(&request.headers)?;
     let write = SingleWrite { cause: Cause::Form, ..plan(app, bucket, &mut request, &expected)? };
     let (committed, sealed) = store(app, write, &mut form, &expected, range).await?;
-    answer(&request, &fields, &committed, sealed)
+    let mut response = answer(&request, &fields, &committed, sealed)?;
+    let posted = Posted { key: request.object_key()?.as_str().to_owned(), caller: request.caller };
+    response.extensions_mut().insert(posted);
+    Ok(response)
 }
 
 /// Seals the file as it arrives and makes it visible.

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use chartrier_storage::namespace::bucket_config::BucketConfigKind;
 use http::StatusCode;
 
 use super::body::read_checked;
@@ -11,20 +12,21 @@ use crate::app::App;
 use crate::s3::error::S3Error;
 use crate::s3::request::S3Request;
 use crate::s3::response::{S3Response, empty};
-use crate::s3::xml::Element;
+use crate::s3::settings::logging::{DOCUMENT_BYTES_MAX, Logging};
 
-/// Longest document: only an empty one can be honoured.
-const DOCUMENT_BYTES_MAX: usize = 64 << 10;
-
-/// Accepts an empty document, which says what holds; nothing is stored.
+/// Says where the access log of a bucket is delivered; an empty document ends it. Durable when it
+/// answers, and in force for requests that come from then on.
 ///
 /// # Errors
-/// `NotImplemented` for a document that asks for something; `MalformedXML`.
+/// What [`Logging::parse`] says; `InvalidTargetBucketForLogging` unless the target lets logs in.
 pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response, S3Error> {
-    app.authorise_bucket(&request)?;
+    let bucket = app.authorise_bucket(&request)?;
     let body = read_checked(&mut request, DOCUMENT_BYTES_MAX).await?;
-    if Element::parse(&body, "BucketLoggingStatus")?.children.is_empty() {
-        return Ok(empty(StatusCode::OK));
+    let logging = Logging::parse(&body)?;
+    if let Some(logging) = &logging {
+        app.log_target(&bucket, logging)?;
     }
-    Err(S3Error::not_implemented("Delivery of access logs to a bucket"))
+    let document = logging.map(|logging| logging.write().into());
+    app.set_bucket_config(&request, bucket.id, BucketConfigKind::Logging, document).await?;
+    Ok(empty(StatusCode::OK))
 }

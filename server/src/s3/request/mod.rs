@@ -158,6 +158,8 @@ pub enum AuthKind {
     PostPolicy,
     /// Not at all.
     Anonymous,
+    /// It is the server itself; no request is.
+    Internal,
 }
 
 impl AuthKind {
@@ -168,6 +170,7 @@ impl AuthKind {
             Self::SigV4Presigned => "sigv4-presigned",
             Self::PostPolicy => "post-policy",
             Self::Anonymous => "anonymous",
+            Self::Internal => "internal",
         }
     }
 }

@@ -6,5 +6,6 @@
 pub mod cors;
 pub mod encryption;
 pub mod lifecycle;
+pub mod logging;
 pub mod notification;
 pub mod quota;
