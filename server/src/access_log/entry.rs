@@ -42,6 +42,10 @@ pub(crate) struct Posted {
     pub(crate) key: String,
 }
 
+/// Objects that a DeleteObjects was about, and the code of what each was refused with. An extension of the answer.
+#[derive(Clone)]
+pub(crate) struct BatchDeleted(pub(crate) Vec<(String, Option<String>, Option<&'static str>)>);
+
 /// A request to a bucket that is logged.
 pub(crate) struct Entry {
     source: Arc<BucketRow>,
@@ -126,6 +130,9 @@ impl Entry {
             self.key = Some(key.clone());
         }
         let answer = Answer::of(&self, operation, error_code, &response);
+        if let Some(BatchDeleted(objects)) = response.extensions().get::<BatchDeleted>() {
+            self.write_batch(app, answer.turn_around_ms, objects);
+        }
         if head_only || response.body().is_whole() {
             let sent = if head_only { 0 } else { response.body().size_hint().exact().unwrap_or(0) };
             self.write(app, &answer, sent);
@@ -134,6 +141,32 @@ impl Entry {
         let app = Arc::clone(app);
         let log = |body| ResponseBody::boxed(Logged { body, app, ended: Some((self, answer)), sent: 0 });
         response.map(log)
+    }
+
+    /// A line for each object of a DeleteObjects: a log without them would miss removals.
+    fn write_batch(&self, app: &App, turn_around_ms: u64, objects: &[(String, Option<String>, Option<&'static str>)]) {
+        for (key, version_id, error_code) in objects {
+            let request_id = self.request_id.as_str();
+            let line = Fields {
+                bucket_owner: &self.source.owner,
+                bucket: &self.source.name,
+                time_us: self.time_us,
+                remote_ip: &self.remote_ip,
+                requester: &self.requester,
+                request_id,
+                operation: "BATCH.DELETE.OBJECT",
+                key: Some(key),
+                status: if error_code.is_some() { 403 } else { 204 },
+                error_code: error_code.unwrap_or_default(),
+                total_ms: turn_around_ms,
+                version_id: version_id.as_deref().unwrap_or_default(),
+                signature_version: self.signature_version,
+                authentication_type: self.authentication_type,
+                host: &self.host,
+                ..Fields::default()
+            };
+            app.access_log.add(&self.source, &self.rule, self.time_us, &line.line());
+        }
     }
 
     fn write(&self, app: &App, answer: &Answer, bytes_sent: u64) {
@@ -167,6 +200,24 @@ impl Entry {
         };
         app.access_log.add(&self.source, &self.rule, self.time_us, &fields.line());
     }
+}
+
+/// Writes the line of a removal by a lifecycle rule, if the bucket is logged.
+pub(crate) fn expired(app: &App, bucket: &BucketRow, key: &str, made_marker: bool, version_id: &str) {
+    let Ok(Some(rule)) = app.bucket_config::<Logging>(bucket.id) else { return };
+    let (time_us, request_id) = (app.now_us(), RequestId::from_random(app.random_bytes()));
+    let fields = Fields {
+        bucket_owner: &bucket.owner,
+        bucket: &bucket.name,
+        time_us,
+        requester: "AmazonS3",
+        request_id: request_id.as_str(),
+        operation: if made_marker { "S3.CREATE.DELETEMARKER" } else { "S3.EXPIRE.OBJECT" },
+        key: Some(key),
+        version_id,
+        ..Fields::default()
+    };
+    app.access_log.add(&Arc::new(bucket.clone()), &rule, time_us, &fields.line());
 }
 
 /// What the head of an answer says.

@@ -20,6 +20,7 @@ pub(super) struct Fields<'f> {
     pub(super) key: Option<&'f str>,
     /// Method, target and version, scrubbed.
     pub(super) request_uri: &'f str,
+    /// 0 for what no request asked.
     pub(super) status: u16,
     pub(super) error_code: &'f str,
     pub(super) bytes_sent: u64,
@@ -48,8 +49,12 @@ impl Fields<'_> {
         bare(&mut line, self.request_id);
         bare(&mut line, self.operation);
         bare(&mut line, &self.key.map(encoded_twice).unwrap_or_default());
-        quoted(&mut line, self.request_uri);
-        let _ = write!(line, "{} ", self.status);
+        if self.request_uri.is_empty() {
+            line.push_str("- ");
+        } else {
+            quoted(&mut line, self.request_uri);
+        }
+        number(&mut line, Some(u64::from(self.status)).filter(|&status| status > 0));
         bare(&mut line, self.error_code);
         number(&mut line, Some(self.bytes_sent).filter(|&bytes| bytes > 0));
         number(&mut line, self.object_bytes);
@@ -179,6 +184,6 @@ mod tests {
         let evil = "x\r\ny z\u{202e}";
         let line = Fields { host: evil, requester: evil, referer: evil, ..Fields::default() }.line();
         assert_eq!(line.matches('\n').count(), 1);
-        assert!(line.starts_with("- - [01/Jan/1970:00:00:00 +0000] - x%0D%0Ay%20z%E2%80%AE - - - \"-\" 0 - - - 0 - "));
+        assert!(line.starts_with("- - [01/Jan/1970:00:00:00 +0000] - x%0D%0Ay%20z%E2%80%AE - - - - - - - - 0 - "));
     }
 }

@@ -37,7 +37,7 @@ use tokio::sync::watch;
 
 use crate::app::App;
 pub use buffer::AccessLog;
-pub(crate) use entry::{Entry, Posted, RequestFacts};
+pub(crate) use entry::{BatchDeleted, Entry, Posted, RequestFacts, expired};
 
 /// Delivers what has waited long enough, or is large enough, until `stop` turns true.
 pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {

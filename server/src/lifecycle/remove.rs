@@ -6,9 +6,11 @@ use chartrier_storage::namespace::command::{Command, CommandContext, Op, Outcome
 use chartrier_storage::namespace::lock::Versioning;
 use chartrier_storage::namespace::rows::{BucketRow, MarkerRow, ObjectSummary};
 
+use crate::access_log;
 use crate::app::App;
 use crate::s3::error::S3Error;
 use crate::s3::names::RequestId;
+use crate::s3::versioning::version_text;
 
 /// Expires the current version that was seen: where there was never versioning it goes, elsewhere a
 /// delete marker hides it. False if another is current by now.
@@ -21,7 +23,12 @@ pub(super) async fn current(app: &App, bucket: &BucketRow, key: String, seen: Ob
     };
     let versioned = bucket.versioning != Versioning::Unversioned;
     let marker = versioned.then(|| Box::new(marker(app, &bucket.owner, &key)));
-    propose(app, Op::DeleteObject { bucket: bucket.id, key, marker, condition }).await
+    let op = Op::DeleteObject { bucket: bucket.id, key: key.clone(), marker, condition };
+    let removed = propose(app, op).await?;
+    if removed {
+        access_log::expired(app, bucket, &key, versioned, "");
+    }
+    Ok(removed)
 }
 
 /// Destroys a version that is current no more, or a marker that hides nothing; false if it is gone or
@@ -31,8 +38,13 @@ pub(super) async fn version(app: &App, bucket: &BucketRow, key: String, version:
         return Ok(false);
     }
     let condition = WriteCondition::None;
-    let op = Op::DeleteVersion { bucket: bucket.id, key, version_id: version, condition, bypass_governance: false };
-    propose(app, op).await
+    let (version_id, bypass_governance) = (version, false);
+    let op = Op::DeleteVersion { bucket: bucket.id, key: key.clone(), version_id, condition, bypass_governance };
+    let removed = propose(app, op).await?;
+    if removed {
+        access_log::expired(app, bucket, &key, false, &version_text(version));
+    }
+    Ok(removed)
 }
 
 /// Aborts an upload in progress; false if it ended meanwhile.

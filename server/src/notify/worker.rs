@@ -21,6 +21,8 @@ use crate::s3::names::RequestId;
 const PAGE: usize = 64;
 /// Events that were told are taken out at the end of a page, or after so long: a crash tells them again.
 const TAKE_OUT_EVERY: Duration = Duration::from_secs(1);
+/// Between two looks at a queue that was empty: others may be filling all the while.
+const IDLE_PAUSE: Duration = Duration::from_millis(5);
 /// From a failed attempt to the next; doubled up to [`RETRY_MAX`].
 const RETRY_FIRST: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(30);
@@ -42,7 +44,7 @@ pub(super) async fn run(app: Arc<App>, target: Arc<Target>, tally: Arc<Tally>, m
             Ok(_) => tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => true,
-                changed = changes.changed() => changed.is_err(),
+                ended = more(&mut changes) => ended,
             },
             Err(error) => {
                 tracing::warn!(
@@ -61,6 +63,13 @@ pub(super) async fn run(app: Arc<App>, target: Arc<Target>, tally: Arc<Tally>, m
             return;
         }
     }
+}
+
+/// Waits for a change of some queue, which may be another target's; true if there will be none.
+async fn more(changes: &mut watch::Receiver<u64>) -> bool {
+    let ended = changes.changed().await.is_err();
+    tokio::time::sleep(IDLE_PAUSE).await;
+    ended
 }
 
 struct Worker {

@@ -147,11 +147,15 @@ async fn each_request_is_a_line_in_aws_format_without_secrets() {
     assert_eq!(client.put("/watched/large", &large).await.status, 200);
     assert_eq!(client.get("/watched/large").await.body.len(), large.len());
     client.send("DELETE", key, &[], b"").await;
+    let batch = "<Delete><Object><Key>large</Key></Object><Object><Key>user/form</Key></Object></Delete>";
+    let md5 = crate::cors::md5_of(batch);
+    let batch = client.send("POST", "/watched?delete", &[("content-md5", &md5)], batch.as_bytes()).await;
+    assert_eq!(batch.status, 200);
     // Requests to other buckets are none of this log's business.
     client.get("/logs?list-type=2").await;
 
-    let lines = until(&client, 12).await;
-    assert_eq!(lines.len(), 12);
+    let lines = until(&client, 15).await;
+    assert_eq!(lines.len(), 15);
     assert!(lines.iter().all(|line| line.len() == 26 && line[1] == "watched"), "{lines:?}");
     let operations: Vec<&str> = lines.iter().map(|line| line[6].as_str()).collect();
     let expected = [
@@ -167,6 +171,9 @@ async fn each_request_is_a_line_in_aws_format_without_secrets() {
         "REST.PUT.OBJECT",
         "REST.GET.OBJECT",
         "REST.DELETE.OBJECT",
+        "BATCH.DELETE.OBJECT",
+        "BATCH.DELETE.OBJECT",
+        "REST.POST.MULTI_OBJECT_DELETE",
     ];
     assert_eq!(operations, expected);
     let owner = client.get("/").await.element("ID").unwrap();
@@ -190,8 +197,9 @@ async fn each_request_is_a_line_in_aws_format_without_secrets() {
     assert!(lines[7][20].starts_with("TLS_"), "{}", lines[7][20]);
     assert_eq!((lines[8][4].as_str(), lines[8][7].as_str()), (owner.as_str(), "user/form"));
     assert_eq!((lines[10][11].as_str(), lines[10][12].as_str()), ("307200", "307200"));
-    assert!(lines.iter().all(|line| line[13].parse::<u64>().is_ok() && line[14].parse::<u64>().is_ok()));
-    assert!(server.app.metrics.access_log_delivered.get() >= 12);
+    assert_eq!((lines[12][7].as_str(), lines[12][8].as_str(), lines[12][9].as_str()), ("large", "-", "204"));
+    assert!(lines[..12].iter().all(|line| line[13].parse::<u64>().is_ok() && line[14].parse::<u64>().is_ok()));
+    assert!(server.app.metrics.access_log_delivered.get() >= 15);
     server.stop().await;
 }
 

@@ -11,6 +11,7 @@ use http::StatusCode;
 use tokio::task::JoinSet;
 
 use super::delete_object::Deletion;
+use crate::access_log::BatchDeleted;
 use crate::app::App;
 use crate::s3::checksum::{ExpectedChecksums, digest};
 use crate::s3::conditions::deletion_condition;
@@ -50,7 +51,10 @@ pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response
     let results = remove_all(app, &request, &bucket, &objects).await?;
     let mut document = XmlWriter::new();
     document.open_root("DeleteResult");
+    let mut done = Vec::with_capacity(objects.len());
     for (object, result) in objects.iter().zip(results) {
+        let refused = result.as_ref().err().map(|error| error.code.as_str());
+        done.push((object.key.clone(), object.version_id.clone(), refused));
         match result {
             Ok(_) if quiet => {}
             Ok(marker) => object.write_deleted(marker, &mut document),
@@ -58,7 +62,9 @@ pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response
         }
     }
     document.close("DeleteResult");
-    Ok(xml(StatusCode::OK, document.finish()))
+    let mut response = xml(StatusCode::OK, document.finish());
+    response.extensions_mut().insert(BatchDeleted(done));
+    Ok(response)
 }
 
 /// The delete marker that was made or removed, or why the object was not removed.
