@@ -85,7 +85,11 @@ async fn judge(options: &Options) -> io::Result<Vec<Outcome>> {
 
 async fn judge_own(binary: &std::path::Path, options: &Options, run: &str) -> io::Result<Vec<Outcome>> {
     let data = std::env::temp_dir().join(format!("chartrier-conformance-{}", std::process::id()));
-    let server = Server::start(binary, &data, &[]).await?;
+    // Nobody listens there: what cases ask is what a configuration may say.
+    let configuration = data.with_extension("toml");
+    std::fs::write(&configuration, "[[notification_targets]]\nname = 'conformance'\nurl = 'http://127.0.0.1:9/'\n")?;
+    let arguments = ["--config".to_owned(), configuration.display().to_string()];
+    let server = Server::start(binary, &data, &arguments).await?;
     let tls = server.client()?;
     let plain = Client { endpoint: Endpoint { tls: None, ..tls.endpoint.clone() }, ..tls.clone() };
     let (access_key, secret_key) = server.add_user(binary, "other").await?;
@@ -98,6 +102,7 @@ async fn judge_own(binary: &std::path::Path, options: &Options, run: &str) -> io
     }
     server.stop().await?;
     std::fs::remove_dir_all(&data)?;
+    std::fs::remove_file(&configuration)?;
     Ok(outcomes)
 }
 

@@ -11,7 +11,9 @@ mod hostile;
 mod keys;
 mod listing;
 mod lock;
+mod logging;
 mod multipart;
+mod notification;
 mod objects;
 mod policies;
 mod races;
@@ -94,7 +96,9 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         keys::CASES,
         listing::CASES,
         lock::CASES,
+        logging::CASES,
         multipart::CASES,
+        notification::CASES,
         objects::CASES,
         policies::CASES,
         races::CASES,
