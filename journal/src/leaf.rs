@@ -148,6 +148,10 @@ event_types! {
     StorageRepair = "storage.repair",
     /// A check of stored bytes came to its end.
     StorageScrub = "storage.scrub",
+    /// The set of drives changed, or every shard has followed a change.
+    StorageDrives = "storage.drives",
+    /// A drive failed, takes no more writes, or is back.
+    StorageDriveHealth = "storage.drive-health",
 }
 
 impl EventType {

@@ -296,6 +296,9 @@ pub struct StorageConfig {
     pub scrub_period_days: u64,
     /// Small blobs: which are kept as whole copies at first, and when they are packed.
     pub pack: PackSettings,
+    /// Minutes after which a drive that is away is given up and rebuilt on the others, one that fails writes after
+    /// one minute; 0 is never.
+    pub evacuate_after_minutes: u64,
     /// When the space of what was deleted is given back.
     pub reclaim: ReclaimSettings,
 }
@@ -418,6 +421,7 @@ impl Default for StorageConfig {
             repair_bytes_per_second: MendConfig::default().repair_bytes_per_s,
             scrub_period_days: MendConfig::default().scrub_period_s / DAY_S,
             pack: PackSettings::default(),
+            evacuate_after_minutes: MendConfig::default().evacuate_after_s / 60,
             reclaim: ReclaimSettings::default(),
         }
     }
@@ -426,6 +430,8 @@ impl Default for StorageConfig {
 const DAY_S: u64 = 24 * 3600;
 /// Ten years.
 const SCRUB_PERIOD_DAYS_MAX: u64 = 3650;
+/// A year.
+const EVACUATE_AFTER_MINUTES_MAX: u64 = 366 * 24 * 60;
 
 /// Certificate and key in PEM; both or neither.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -603,6 +609,9 @@ impl Config {
         if self.storage.scrub_period_days > SCRUB_PERIOD_DAYS_MAX {
             return invalid(format!("storage.scrub_period_days must be at most {SCRUB_PERIOD_DAYS_MAX}"));
         }
+        if self.storage.evacuate_after_minutes > EVACUATE_AFTER_MINUTES_MAX {
+            return invalid(format!("storage.evacuate_after_minutes must be at most {EVACUATE_AFTER_MINUTES_MAX}"));
+        }
         let limits = &self.limits;
         if limits.connections == 0 || limits.headers == 0 || !(8 << 10..=128 << 10).contains(&limits.head_bytes) {
             return invalid(
@@ -627,6 +636,7 @@ impl Config {
         MendConfig {
             repair_bytes_per_s: self.storage.repair_bytes_per_second,
             scrub_period_s: self.storage.scrub_period_days * DAY_S,
+            evacuate_after_s: self.storage.evacuate_after_minutes * 60,
         }
     }
 

@@ -14,6 +14,7 @@ mod config;
 mod data_dir;
 mod drive_changes;
 mod drives;
+mod evacuate;
 mod journal_view;
 mod moves;
 mod open;
@@ -34,6 +35,7 @@ use tokio::task::JoinHandle;
 
 pub use config::EngineConfig;
 pub use drive_changes::{DriveChangeError, DriveReport};
+pub use evacuate::{Care, CarePlan};
 pub use journal_view::JournalView;
 pub use moves::MoveProgress;
 pub use packing::{PackConfig, PackReport, PackStatus};
@@ -43,6 +45,7 @@ pub use status::{LostDrive, Status};
 use self::data_dir::DataDirLock;
 #[cfg(test)]
 pub(crate) use self::data_dir::parse_description;
+use self::evacuate::Watch;
 use self::moves::Moves;
 use self::packing::Packing;
 use self::reclaim::{Grace, Reclaim};
@@ -83,6 +86,8 @@ pub struct Engine {
     mender: Arc<Mender>,
     roster: Roster,
     moves: Moves,
+    watch: Watch,
+    evacuate_after_s: u64,
     env: Env,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     /// Released when the engine is dropped.
@@ -120,6 +125,7 @@ impl Engine {
         engine.name_journal_and_drives(&config, first).await?;
         *engine.tasks.lock().unwrap_or_else(PoisonError::into_inner) = vec![
             tokio::spawn(tick(Arc::downgrade(&engine))),
+            tokio::spawn(evacuate::keep_watch(Arc::downgrade(&engine))),
             tokio::spawn(reclaim::keep_compacting(Arc::downgrade(&engine))),
             tokio::spawn(reclaim::keep_walking(Arc::downgrade(&engine))),
             tokio::spawn(packing::keep_packing(Arc::downgrade(&engine))),
@@ -494,6 +500,7 @@ fn grows(op: &Op) -> bool {
         | Op::RecordRepair(_)
         | Op::RecordCorruption(_)
         | Op::RecordScrub(_)
+        | Op::RecordDriveHealth { .. }
         | Op::SetDrives { .. }
         | Op::RemoveEvents { .. }
         | Op::PackRuns(_) => false,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use chartrier_storage::drive::DriveStatus;
-use chartrier_storage::engine::{DriveChangeError, DriveReport, MoveProgress};
+use chartrier_storage::engine::{Care, DriveChangeError, DriveReport, MoveProgress};
 use chartrier_storage::namespace::drives::{DriveRole, DriveRow};
 use http::StatusCode;
 
@@ -63,8 +63,9 @@ pub async fn remove(app: &App, which: &str) -> Result<AdminResponse, AdminError>
 /// The drives that are in use in some way, by directory.
 pub(super) fn drive_list(app: &App) -> Result<Vec<wire::Drive>, AdminError> {
     let reports = app.engine.drive_reports()?;
-    let mut drives: Vec<_> =
-        reports.iter().filter(|report| report.row.role != DriveRole::Retired).map(to_wire).collect();
+    let cares = app.engine.drive_cares();
+    let in_use = reports.iter().filter(|report| report.row.role != DriveRole::Retired);
+    let mut drives: Vec<_> = in_use.map(|report| to_wire(report, &cares)).collect();
     drives.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(drives)
 }
@@ -87,10 +88,10 @@ fn changed(app: &App, row: &DriveRow) -> Result<AdminResponse, AdminError> {
     let reports = app.engine.drive_reports()?;
     let report = reports.iter().find(|report| report.row.id == row.id);
     let report = report.ok_or_else(|| AdminError::internal("a drive that was just changed is not in the table"))?;
-    Ok(json(&to_wire(report)))
+    Ok(json(&to_wire(report, &app.engine.drive_cares())))
 }
 
-fn to_wire(report: &DriveReport) -> wire::Drive {
+fn to_wire(report: &DriveReport, cares: &[Care]) -> wire::Drive {
     let counts = |of: fn(&DriveStatus) -> u64| report.status.as_ref().map_or(0, of);
     let state = report.status.as_ref().map_or("missing", |status| status.state.word());
     wire::Drive {
@@ -107,6 +108,10 @@ fn to_wire(report: &DriveReport) -> wire::Drive {
         write_errors: counts(|status| status.write_errors),
         read_errors: counts(|status| status.read_errors),
         crc_failures: counts(|status| status.crc_failures),
+        spared: report.status.as_ref().is_some_and(|status| status.spared),
+        read_p95_us: report.status.as_ref().and_then(|status| status.read_p95_us),
+        write_p99_us: report.status.as_ref().and_then(|status| status.write_p99_us),
+        care: cares.iter().find(|care| care.drive == report.row.id).map(Care::text),
     }
 }
 

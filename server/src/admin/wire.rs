@@ -241,6 +241,14 @@ pub struct Drive {
     pub read_errors: u64,
     /// Cells that did not match their checksum since the start.
     pub crc_failures: u64,
+    /// Readers ask other drives first: it reads slowly beyond its peers.
+    pub spared: bool,
+    /// Within this many microseconds 95 of 100 reads from the disk were answered lately, once enough were.
+    pub read_p95_us: Option<u64>,
+    /// Within this many microseconds 99 of 100 durable writes were answered lately, once enough were.
+    pub write_p99_us: Option<u64>,
+    /// What follows by itself, or why nothing does, when the drive is out.
+    pub care: Option<String>,
 }
 
 /// What `GET /drives` answers.

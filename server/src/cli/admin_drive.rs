@@ -122,9 +122,15 @@ pub(super) fn drive_table(text: &mut String, drives: &[wire::Drive]) -> std::fmt
             "{}  {}  {}  {}  free {free}  stored {stored}  dead {dead}  errors {errors}  places {}{log}",
             drive.id, drive.role, drive.state, drive.path, drive.places
         )?;
+        if drive.spared {
+            write!(text, "  reads slowly, asked last")?;
+        }
         match &drive.reason {
             Some(reason) => writeln!(text, "  ({reason})")?,
             None => writeln!(text)?,
+        }
+        if let Some(care) = &drive.care {
+            writeln!(text, "  {care}")?;
         }
     }
     Ok(())

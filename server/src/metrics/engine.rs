@@ -73,6 +73,11 @@ fn data(page: &mut Page, snapshot: &EngineMetricsSnapshot) {
     page.counter("chartrier_crc_failures_total", "Cells that did not match their checksum.", data.crc_failures);
     page.counter("chartrier_cells_missing_total", "Cells that could not be read.", data.cells_missing);
     page.counter("chartrier_cells_rebuilt_total", "Cells rebuilt from others.", data.cells_rebuilt);
+    page.counter(
+        "chartrier_cells_spared_total",
+        "Cells rebuilt from others at once, because their drive reads slowly beyond its peers.",
+        data.cells_spared,
+    );
     page.counter("chartrier_reads_hedged_total", "Reads that did not wait for a late drive.", data.reads_hedged);
     page.counter("chartrier_writes_hedged_total", "Writes that did not wait for a late drive.", data.writes_hedged);
     page.counter("chartrier_shards_missed_total", "Shards that a write did without.", data.shards_missed);

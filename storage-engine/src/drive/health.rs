@@ -83,6 +83,12 @@ pub struct DriveStatus {
     pub read_errors: u64,
     /// Cells that did not match their checksum since the start.
     pub crc_failures: u64,
+    /// Readers ask other drives first.
+    pub spared: bool,
+    /// Within this many microseconds 95 of 100 reads from the disk were answered lately, if it is known.
+    pub read_p95_us: Option<u64>,
+    /// Within this many microseconds 99 of 100 durable writes were answered lately, if it is known.
+    pub write_p99_us: Option<u64>,
 }
 
 /// The state of a drive, behind its own locks.
@@ -235,6 +241,9 @@ impl DriveCore {
             write_errors: self.counts.write_errors(),
             read_errors: self.counts.read_errors(),
             crc_failures: self.counts.crc_failures(),
+            spared: self.health.is_spared_in_reads(),
+            read_p95_us: self.read_latency.percentile_us(95),
+            write_p99_us: self.write_latency.percentile_us(99),
         }
     }
 }

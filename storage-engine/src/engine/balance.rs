@@ -16,12 +16,14 @@ const SAME_CAPACITY_SHARE: u64 = 10;
 pub(super) struct Candidate {
     pub(super) id: DriveId,
     pub(super) capacity_bytes: u64,
+    /// It keeps the places that it has and gets no others.
+    pub(super) frozen: bool,
 }
 
-/// The next layout over `drives`; `None` if they are fewer than a group has places.
+/// The next layout over `drives`; `None` if those that may get places are fewer than a group has.
 pub(super) fn balance(layout: &Layout, drives: &[Candidate]) -> Option<Layout> {
     let width = usize::from(layout.k) + usize::from(layout.m);
-    if drives.len() < width {
+    if drives.iter().filter(|drive| !drive.frozen).count() < width {
         return None;
     }
     let mut plan = Plan::new(layout, drives);
@@ -44,7 +46,7 @@ struct Plan {
     groups: Vec<Vec<DriveId>>,
     /// Places that each drive should hold, and holds.
     loads: BTreeMap<DriveId, Load>,
-    /// In the order given.
+    /// Those that may get places, in the order given.
     order: Vec<DriveId>,
 }
 
@@ -64,15 +66,22 @@ impl Load {
 impl Plan {
     fn new(layout: &Layout, drives: &[Candidate]) -> Self {
         let places: usize = layout.groups.iter().map(Vec::len).sum();
-        let quotas = quotas(places, layout.groups.len(), drives);
         let mut loads: BTreeMap<DriveId, Load> =
-            drives.iter().zip(quotas).map(|(drive, quota)| (drive.id, Load { quota, held: 0 })).collect();
+            drives.iter().map(|drive| (drive.id, Load { quota: 0, held: 0 })).collect();
         for drive in layout.groups.iter().flatten() {
             if let Some(load) = loads.get_mut(drive) {
                 load.held += 1;
             }
         }
-        Self { groups: layout.groups.clone(), loads, order: drives.iter().map(|drive| drive.id).collect() }
+        let (frozen, open): (Vec<Candidate>, Vec<Candidate>) = drives.iter().partition(|drive| drive.frozen);
+        let kept: usize = frozen.iter().map(|drive| loads[&drive.id].held).sum();
+        let shares = quotas(places - kept, layout.groups.len(), &open);
+        let kept_as_they_are = frozen.iter().map(|drive| (drive.id, loads[&drive.id].held)).collect::<Vec<_>>();
+        for (id, quota) in open.iter().map(|drive| drive.id).zip(shares).chain(kept_as_they_are) {
+            loads.entry(id).and_modify(|load| load.quota = quota);
+        }
+        let order = open.iter().map(|drive| drive.id).collect();
+        Self { groups: layout.groups.clone(), loads, order }
     }
 
     /// Gives the places of drives that are not candidates to those with the most room.
@@ -192,7 +201,7 @@ mod tests {
     }
 
     fn candidates(ids: impl IntoIterator<Item = usize>) -> Vec<Candidate> {
-        ids.into_iter().map(|n| Candidate { id: id(n), capacity_bytes: 100 }).collect()
+        ids.into_iter().map(|n| Candidate { id: id(n), capacity_bytes: 100, frozen: false }).collect()
     }
 
     fn moves(before: &Layout, after: &Layout) -> usize {
@@ -238,6 +247,27 @@ mod tests {
     }
 
     #[test]
+    fn a_frozen_drive_keeps_what_it_has_and_gets_nothing() {
+        let eight = rotated_layout(1, 4, 2, &(0..8).map(id).collect::<Vec<_>>());
+        let mut drives = candidates(1..8);
+        drives[2].frozen = true;
+        let next = balance(&eight, &drives).unwrap();
+        assert_eq!((held(&next, id(0)), held(&next, id(3))), (0, held(&eight, id(3))));
+        let places = |n| next.groups.iter().zip(&eight.groups).filter(|(now, _)| now.contains(&id(n))).count();
+        assert!(
+            (1..8).filter(|n| *n != 3).all(|n| (105..=113).contains(&places(n))),
+            "{:?}",
+            (1..8).map(places).collect::<Vec<_>>()
+        );
+        for (now, before) in next.groups.iter().zip(&eight.groups) {
+            assert_eq!(now.iter().position(|drive| *drive == id(3)), before.iter().position(|drive| *drive == id(3)));
+        }
+        // Six may get places, and that is enough; five are not.
+        drives[3].frozen = true;
+        assert!(balance(&eight, &drives).is_none());
+    }
+
+    #[test]
     fn a_drive_takes_the_places_of_another() {
         let layout = rotated_layout(1, 4, 2, &(0..6).map(id).collect::<Vec<_>>());
         let next = hand_over(&layout, id(2), id(9)).unwrap();
@@ -256,7 +286,7 @@ mod tests {
                 let drives: Vec<Candidate> = capacities
                     .iter()
                     .enumerate()
-                    .map(|(n, capacity)| Candidate { id: id(n + from), capacity_bytes: *capacity })
+                    .map(|(n, capacity)| Candidate { id: id(n + from), capacity_bytes: *capacity, frozen: false })
                     .collect();
                 layout = balance(&layout, &drives).unwrap();
                 for group in &layout.groups {

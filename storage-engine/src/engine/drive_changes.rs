@@ -278,25 +278,33 @@ impl Engine {
         DriveRow { id: drive.id(), path: path.display().to_string(), role: DriveRole::Active, since_us }
     }
 
-    fn newest_layout(&self) -> Result<Layout, DriveChangeError> {
+    pub(super) fn newest_layout(&self) -> Result<Layout, DriveChangeError> {
         self.read(MetaReads::layout)?.ok_or_else(|| DriveChangeError::Refused("there is no layout yet".to_owned()))
     }
 
     /// The next layout over the active drives of a table, one of which may not be in use yet.
     fn rebalanced(&self, table: &DriveTable, joining: Option<&Arc<Drive>>) -> Result<Layout, DriveChangeError> {
         let layout = self.newest_layout()?;
+        let drives = self.candidates(table, joining);
+        let needed = usize::from(layout.k) + usize::from(layout.m);
+        balance(&layout, &drives).ok_or(DriveChangeError::TooFew { active: drives.len() + 1, needed })
+    }
+
+    /// The active drives of a table with their capacities.
+    pub(super) fn candidates(&self, table: &DriveTable, joining: Option<&Arc<Drive>>) -> Vec<Candidate> {
         let capacity = |id| {
             let open = joining.filter(|drive| drive.id() == id).cloned().or_else(|| self.roster.drives.get(id));
             let status = open.map(|drive| drive.status());
             status.map_or(0, |status| status.stored_bytes.saturating_add(status.free_bytes.unwrap_or(0)))
         };
-        let mut drives: Vec<Candidate> =
-            table.active().map(|row| Candidate { id: row.id, capacity_bytes: capacity(row.id) }).collect();
+        let mut drives: Vec<Candidate> = table
+            .active()
+            .map(|row| Candidate { id: row.id, capacity_bytes: capacity(row.id), frozen: false })
+            .collect();
         // One that is away counts as one like the others.
         let usual = drives.iter().map(|drive| drive.capacity_bytes).filter(|bytes| *bytes > 0).min().unwrap_or(1);
         drives.iter_mut().filter(|drive| drive.capacity_bytes == 0).for_each(|drive| drive.capacity_bytes = usual);
-        let needed = usize::from(layout.k) + usize::from(layout.m);
-        balance(&layout, &drives).ok_or(DriveChangeError::TooFew { active: drives.len() + 1, needed })
+        drives
     }
 
     /// The drive that an operator names: by id, by the first digits of it, by its path or the folder's name.
@@ -345,7 +353,7 @@ fn with_row(mut table: DriveTable, row: DriveRow) -> DriveTable {
     table
 }
 
-fn set_role(table: &mut DriveTable, id: DriveId, role: DriveRole, now_us: u64) {
+pub(super) fn set_role(table: &mut DriveTable, id: DriveId, role: DriveRole, now_us: u64) {
     for row in table.drives.iter_mut().filter(|row| row.id == id) {
         (row.role, row.since_us) = (role, now_us);
     }

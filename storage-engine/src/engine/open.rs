@@ -7,6 +7,7 @@ use super::Engine;
 use super::config::EngineConfig;
 use super::data_dir::{self, DescribedDrive, Description, KnownDrive};
 use super::drives::{self, DriveOpener, Fresh, OpenDrives};
+use super::evacuate::Watch;
 use super::moves::Moves;
 use super::packing::Packing;
 use super::reclaim::Reclaim;
@@ -72,7 +73,23 @@ pub(super) fn open(config: &EngineConfig, env: Env) -> Result<(Engine, First), O
     let mender = Mender::new(blobs.clone(), machine.clone(), config.mend);
     let (moves, tasks) = (Moves::default(), Mutex::default());
     let packing = Packing::new(config.pack);
-    let engine = Engine { cluster, solo, machine, blobs, reclaim, packing, mender, roster, moves, env, tasks, lock };
+    let (watch, evacuate_after_s) = (Watch::default(), config.mend.evacuate_after_s);
+    let engine = Engine {
+        cluster,
+        solo,
+        machine,
+        blobs,
+        reclaim,
+        packing,
+        mender,
+        roster,
+        moves,
+        watch,
+        evacuate_after_s,
+        env,
+        tasks,
+        lock,
+    };
     Ok((engine, first))
 }
 

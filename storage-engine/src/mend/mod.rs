@@ -49,11 +49,14 @@ pub struct MendConfig {
     pub repair_bytes_per_s: u64,
     /// Seconds within which scrub checks every drive whole; 0 is never.
     pub scrub_period_s: u64,
+    /// Seconds after which a drive that is away is given up, and what it held is rebuilt on the others; 0 is
+    /// never. One whose writes fail is given up after a minute.
+    pub evacuate_after_s: u64,
 }
 
 impl Default for MendConfig {
     fn default() -> Self {
-        Self { repair_bytes_per_s: 64 << 20, scrub_period_s: 14 * 24 * 3600 }
+        Self { repair_bytes_per_s: 64 << 20, scrub_period_s: 14 * 24 * 3600, evacuate_after_s: 30 * 60 }
     }
 }
 

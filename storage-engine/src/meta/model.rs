@@ -4,6 +4,7 @@
 //! check each other. It is also a double for unit tests of whoever proposes commands.
 
 mod apply;
+mod drives;
 mod events;
 mod integrity;
 mod listing;
@@ -20,6 +21,7 @@ use crate::ids::{BucketId, DriveId, ObjectUuid, StripeId, UploadId, VersionId};
 use crate::meta::{MetaEngine, MetaReads};
 use crate::namespace::bucket_config::{BucketConfigKind, BucketConfigRow};
 use crate::namespace::command::{Applied, Command, JournalIdentity, Layout, Op, Outcome};
+use crate::namespace::drive_health::DriveHealthRow;
 use crate::namespace::drives::DriveTable;
 use crate::namespace::integrity::ScrubMark;
 use crate::namespace::notification::{EventPlace, EventQueue, EventRow};
@@ -57,6 +59,7 @@ struct State {
     /// Shards of owned runs that a write did without.
     heal: BTreeSet<(StripeId, u8)>,
     scrubs: BTreeMap<DriveId, ScrubMark>,
+    healths: BTreeMap<DriveId, DriveHealthRow>,
     /// By the target's name.
     events: BTreeMap<String, events::Queue>,
     packs: packs::Packs,
@@ -112,6 +115,11 @@ impl Model {
     /// When each drive was last scrubbed.
     pub fn scrub_marks(&self) -> BTreeMap<DriveId, ScrubMark> {
         self.state().scrubs.clone()
+    }
+
+    /// What is known of the health of drives.
+    pub fn drive_healths(&self) -> BTreeMap<DriveId, DriveHealthRow> {
+        self.state().healths.clone()
     }
 
     /// Root of the journal's tree at `size`.

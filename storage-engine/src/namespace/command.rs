@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::bucket_config::BucketConfigKind;
+use super::drive_health::DriveHealthRow;
 use super::drives::DriveTable;
 use super::integrity::{Corruption, Repair, ScrubPass};
 use super::lock::{DefaultRetention, Retention, Versioning};
@@ -251,7 +252,7 @@ pub enum Op {
     },
     /// Changes which drives there are, and with them, if it says so, the layout: the one that follows
     /// the newest. Refused unless the table follows the present one and the layout names active drives
-    /// only. No leaf.
+    /// only. Leaf `storage.drives`, but for the first table.
     SetDrives {
         /// The whole table.
         table: DriveTable,
@@ -312,6 +313,14 @@ pub enum Op {
     /// Makes small runs members of a pack: a compare-and-set for each, on where its bytes were read. Their copies, and
     /// packs that lose their last member, die in the same entry. No leaf: what is stored stays the same.
     PackRuns(Box<PackRuns>),
+    /// Records that a drive failed, takes no more writes, or is back. Refused if it is not in the table. Leaf
+    /// `storage.drive-health`, if it changes.
+    RecordDriveHealth {
+        /// The drive.
+        drive: DriveId,
+        /// What it is from now on.
+        now: DriveHealthRow,
+    },
 }
 
 /// What [`Op::ChangeVersion`] replaces.

@@ -12,6 +12,8 @@ use crate::ids::DriveId;
 
 /// Most drives of a table, retired ones included.
 pub const DRIVE_ROWS_MAX: usize = 4096;
+/// Drives whose role one change may change: its leaf lists them.
+pub const DRIVE_CHANGES_MAX: usize = 256;
 /// Longest path of a drive, in bytes: Linux's.
 pub const DRIVE_PATH_BYTES_MAX: usize = 4096;
 
@@ -101,6 +103,15 @@ impl DriveTable {
         self.drives.iter().filter(|row| row.role != DriveRole::Retired)
     }
 
+    /// The rows of `next` that are new or have another role, each with the role before.
+    pub fn roles_changed<'a>(&'a self, next: &'a Self) -> impl Iterator<Item = (Option<DriveRole>, &'a DriveRow)> {
+        let roles: BTreeMap<DriveId, DriveRole> = self.drives.iter().map(|row| (row.id, row.role)).collect();
+        next.drives
+            .iter()
+            .map(move |row| (roles.get(&row.id).copied(), row))
+            .filter(|(was, row)| *was != Some(row.role))
+    }
+
     /// Whether `next` may follow this table: no drive is forgotten or comes back from retirement, and
     /// `layout`, the newest from then on, names active drives and no others.
     pub fn may_become(&self, next: &Self, layout: &Layout) -> bool {
@@ -112,6 +123,11 @@ impl DriveTable {
         let new_are_active = next.drives.iter().all(|row| self.row(row.id).is_some() || row.role == DriveRole::Active);
         let active: BTreeSet<DriveId> = next.active().map(|row| row.id).collect();
         let placed: BTreeSet<DriveId> = layout.groups.iter().flatten().copied().collect();
-        fits && kept && new_are_active && next.version == self.version + 1 && placed.is_subset(&active)
+        let changed = self.roles_changed(next).count();
+        fits && kept
+            && (self.version == 0 || changed <= DRIVE_CHANGES_MAX)
+            && new_are_active
+            && next.version == self.version + 1
+            && placed.is_subset(&active)
     }
 }

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::bucket_config::BucketConfigRow;
 use super::command::{Command, JournalIdentity, Layout};
+use super::drive_health::DriveHealthRow;
 use super::drives::DriveTable;
 use super::integrity::ScrubMark;
 use super::notification::{EventRow, Notifications};
@@ -109,6 +110,7 @@ stored! {
     JournalIdentity, "journal identity", 4 << 10;
     BucketConfigRow, "bucket document", (1 << 20) + 64;
     ScrubMark, "scrub mark", 64;
+    DriveHealthRow, "health of a drive", 512;
     Notifications, "notification rules", 256 << 10;
     EventRow, "event", 32 << 10;
 }

@@ -2,6 +2,7 @@
 
 pub mod bucket_config;
 pub mod command;
+pub mod drive_health;
 pub mod drives;
 pub mod encoding;
 pub mod integrity;

@@ -91,6 +91,14 @@ pub(crate) fn scrub_mark(drive: DriveId) -> Vec<u8> {
     [SYS_SCRUB, drive.as_bytes()].concat()
 }
 
+/// Prefix of rows of `sys`: `DriveHealthRow` by drive id.
+pub(crate) const SYS_HEALTH: &[u8] = b"health/";
+
+/// The health of a drive.
+pub(crate) fn drive_health(drive: DriveId) -> Vec<u8> {
+    [SYS_HEALTH, drive.as_bytes()].concat()
+}
+
 /// The layout of a version.
 pub(crate) fn layout(version: u32) -> Vec<u8> {
     [SYS_LAYOUT, &version.to_be_bytes()].concat()

@@ -26,6 +26,7 @@ use crate::error::StateError;
 use crate::ids::{BucketId, DriveId, StripeId};
 use crate::meta::MetaReads;
 use crate::namespace::command::{Applied, Command, JournalIdentity, Layout, MissingShard};
+use crate::namespace::drive_health::DriveHealthRow;
 use crate::namespace::drives::DriveTable;
 use crate::namespace::encoding::Stored;
 use crate::namespace::integrity::ScrubMark;
@@ -405,18 +406,28 @@ impl StateMachine {
 
     /// When each drive was last scrubbed whole.
     pub fn scrub_marks(&self) -> Result<BTreeMap<DriveId, ScrubMark>, StateError> {
-        let mut marks = BTreeMap::new();
+        self.rows_by_drive(keys::SYS_SCRUB)
+    }
+
+    /// What the log knows of the health of drives. One without a row was never seen to fail.
+    pub fn drive_healths(&self) -> Result<BTreeMap<DriveId, DriveHealthRow>, StateError> {
+        self.rows_by_drive(keys::SYS_HEALTH)
+    }
+
+    /// Rows of `sys` whose keys are a prefix and a drive's id.
+    fn rows_by_drive<T: Stored>(&self, prefix: &[u8]) -> Result<BTreeMap<DriveId, T>, StateError> {
+        let mut rows = BTreeMap::new();
         let mut failed = None;
-        self.kv.scan(keys::SYS, keys::SYS_SCRUB, prefix_end(keys::SYS_SCRUB).as_deref(), &mut |key, value| {
-            let drive = key.get(keys::SYS_SCRUB.len()..).and_then(|id| <[u8; 16]>::try_from(id).ok());
+        self.kv.scan(keys::SYS, prefix, prefix_end(prefix).as_deref(), &mut |key, value| {
+            let drive = key.get(prefix.len()..).and_then(|id| <[u8; 16]>::try_from(id).ok());
             match (drive, decode_row(keys::SYS, value)) {
-                (Some(drive), Ok(mark)) => drop(marks.insert(DriveId::from_bytes(drive), mark)),
-                (None, _) => failed = Some(StateError::Inconsistent { what: "a scrub mark names no drive" }),
+                (Some(drive), Ok(row)) => drop(rows.insert(DriveId::from_bytes(drive), row)),
+                (None, _) => failed = Some(StateError::Inconsistent { what: "a row of a drive names no drive" }),
                 (_, Err(error)) => failed = Some(error),
             }
             ScanStep::Next
         })?;
-        failed.map_or(Ok(marks), Err)
+        failed.map_or(Ok(rows), Err)
     }
 
     /// The name of the journal, once it has one.

@@ -9,26 +9,26 @@ use chartrier_storage::namespace::drives::DriveRole;
 
 use super::*;
 
-const OBJECTS: usize = 14;
+pub(super) const OBJECTS: usize = 14;
 
 fn len_of(n: usize) -> usize {
     20_000 + n * 150_000
 }
 
-async fn fill(engine: &Engine) {
+pub(super) async fn fill(engine: &Engine) {
     for n in 0..OBJECTS {
         put(engine, &format!("k{n}"), len_of(n)).await;
     }
 }
 
-async fn check_all(engine: &Engine) {
+pub(super) async fn check_all(engine: &Engine) {
     for n in 0..OBJECTS {
         check(engine, &format!("k{n}"), len_of(n)).await;
     }
 }
 
 /// Waits until the engine says that every shard is in its place, and sees for itself that it is.
-async fn settled(engine: &Engine) {
+pub(super) async fn settled(engine: &Engine) {
     let patience = Instant::now() + Duration::from_secs(120);
     while !(engine.is_settled() && engine.status().shards_to_heal == 0) {
         assert!(Instant::now() < patience, "{:?} {:?}", engine.move_progress(), engine.mender().status());
@@ -38,7 +38,7 @@ async fn settled(engine: &Engine) {
 }
 
 /// Shards that are not on the drive where they belong.
-fn missing(engine: &Engine) -> Vec<String> {
+pub(super) fn missing(engine: &Engine) -> Vec<String> {
     let mut missing = Vec::new();
     for n in 0..OBJECTS {
         let Some(row) = engine.current(BUCKET, &format!("k{n}")).unwrap() else { continue };
@@ -73,14 +73,14 @@ fn held_on(engine: &Engine, id: DriveId) -> usize {
 }
 
 /// Removes a drive's directory while the engine may be making files in it.
-fn wipe(path: &Path) {
+pub(super) fn wipe(path: &Path) {
     while std::fs::remove_dir_all(path).is_err() {
         assert!(path.exists(), "{} is not there", path.display());
     }
 }
 
 /// Ends an engine, and waits until it has let go of its files.
-async fn stop(engine: Arc<Engine>) {
+pub(super) async fn stop(engine: Arc<Engine>) {
     // Without mirrors enough for a last checkpoint it replays more.
     let _ = engine.close().await;
     while Arc::strong_count(&engine) > 1 {
@@ -88,13 +88,13 @@ async fn stop(engine: Arc<Engine>) {
     }
 }
 
-fn id_at(engine: &Engine, path: &Path) -> DriveId {
+pub(super) fn id_at(engine: &Engine, path: &Path) -> DriveId {
     let reports = engine.drive_reports().unwrap();
     let here = reports.iter().filter(|report| Path::new(&report.row.path) == path);
     here.filter(|report| report.row.role == DriveRole::Active).map(|report| report.row.id).next().unwrap()
 }
 
-fn role_of(engine: &Engine, id: DriveId) -> DriveRole {
+pub(super) fn role_of(engine: &Engine, id: DriveId) -> DriveRole {
     engine.drive_reports().unwrap().into_iter().find(|report| report.row.id == id).unwrap().row.role
 }
 

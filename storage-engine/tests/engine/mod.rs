@@ -2,6 +2,7 @@
 
 mod cost;
 mod drives;
+mod evacuate;
 mod full;
 mod journal;
 mod listing;

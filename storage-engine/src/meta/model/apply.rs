@@ -9,7 +9,6 @@ use super::{State, Upload};
 use crate::ids::{BucketId, VersionId};
 use crate::namespace::bucket_config::{BucketConfigKind, BucketConfigRow};
 use crate::namespace::command::{Applied, Attempt, Command, Layout, Op, Outcome, Refusal, WriteCondition};
-use crate::namespace::drives::{DriveRole, DriveTable};
 use crate::namespace::lock::Versioning;
 use crate::namespace::rows::{BlobRef, PartRow, StripeRun, VersionRow};
 
@@ -307,18 +306,8 @@ impl State {
                 done(None)
             }
             Op::PackRuns(command) => self.pack_runs(command),
-            Op::SetDrives { table, layout } => {
-                if layout.as_ref().is_some_and(|layout| !self.layout_is_next(layout)) {
-                    return refused(Refusal::LayoutRefused);
-                }
-                let newest = layout.as_ref().or(self.layouts.last());
-                if newest.is_none_or(|newest| !self.drives_are_next(table, newest)) {
-                    return refused(Refusal::DrivesRefused);
-                }
-                self.drives = table.clone();
-                self.layouts.extend(layout.clone());
-                done(None)
-            }
+            Op::SetDrives { table, layout } => self.set_drives(command, table, layout.as_ref()),
+            Op::RecordDriveHealth { drive, now } => self.record_drive_health(command, *drive, now),
             Op::SetJournal(identity) => {
                 let named = chartrier_journal::Checkpoint::new(&identity.origin, 0, chartrier_journal::empty_root());
                 if self.journal.is_some() || named.is_err() {
@@ -374,7 +363,7 @@ impl State {
         done(self.leaf(command, EventType::BucketConfig, target, None, data))
     }
 
-    fn layout_is_next(&self, layout: &Layout) -> bool {
+    pub(super) fn layout_is_next(&self, layout: &Layout) -> bool {
         let width = usize::from(layout.k + layout.m);
         let fits = layout.k > 0
             && !layout.groups.is_empty()
@@ -391,29 +380,6 @@ impl State {
 
     /// Written anew from the rules: ids once, nobody forgotten, no way back from retirement or while
     /// leaving, only an emptied drive is drained or retired, and only active drives have places.
-    fn drives_are_next(&self, table: &DriveTable, newest: &Layout) -> bool {
-        for (at, row) in table.drives.iter().enumerate() {
-            if table.drives[..at].iter().any(|other| other.id == row.id) {
-                return false;
-            }
-            let before = self.drives.drives.iter().find(|old| old.id == row.id).map(|old| old.role);
-            let good = match before {
-                None => row.role == DriveRole::Active,
-                Some(DriveRole::Active) => matches!(row.role, DriveRole::Active | DriveRole::Leaving(_)),
-                Some(DriveRole::Leaving(_)) => row.role != DriveRole::Active,
-                Some(DriveRole::Drained) => true,
-                Some(DriveRole::Retired) => row.role == DriveRole::Retired,
-            };
-            if !good {
-                return false;
-            }
-        }
-        let known = |id| table.drives.iter().find(|row| row.id == id);
-        table.version == self.drives.version + 1
-            && self.drives.drives.iter().all(|old| known(old.id).is_some())
-            && newest.groups.iter().flatten().all(|id| known(*id).is_some_and(|row| row.role == DriveRole::Active))
-    }
-
     /// Stores a version, or says why not. On an error nothing changed but the journal.
     fn put(
         &mut self,

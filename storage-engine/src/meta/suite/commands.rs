@@ -5,6 +5,7 @@ use crate::namespace::bucket_config::BucketConfigKind;
 use crate::namespace::command::{
     Command, CommandContext, JournalIdentity, Layout, MissingShard, Op, VersionChange, WriteCondition,
 };
+use crate::namespace::drive_health::{DriveHealth, DriveHealthRow};
 use crate::namespace::drives::{DriveRole, DriveRow, DriveTable};
 use crate::namespace::integrity::{
     Corruption, CorruptionKind, FileRepair, FoundBy, Repair, RepairedShard, ScrubCounts, ScrubPass, ShardFault,
@@ -373,4 +374,11 @@ pub(crate) fn drives(version: u32, from: u8, leaving: &[(u8, DriveRole)]) -> Dri
         drives: gone.chain((from..from + 3).map(|n| row(n, DriveRole::Active))).collect(),
         settled: 0,
     }
+}
+
+/// A drive of those tables is online (0), read-only (1) or failed.
+pub(crate) fn drive_health(drive: u8, health: u8, reason_len: usize) -> Op {
+    let health = [DriveHealth::Online, DriveHealth::ReadOnly, DriveHealth::Failed][usize::from(health)];
+    let now = DriveHealthRow { health, since_us: 5 + reason_len as u64, reason: "r".repeat(reason_len) };
+    Op::RecordDriveHealth { drive: DriveId::from_bytes([drive; 16]), now }
 }

@@ -216,6 +216,7 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
             .prop_map(|((bucket, key), shard)| repair(&copies(run_of_place(bucket, key)), &[(0, shard)])),
         1 => (0..300_usize, any::<bool>()).prop_map(|(place, drive)| corruption(place, drive)),
         1 => (0..4_u8, 0..3_u64).prop_map(|(drive, time)| scrub_pass(drive, time)),
+        2 => (1..7_u8, 0..3_u8, 0..300_usize).prop_map(|(drive, health, reason)| drive_health(drive, health, reason)),
         1 => (1..4_u32, 2..5_u8).prop_map(|(version, from)| Op::SetLayout(layout(version, from))),
         1 => (1..4_u32, 2..5_u8, 1..4_u32, any::<bool>(), drive_role()).prop_map(|(version, from, next, moves, role)| {
             Op::SetDrives {
@@ -403,6 +404,7 @@ pub(super) fn same_rows(machine: &StateMachine, model: &Model) -> Result<(), Tes
     let shards: Vec<_> = heal.iter().map(|(shard, _)| (shard.stripe, shard.shard_index)).collect();
     prop_assert_eq!(shards, model.heal_queue());
     prop_assert_eq!(machine.scrub_marks().unwrap(), model.scrub_marks());
+    prop_assert_eq!(machine.drive_healths().unwrap(), model.drive_healths());
     prop_assert_eq!(heal.len() as u64, machine.heal_queue_len());
     for (shard, run) in heal {
         prop_assert!(

@@ -469,9 +469,22 @@ async fn drives_come_and_go(engine: &impl MetaEngine) {
     done(engine, set(drives(2, 3, &[(2, leaving)]), Some(layout(2, 3)))).await;
     // No way back while it leaves, nor from retirement.
     assert_eq!(refused(engine, set(drives(3, 3, &[(2, DriveRole::Active)]), None)).await.0, Refusal::DrivesRefused);
-    done(engine, set(drives(3, 3, &[(2, DriveRole::Retired)]), None)).await;
+    let out = leaf(engine, &done(engine, set(drives(3, 3, &[(2, DriveRole::Retired)]), None)).await);
+    assert_eq!((out.event.name(), &out.data["layout"]), ("storage.drives", &2_u64.into()));
     assert_eq!(refused(engine, set(drives(4, 3, &[(2, leaving)]), None)).await.0, Refusal::DrivesRefused);
     assert_eq!(engine.reads().drive_table().unwrap(), drives(3, 3, &[(2, DriveRole::Retired)]));
+    // What a drive is good for is said once; one that is not there is not said of.
+    assert_eq!(refused(engine, drive_health(9, 2, 1)).await.0, Refusal::DrivesRefused);
+    assert_eq!(refused(engine, drive_health(3, 2, 300)).await.0, Refusal::TooLarge);
+    let leaves = engine.reads().journal_size();
+    done(engine, drive_health(3, 0, 0)).await;
+    assert_eq!(engine.reads().journal_size(), leaves, "it was never seen to fail");
+    for (health, was) in [(2, "online"), (1, "failed"), (0, "read-only")] {
+        let said = leaf(engine, &done(engine, drive_health(3, health, 10)).await);
+        assert_eq!((said.event.name(), &said.data["was"]), ("storage.drive-health", &was.into()));
+        assert_eq!(done(engine, drive_health(3, health, 20)).await.leaf_index, None);
+    }
+    assert_eq!(engine.reads().journal_size(), leaves + 3);
     assert_eq!(engine.reads().layout().unwrap(), Some(layout(2, 3)));
 }
 

@@ -6,6 +6,7 @@
 mod bucket_config;
 mod buckets;
 mod change;
+mod drives;
 mod events;
 mod integrity;
 mod objects;
@@ -214,7 +215,8 @@ impl<'a> Transition<'a> {
             Op::ChangeVersion { bucket, key, version_id, wrap_version, change } => {
                 self.change_version(entry, Name { bucket: *bucket, key }, *version_id, *wrap_version, change)
             }
-            Op::SetDrives { table, layout } => self.set_drives(table, layout.as_ref()),
+            Op::SetDrives { table, layout } => self.set_drives(entry, table, layout.as_ref()),
+            Op::RecordDriveHealth { drive, now } => self.record_drive_health(entry, *drive, now),
             Op::SetNotifications { bucket, notifications, test_events } => {
                 self.set_notifications(entry, *bucket, notifications, *test_events)
             }

@@ -1,4 +1,4 @@
-//! Checkpoints of the journal, its name, and the layout of placement groups.
+//! Checkpoints of the journal, its name, and the layouts of placement groups.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,6 @@ use super::super::journal::OverlayHashes;
 use super::super::keys;
 use super::{Effects, Refusal, StateError, Transition};
 use crate::namespace::command::{JournalIdentity, Layout};
-use crate::namespace::drives::DriveTable;
 
 /// Most placement groups of a layout.
 pub(super) const GROUPS_MAX: usize = 4096;
@@ -62,30 +61,9 @@ impl Transition<'_> {
         Ok(Effects::done(None))
     }
 
-    pub(super) fn set_drives(&mut self, table: &DriveTable, layout: Option<&Layout>) -> Result<Effects, StateError> {
-        if let Some(layout) = layout
-            && !self.layout_follows(layout)?
-        {
-            return Ok(Effects::refused(Refusal::LayoutRefused));
-        }
-        let newest = match layout {
-            Some(layout) => Some(layout.clone()),
-            None => self.rows.row(keys::SYS, &keys::layout(self.memory.head.layout_version))?,
-        };
-        let before: DriveTable = self.rows.row(keys::SYS, keys::SYS_DRIVES)?.unwrap_or_default();
-        if !newest.is_some_and(|newest| before.may_become(table, &newest)) {
-            return Ok(Effects::refused(Refusal::DrivesRefused));
-        }
-        self.rows.put_row(keys::SYS, keys::SYS_DRIVES.to_vec(), table);
-        if let Some(layout) = layout {
-            self.store_layout(layout);
-        }
-        Ok(Effects::done(None))
-    }
-
     /// Whether a layout is the next one, well formed, and of the pool's shape: a stripe names its group
     /// by number, and its shards by their place in it.
-    fn layout_follows(&self, layout: &Layout) -> Result<bool, StateError> {
+    pub(super) fn layout_follows(&self, layout: &Layout) -> Result<bool, StateError> {
         let newest = self.memory.head.layout_version;
         let before: Option<Layout> = self.rows.row(keys::SYS, &keys::layout(newest))?;
         let shape = |layout: &Layout| (layout.k, layout.m, layout.groups.len());
@@ -94,7 +72,7 @@ impl Transition<'_> {
     }
 
     /// Older versions stay: stripes name the layout that placed them.
-    fn store_layout(&mut self, layout: &Layout) {
+    pub(super) fn store_layout(&mut self, layout: &Layout) {
         self.rows.put_row(keys::SYS, keys::layout(layout.version), layout);
         self.memory.head.layout_version = layout.version;
     }
