@@ -23,7 +23,7 @@ pub(crate) mod leases;
 mod patience;
 mod reader;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod writer;
 
 use std::collections::BTreeMap;

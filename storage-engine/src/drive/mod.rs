@@ -434,6 +434,12 @@ impl Drive {
         self.core.segments.has(segment)
     }
 
+    /// Whether a sync of a segment failed since the drive was opened: what the index names in it may be read, and may
+    /// be gone after a power cut. It belongs in another segment.
+    pub fn is_doubtful(&self, segment: SegmentId) -> bool {
+        self.core.segments.is_poisoned(segment)
+    }
+
     /// Reads cells of one column: those in the page cache at once, the others by a reader thread.
     ///
     /// The location may be an old one: a shard that compaction moved since is read where it is now.

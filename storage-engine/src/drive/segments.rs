@@ -1,6 +1,6 @@
 //! The segments of a drive: open files, and how full each one is.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
@@ -87,11 +87,23 @@ struct Table {
     rows: HashMap<SegmentId, SegmentRow>,
     files: HashMap<SegmentId, Arc<dyn DriveFile>>,
     usage: Usage,
+    /// Those whose sync failed in this run.
+    poisoned: HashSet<SegmentId>,
 }
 
 impl Segments {
     pub(super) fn new(reserved_bytes: u64) -> Self {
         Self { reserved_bytes, table: Mutex::default() }
+    }
+
+    /// Notes that a sync of a segment failed.
+    pub(super) fn note_poisoned(&self, id: SegmentId) {
+        self.lock().poisoned.insert(id);
+    }
+
+    /// Whether a sync of a segment failed in this run.
+    pub(super) fn is_poisoned(&self, id: SegmentId) -> bool {
+        self.lock().poisoned.contains(&id)
     }
 
     pub(super) fn usage(&self) -> Usage {

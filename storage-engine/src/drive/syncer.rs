@@ -120,6 +120,7 @@ fn make_durable(core: &DriveCore, jobs: &[SyncJob]) {
         });
         if let Err(error) = sync_segment(core, segment, seal) {
             segment.poison();
+            core.segments.note_poisoned(segment.id);
             if core.check_alive().is_ok() && !crate::io::is_full(&error) {
                 core.note_write_error("sync of a segment", &error);
             }

@@ -12,6 +12,7 @@
 //! and when its record is applied without an owner the run is freed like any that died. A drive
 //! that is away keeps its shards: nothing is rebuilt elsewhere until a layout says so.
 
+mod codeword;
 mod journal;
 mod pace;
 mod queue;
@@ -19,6 +20,8 @@ mod rebuild;
 mod scrub;
 mod stripe;
 mod tally;
+#[cfg(test)]
+mod tests;
 mod walk;
 mod worker;
 

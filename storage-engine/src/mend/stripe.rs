@@ -11,7 +11,6 @@ use bytes::BytesMut;
 use tokio::time::timeout;
 
 use crate::blob::{BlobStore, Placement, stripe_shape};
-use crate::budget::PooledBytes;
 use crate::codec::CannotRebuild;
 use crate::drive::{CellRead, Drive, DriveError};
 use crate::ids::{DriveId, StripeId};
@@ -44,6 +43,11 @@ impl ShardSet {
     #[must_use]
     pub(crate) fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    #[must_use]
+    pub(crate) fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 
     pub(crate) fn shards(self) -> impl Iterator<Item = u8> {
@@ -81,7 +85,7 @@ pub(crate) struct StripeOutcome {
     pub(crate) present: ShardSet,
     /// Copies that a layout change left behind and that nobody needs any more.
     pub(crate) stale: Vec<(DriveId, ShardKey)>,
-    /// Good shards whose checksums do not match a stripe made from the others.
+    /// Shards that match their checksums and are not of one stripe, when it is not known which of them are wrong.
     pub(crate) mismatched: Vec<u8>,
     /// Bytes read and written.
     pub(crate) moved_bytes: u64,
@@ -133,7 +137,9 @@ pub(crate) fn survey_stripe(blobs: &BlobStore, run: &StripeRun, index: u32) -> O
         survey.spare += i32::from(lies);
         match &column.target {
             None => survey.away += 1,
-            Some(target) if !lies || !column.is_at_target() => survey.missing.push((shard as u8, target.id())),
+            Some(target) if !lies || !column.is_at_target() || column.is_doubtful() => {
+                survey.missing.push((shard as u8, target.id()))
+            }
             Some(_) => {}
         }
     }
@@ -189,23 +195,41 @@ pub(crate) async fn mend_stripe(blobs: &BlobStore, task: &StripeTask) -> Result<
             targets.push((shard, fault));
         }
     }
-    let encoded = columns.encode(blobs, (task.run.layout_version, columns.group)).await;
-    let encoded = match encoded {
-        Ok(encoded) => Arc::new(encoded),
-        Err(CannotRebuild) => return Err(StripeError::Lost { good, needed: k, bad: Vec::new() }),
-    };
+    let place = (task.run.layout_version, columns.group);
+    let lost = |CannotRebuild| StripeError::Lost { good, needed: k, bad: Vec::new() };
+    let mut encoded = columns.encode(blobs, place, columns.read_well()).await.map_err(lost)?;
     outcome.mismatched = columns.mismatched(&encoded);
-    if outcome.mismatched.is_empty() {
-        columns.write(&encoded, targets, &mut outcome).await;
+    if !outcome.mismatched.is_empty() {
+        drop(encoded);
+        for shard in 0..shards {
+            columns.read(shard).await;
+        }
+        let Some(chosen) = columns.resolve(blobs, &task.run, task.index).await else {
+            outcome.moved_bytes += columns.read_bytes;
+            return Ok(outcome);
+        };
+        encoded = columns.encode(blobs, place, chosen).await.map_err(lost)?;
+        for wrong in columns.mismatched(&encoded) {
+            let shard = usize::from(wrong);
+            let Some(target) = &columns.columns[shard].target else { continue };
+            outcome.present = outcome.present.without(ShardSet::one(wrong));
+            if !target.state().writes() {
+                outcome.waiting.push((wrong, ShardFault::Mismatched));
+            } else if !targets.iter().any(|(other, _)| *other == shard) {
+                targets.push((shard, ShardFault::Mismatched));
+            }
+        }
+        outcome.mismatched = Vec::new();
     }
+    columns.write(&Arc::new(encoded), targets, &mut outcome).await;
     outcome.moved_bytes += columns.read_bytes;
     Ok(outcome)
 }
 
 /// The shards of a stripe, as far as is known.
-struct Columns {
-    id: StripeId,
-    shape: StripeShape,
+pub(super) struct Columns {
+    pub(super) id: StripeId,
+    pub(super) shape: StripeShape,
     group: u32,
     columns: Vec<Column>,
     read_bytes: u64,
@@ -272,11 +296,18 @@ impl Column {
         matches!((&self.found, &self.target), (Some((drive, _)), Some(target)) if drive.id() == target.id())
     }
 
+    /// Whether the record may be gone after a power cut, because its sync failed.
+    fn is_doubtful(&self) -> bool {
+        self.found.as_ref().is_some_and(|(drive, location)| drive.is_doubtful(location.segment))
+    }
+
     fn fault(&self, rewrite: bool) -> Fault {
         let Some(target) = &self.target else {
             return Fault::Away;
         };
-        let fault = if self.is_at_target() {
+        let fault = if self.is_at_target() && self.is_doubtful() {
+            ShardFault::Missing
+        } else if self.is_at_target() {
             if !rewrite && (!self.read || self.bytes.is_some()) {
                 return Fault::None;
             }
@@ -339,28 +370,41 @@ impl Columns {
         }
     }
 
-    /// The whole stripe from the good shards that were read.
-    async fn encode(&self, blobs: &BlobStore, place: (u32, u32)) -> Result<EncodedStripe, CannotRebuild> {
+    /// The shards that were read and match their checksums.
+    pub(super) fn read_well(&self) -> ShardSet {
+        let good = self.columns.iter().enumerate().filter(|(_, column)| column.bytes.is_some());
+        good.fold(ShardSet::NONE, |set, (shard, _)| set.with(ShardSet::one(shard as u8)))
+    }
+
+    /// The whole stripe from shards that were read.
+    async fn encode(
+        &self,
+        blobs: &BlobStore,
+        place: (u32, u32),
+        from: ShardSet,
+    ) -> Result<EncodedStripe, CannotRebuild> {
         let parity_at = self.shape.padded_bytes();
         let bytes = parity_at + parity_bytes(&self.shape);
         let mut buffer = blobs.budget().writers().take(bytes).await;
         let mut crcs = Vec::with_capacity(self.shape.rows() * self.columns.len());
-        self.fill_data(&mut buffer)?;
+        self.fill_data(&mut buffer, from)?;
         for row in 0..self.shape.rows() {
             encode_row(self.id, &self.shape, row, &mut buffer, parity_at, &mut crcs);
         }
         Ok(EncodedStripe::new(self.id, self.shape, place, (buffer, parity_at), crcs))
     }
 
-    fn fill_data(&self, buffer: &mut PooledBytes) -> Result<(), CannotRebuild> {
+    /// Fills in the data of the stripe, from shards that were read.
+    pub(super) fn fill_data(&self, buffer: &mut [u8], from: ShardSet) -> Result<(), CannotRebuild> {
         let geometry = self.shape.geometry();
-        let present: Vec<bool> = self.columns.iter().map(|column| column.bytes.is_some()).collect();
+        let cells_of = |shard: usize| self.columns[shard].bytes.as_ref().filter(|_| from.has(shard));
+        let present: Vec<bool> = (0..self.columns.len()).map(|shard| cells_of(shard).is_some()).collect();
         let lost: Vec<usize> = (0..geometry.k()).filter(|shard| !present[*shard]).collect();
         let plan = if lost.is_empty() { None } else { Some(geometry.codec().plan(&present, &lost)?) };
         for row in 0..self.shape.rows() {
             let cell_bytes = self.shape.cell_bytes(row);
             let cells: Vec<Option<&[u8]>> =
-                self.columns.iter().map(|column| column.bytes.as_ref().map(|rows| &rows[row][..])).collect();
+                (0..self.columns.len()).map(|shard| cells_of(shard).map(|rows| &rows[row][..])).collect();
             for (shard, cell) in cells.iter().take(geometry.k()).enumerate() {
                 if let Some(cell) = cell {
                     let start = self.shape.cell_start(row, shard);
@@ -379,7 +423,14 @@ impl Columns {
         Ok(())
     }
 
-    /// Good shards that were read and are not those of the stripe that the first k of them make.
+    /// Whether a shard that was read is of the stripe with these checksums of all cells, row by row.
+    pub(super) fn is_of(&self, shard: usize, crcs: &[u64]) -> bool {
+        let Some((_, location)) = &self.columns[shard].found else { return false };
+        let ours = crcs.iter().skip(shard).step_by(self.columns.len()).copied();
+        ours.eq(location.crcs.iter().copied())
+    }
+
+    /// Good shards that were read and are not of this stripe.
     fn mismatched(&self, encoded: &EncodedStripe) -> Vec<u8> {
         let differs = |shard: &usize| {
             let column = &self.columns[*shard];

@@ -296,9 +296,16 @@ impl Mender {
                 let (kind, at) = (kind_of(shard.fault), MissingShard { stripe, shard_index: shard.shard_index });
                 record.found((kind, found_by, Some(shard.drive)), shard.bytes.into(), at);
             }
+        } else {
+            // Whoever queued it did not know of this.
+            for shard in outcome.repaired.iter().filter(|shard| shard.fault == ShardFault::Mismatched) {
+                let at = MissingShard { stripe, shard_index: shard.shard_index };
+                let found = (CorruptionKind::Parity, FoundBy::Repair, Some(shard.drive));
+                record.found(found, shard.bytes.into(), at);
+            }
         }
         if !outcome.mismatched.is_empty() && later.lost.len() < LOST_MAX && later.lost.insert(stripe) {
-            tracing::error!(?stripe, shards = ?outcome.mismatched, "shards of a stripe do not belong together");
+            tracing::error!(?stripe, shards = ?outcome.mismatched, "shards of a stripe do not belong together, and it is not known which are wrong");
             let found_by = job.found_by.unwrap_or(FoundBy::Repair);
             for shard_index in &outcome.mismatched {
                 let at = MissingShard { stripe, shard_index: *shard_index };
@@ -315,7 +322,7 @@ impl Mender {
             let here = outcome.repaired.iter().filter(|shard| ticket.is_for(shard.drive));
             let (repaired, bytes) = (here.clone().count() as u64, here.map(|shard| u64::from(shard.bytes)).sum());
             // A shard that is there without a repair was healed by somebody else meanwhile.
-            ticket.settle(outcome.waiting.len() as u64, repaired, bytes);
+            ticket.settle((outcome.waiting.len() + outcome.mismatched.len()) as u64, repaired, bytes);
         }
         if unmended {
             retry.push(job);
@@ -355,5 +362,6 @@ fn kind_of(fault: ShardFault) -> CorruptionKind {
     match fault {
         ShardFault::Missing => CorruptionKind::ShardMissing,
         ShardFault::Damaged => CorruptionKind::Shard,
+        ShardFault::Mismatched => CorruptionKind::Parity,
     }
 }

@@ -64,6 +64,8 @@ pub enum ShardFault {
     Missing,
     /// Its header or a cell did not match its checksum, or could not be read.
     Damaged,
+    /// Its cells matched their checksums and were not of the stripe that was written.
+    Mismatched,
 }
 
 /// A file, or a part of one, that was written again.

@@ -19,9 +19,9 @@ use crate::io::{DriveIo, SimIo, SimWorld};
 use crate::state::kv::MemoryKv;
 
 /// A small installation on simulated drives.
-struct Sim {
-    world: Arc<SimWorld>,
-    ios: Vec<SimIo>,
+pub(crate) struct Sim {
+    pub(crate) world: Arc<SimWorld>,
+    pub(crate) ios: Vec<SimIo>,
     k: u8,
     m: u8,
     env: Env,
@@ -32,7 +32,7 @@ struct Sim {
 const SEGMENT_BYTES: u64 = 4 << 20;
 
 impl Sim {
-    fn new(k: u8, m: u8) -> Self {
+    pub(crate) fn new(k: u8, m: u8) -> Self {
         Self::with_drives(k, m, usize::from(k + m))
     }
 
@@ -63,7 +63,7 @@ impl Sim {
     }
 
     /// Opens every drive that opens, and a store whose layout keeps the drives' first order.
-    fn open(&self, order: &mut Vec<DriveId>) -> BlobStore {
+    pub(crate) fn open(&self, order: &mut Vec<DriveId>) -> BlobStore {
         let metrics = Arc::new(DataMetrics::default());
         let drives: Vec<Arc<Drive>> = self.ios.iter().filter_map(|io| self.open_drive(io, &metrics).ok()).collect();
         if order.is_empty() {
@@ -88,7 +88,7 @@ fn store_with(
 }
 
 /// Bytes that depend on seed and place.
-fn pattern(seed: u64, len: usize) -> Vec<u8> {
+pub(crate) fn pattern(seed: u64, len: usize) -> Vec<u8> {
     let mut random = SplitMix::new(seed);
     let mut bytes = Vec::with_capacity(len + 8);
     while bytes.len() < len {
@@ -98,7 +98,7 @@ fn pattern(seed: u64, len: usize) -> Vec<u8> {
     bytes
 }
 
-async fn write(store: &BlobStore, bytes: &[u8], hint: Option<u64>) -> Result<WrittenBlob, StorageError> {
+pub(crate) async fn write(store: &BlobStore, bytes: &[u8], hint: Option<u64>) -> Result<WrittenBlob, StorageError> {
     let mut writer = store.writer(hint).await;
     let mut rest = bytes;
     // Odd steps, so that windows, rows and stripes end anywhere.
@@ -121,7 +121,7 @@ async fn read(store: &BlobStore, blob: &BlobRef, range: std::ops::Range<u64>) ->
     Ok(bytes)
 }
 
-async fn read_all(store: &BlobStore, blob: &BlobRef) -> Result<Vec<u8>, StorageError> {
+pub(crate) async fn read_all(store: &BlobStore, blob: &BlobRef) -> Result<Vec<u8>, StorageError> {
     read(store, blob, 0..u64::MAX).await
 }
 

@@ -94,8 +94,9 @@ impl Pass {
         }
         for (run, index, spare) in page.parity {
             self.count(|counts| counts.parity_stripes += 1);
+            let shards = u64::from(run.k) + u64::from(run.m);
             let task = StripeTask { run, index, check: ShardSet::ALL, rewrite: ShardSet::NONE };
-            self.push(task, spare, Some(FoundBy::Scrub), (None, 0)).await;
+            self.push(task, spare, Some(FoundBy::Scrub), (None, shards)).await;
         }
     }
 

@@ -30,7 +30,11 @@ impl State {
             for shard in &stripe.shards {
                 bytes += u64::from(shard.bytes);
                 self.heal.remove(&(id, shard.shard_index));
-                let fault = if shard.fault == ShardFault::Missing { "missing" } else { "damaged" };
+                let fault = match shard.fault {
+                    ShardFault::Missing => "missing",
+                    ShardFault::Damaged => "damaged",
+                    ShardFault::Mismatched => "mismatched",
+                };
                 shards.push(json(vec![
                     ("bytes", u64::from(shard.bytes).into()),
                     ("drive", shard.drive.to_string().into()),

@@ -329,7 +329,12 @@ pub(crate) fn repair(run: &StripeRun, shards: &[(u32, u8)]) -> Op {
     let stripes = shards.iter().map(|(stripe_index, shard_index)| StripeRepair {
         run: run.clone(),
         stripe_index: *stripe_index,
-        shards: vec![RepairedShard { shard_index: *shard_index, drive, fault: ShardFault::Missing, bytes: 4096 }],
+        shards: vec![RepairedShard {
+            shard_index: *shard_index,
+            drive,
+            fault: [ShardFault::Missing, ShardFault::Damaged, ShardFault::Mismatched][usize::from(shard_index % 3)],
+            bytes: 4096,
+        }],
     });
     let healed =
         shards.last().map(|(index, shard)| MissingShard { stripe: run.first.nth(*index), shard_index: *shard });

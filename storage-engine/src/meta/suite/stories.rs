@@ -457,7 +457,9 @@ async fn drives_come_and_go(engine: &impl MetaEngine) {
     let leaving = DriveRole::Leaving(Then::Retire);
     // Nobody has a place before the first layout.
     assert_eq!(refused(engine, set(drives(1, 2, &[]), None)).await.0, Refusal::DrivesRefused);
-    done(engine, set(drives(1, 2, &[]), Some(layout(1, 2)))).await;
+    // The first table makes the installation, before its journal has a name.
+    assert_eq!(done(engine, set(drives(1, 2, &[]), Some(layout(1, 2)))).await.leaf_index, None);
+    done(engine, journal()).await;
     // A drive with places stays active; a layout names no other.
     assert_eq!(refused(engine, set(drives(2, 3, &[(2, leaving)]), None)).await.0, Refusal::DrivesRefused);
     assert_eq!(refused(engine, set(drives(2, 3, &[(2, leaving)]), Some(layout(3, 3)))).await.0, Refusal::LayoutRefused);

@@ -140,6 +140,7 @@ fn stripe_json(stripe: &StripeRepair, owner: &RunOwner) -> Json {
         let fault = match shard.fault {
             ShardFault::Missing => "missing",
             ShardFault::Damaged => "damaged",
+            ShardFault::Mismatched => "mismatched",
         };
         object([
             ("shard", u64::from(shard.shard_index).into()),
