@@ -55,7 +55,7 @@ impl Site {
             segment_bytes: 2 << 20,
             log_segment_bytes: 256 << 10,
             checkpoint_log_bytes: 8 << 20,
-            mend: MendConfig { repair_bytes_per_s: 0, scrub_period_s: 0 },
+            mend: MendConfig { repair_bytes_per_s: 0, scrub_period_s: 0, evacuate_after_s: 0 },
             reclaim: ReclaimConfig {
                 grace: Duration::from_millis(300),
                 compaction_interval: Duration::from_secs(3600),
