@@ -41,11 +41,11 @@ fn said(engine: &Engine, id: DriveId) -> Vec<String> {
         "storage.drive-health" if leaf.data["drive"] == id => Some(word(&leaf.data["health"])),
         "storage.drives" => {
             let chartrier_journal::Json::Array(drives) = &leaf.data["drives"] else { return None };
-            let rows = drives.iter().filter_map(|drive| match drive {
+            let mut rows = drives.iter().filter_map(|drive| match drive {
                 chartrier_journal::Json::Object(row) if row["drive"] == id => Some(word(&row["role"])),
                 _ => None,
             });
-            rows.last()
+            rows.next_back()
         }
         _ => None,
     };
