@@ -140,6 +140,12 @@ steps! {
     /// The log says so, what they replace is not freed.
     RepairRecorded,
 
+    // Packing.
+    /// A pack is durable, the log does not name it.
+    PackWritten,
+    /// Its members are members, their copies are not freed.
+    PackRecorded,
+
     // Space given back.
     /// Dead runs are freed on the drives.
     DeadFreed,

@@ -23,6 +23,7 @@ use super::Engine;
 use crate::blob::PACK_BYTES;
 use crate::drive::DataMetrics;
 use crate::error::{StateError, StorageError};
+use crate::failpoint::{Step, failpoint};
 use crate::ids::StripeId;
 use crate::namespace::command::{Op, Outcome};
 use crate::namespace::packs::{MemberSource, PACK_MEMBERS_MAX, PackCounts, PackRuns, PackedRun};
@@ -344,8 +345,10 @@ impl Engine {
             self.blobs.give_up(&pack);
             return Err(PackError::Degraded);
         }
+        failpoint(Step::PackWritten);
         let count = members.len() as u64;
         let applied = self.record(Op::PackRuns(Box::new(PackRuns { pack, members }))).await?;
+        failpoint(Step::PackRecorded);
         if applied.outcome == Outcome::Done {
             self.packing.packs.fetch_add(1, Relaxed);
             self.packing.runs.fetch_add(count, Relaxed);

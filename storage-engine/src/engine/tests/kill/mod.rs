@@ -226,6 +226,20 @@ const DRAIN: Deaths = &[
     (Step::DrivesChanged, 5),
     (Step::RepairRecorded, 2),
 ];
+const PACKS: Deaths = &[
+    (Step::PackWritten, 1),
+    (Step::PackWritten, 3),
+    (Step::PackRecorded, 1),
+    (Step::PackRecorded, 2),
+    (Step::PackRecorded, 5),
+    (Step::RecordWritten, 17),
+    (Step::SegmentSynced, 13),
+    (Step::LogSynced, 15),
+    (Step::ApplyDone, 14),
+    (Step::DeadFreed, 2),
+    (Step::DeadForgotten, 1),
+    (Step::CompactionRemoved, 1),
+];
 const OPENING: Deaths = &[
     (Step::UnfinishedRemoved, 1),
     (Step::SegmentIndexed, 1),
@@ -259,8 +273,20 @@ const FIRST_START: Deaths = &[
 
 #[test]
 fn no_step_is_forgotten() {
-    let stories =
-        [CHANGES, CHECKPOINTS, RECLAIM, REPAIR, REINDEX, MIRRORS, ADD_AND_REMOVE, REPLACE, DRAIN, OPENING, FIRST_START];
+    let stories = [
+        CHANGES,
+        CHECKPOINTS,
+        RECLAIM,
+        REPAIR,
+        REINDEX,
+        MIRRORS,
+        ADD_AND_REMOVE,
+        REPLACE,
+        DRAIN,
+        PACKS,
+        OPENING,
+        FIRST_START,
+    ];
     let met = |step: &Step| stories.iter().any(|deaths| deaths.iter().any(|(met, _)| met == step));
     let forgotten: Vec<&Step> = Step::ALL.iter().filter(|step| !met(step)).collect();
     assert!(forgotten.is_empty(), "nothing ends at {forgotten:?}");
@@ -309,6 +335,11 @@ fn while_a_drive_is_replaced() {
 #[test]
 fn while_a_drive_is_drained() {
     story(Scene::Drain, DRAIN);
+}
+
+#[test]
+fn while_small_blobs_are_packed() {
+    story(Scene::Pack, PACKS);
 }
 
 #[test]

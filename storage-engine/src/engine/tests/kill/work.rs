@@ -46,12 +46,14 @@ pub(super) enum Scene {
     Replace,
     /// A drive is drained, then removed, and one comes.
     Drain,
+    /// Small blobs are packed, and packed again, as soon as they are written.
+    Pack,
     /// Nothing but the opening.
     Opening,
 }
 
 impl Scene {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Changes,
         Self::Checkpoints,
         Self::Reclaim,
@@ -61,6 +63,7 @@ impl Scene {
         Self::AddAndRemove,
         Self::Replace,
         Self::Drain,
+        Self::Pack,
         Self::Opening,
     ];
 }
@@ -93,6 +96,12 @@ async fn act(engine: &Arc<Engine>, site: &Site, scene: Scene, random: &mut Split
             tokio::time::sleep(Duration::from_millis(100)).await;
             engine.bury(Grace::Ended).await.unwrap();
             engine.forget_freed().await;
+            engine.reclaim_now().await.unwrap();
+        }
+        Scene::Pack => {
+            tokio::time::sleep(Duration::from_millis(40)).await;
+            // A drive that is late leaves a pack to be made again.
+            let _ = engine.pack_now().await;
             engine.reclaim_now().await.unwrap();
         }
         Scene::Repair => lose_a_shard(engine, random).await,
