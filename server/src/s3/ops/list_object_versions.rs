@@ -7,7 +7,9 @@ use std::sync::Arc;
 use chartrier_storage::namespace::query::{ListFrom, VersionEntry, VersionFrom, VersionPage, VersionQuery};
 use http::StatusCode;
 
-use super::listing::{ListingParams, Owners, after_marker, bounded, common_prefixes, iso_time, object_fields};
+use super::listing::{
+    ListingParams, Owners, after_marker, bounded, common_prefixes, iso_time, object_fields, page_fields,
+};
 use crate::app::App;
 use crate::s3::error::S3Error;
 use crate::s3::open::read::parse_version;
@@ -49,10 +51,7 @@ pub async fn handle(app: &Arc<App>, request: S3Request) -> Result<S3Response, S3
         }
         Some(VersionFrom::AfterKey(last) | VersionFrom::PastPrefix(last)) => doc.element("NextKeyMarker", &name(last)),
     }
-    doc.value("MaxKeys", params.page_size);
-    doc.element_if("Delimiter", params.delimiter.as_deref().map(name).as_deref());
-    doc.element_if("EncodingType", params.encoding.element());
-    doc.value("IsTruncated", next.is_some());
+    page_fields(&mut doc, &params, next.is_some());
     let mut owners = Owners::new(app);
     let sole_owner = app.sole_owner(&bucket)?;
     for entry in &entries {

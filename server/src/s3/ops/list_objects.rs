@@ -7,9 +7,7 @@ use std::sync::Arc;
 use chartrier_storage::namespace::query::{ListEntry, ListFrom, ListPage};
 use http::StatusCode;
 
-use super::listing::{
-    ListingParams, Owners, after_marker, bounded, common_prefixes, last_name, object_fields, prefixes, read_page,
-};
+use super::listing::{ListingParams, after_marker, bounded, contents, last_name, page_fields, read_page};
 use crate::app::App;
 use crate::s3::error::S3Error;
 use crate::s3::request::S3Request;
@@ -38,22 +36,8 @@ pub async fn handle(app: &Arc<App>, request: S3Request) -> Result<S3Response, S3
     if let Some(next) = next.as_ref().filter(|next| params.delimiter.is_some() || !ends_with(&entries, next)) {
         doc.element("NextMarker", &name(last_name(next)));
     }
-    doc.value("MaxKeys", params.page_size);
-    doc.element_if("Delimiter", params.delimiter.as_deref().map(name).as_deref());
-    doc.element_if("EncodingType", params.encoding.element());
-    doc.value("IsTruncated", next.is_some());
-    let mut owners = Owners::new(app);
-    let sole_owner = app.sole_owner(&bucket)?;
-    for entry in &entries {
-        if let ListEntry::Object { key, summary } = entry {
-            doc.open("Contents");
-            doc.element("Key", &name(key));
-            object_fields(&mut doc, summary);
-            owners.write(&mut doc, "Owner", sole_owner.unwrap_or(&summary.owner))?;
-            doc.close("Contents");
-        }
-    }
-    common_prefixes(&mut doc, params.encoding, prefixes(&entries));
+    page_fields(&mut doc, &params, next.is_some());
+    contents(&mut doc, app, &bucket, &params, &entries, true)?;
     doc.close("ListBucketResult");
     Ok(xml(StatusCode::OK, doc.finish()))
 }

@@ -4,12 +4,10 @@
 
 use std::sync::Arc;
 
-use chartrier_storage::namespace::query::{ListEntry, ListPage};
+use chartrier_storage::namespace::query::ListPage;
 use http::StatusCode;
 
-use super::listing::{
-    ListingParams, Owners, after_marker, bounded, common_prefixes, object_fields, prefixes, read_page, token,
-};
+use super::listing::{ListingParams, after_marker, bounded, contents, page_fields, read_page, token};
 use crate::app::App;
 use crate::s3::error::S3Error;
 use crate::s3::request::S3Request;
@@ -43,24 +41,8 @@ pub async fn handle(app: &Arc<App>, request: S3Request) -> Result<S3Response, S3
     doc.element_if("ContinuationToken", sent_token);
     doc.element_if("NextContinuationToken", next.as_ref().map(token::encode).as_deref());
     doc.value("KeyCount", entries.len());
-    doc.value("MaxKeys", params.page_size);
-    doc.element_if("Delimiter", params.delimiter.as_deref().map(name).as_deref());
-    doc.element_if("EncodingType", params.encoding.element());
-    doc.value("IsTruncated", next.is_some());
-    let mut owners = Owners::new(app);
-    let sole_owner = app.sole_owner(&bucket)?;
-    for entry in &entries {
-        if let ListEntry::Object { key, summary } = entry {
-            doc.open("Contents");
-            doc.element("Key", &name(key));
-            object_fields(&mut doc, summary);
-            if with_owner {
-                owners.write(&mut doc, "Owner", sole_owner.unwrap_or(&summary.owner))?;
-            }
-            doc.close("Contents");
-        }
-    }
-    common_prefixes(&mut doc, params.encoding, prefixes(&entries));
+    page_fields(&mut doc, &params, next.is_some());
+    contents(&mut doc, app, &bucket, &params, &entries, with_owner)?;
     doc.close("ListBucketResult");
     Ok(xml(StatusCode::OK, doc.finish()))
 }

@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use chartrier_storage::namespace::rows::ObjectSummary;
+use chartrier_storage::namespace::query::ListEntry;
+use chartrier_storage::namespace::rows::{BucketRow, ObjectSummary};
 
-use super::params::NameEncoding;
+use super::page::prefixes;
+use super::params::{ListingParams, NameEncoding};
 use crate::app::App;
 use crate::s3::error::S3Error;
 use crate::s3::xml::XmlWriter;
@@ -59,6 +61,44 @@ pub fn object_fields(xml: &mut XmlWriter, object: &ObjectSummary) {
     }
     xml.value("Size", object.size_bytes);
     xml.element("StorageClass", object.storage_class.name());
+}
+
+/// What a page of objects says of itself: its size, the delimiter, the encoding, whether there is more.
+pub fn page_fields(xml: &mut XmlWriter, params: &ListingParams, truncated: bool) {
+    xml.value("MaxKeys", params.page_size);
+    let delimiter = params.delimiter.as_deref().map(|text| params.encoding.encode(text));
+    xml.element_if("Delimiter", delimiter.as_deref());
+    xml.element_if("EncodingType", params.encoding.element());
+    xml.value("IsTruncated", truncated);
+}
+
+/// `<Contents>` of each object, with its owner if that is asked for, then the common prefixes.
+///
+/// # Errors
+/// The engine's.
+pub fn contents(
+    xml: &mut XmlWriter,
+    app: &Arc<App>,
+    bucket: &BucketRow,
+    params: &ListingParams,
+    entries: &[ListEntry],
+    with_owner: bool,
+) -> Result<(), S3Error> {
+    let mut owners = Owners::new(app);
+    let sole_owner = app.sole_owner(bucket)?;
+    for entry in entries {
+        if let ListEntry::Object { key, summary } = entry {
+            xml.open("Contents");
+            xml.element("Key", &params.encoding.encode(key));
+            object_fields(xml, summary);
+            if with_owner {
+                owners.write(xml, "Owner", sole_owner.unwrap_or(&summary.owner))?;
+            }
+            xml.close("Contents");
+        }
+    }
+    common_prefixes(xml, params.encoding, prefixes(entries));
+    Ok(())
 }
 
 /// `<CommonPrefixes>`, one element a prefix.
