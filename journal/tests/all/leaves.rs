@@ -51,6 +51,8 @@ fn the_catalogue_has_the_names_of_the_reference() {
             "storage.corruption",
             "storage.repair",
             "storage.scrub",
+            "storage.drives",
+            "storage.drive-health",
         ]
     );
     assert!(names.iter().all(|name| EventType::from_name(name).unwrap().name() == *name));
