@@ -16,10 +16,10 @@ use crate::log::entry::{Chain, EntryHeader, InBatch, crc64, put_u64};
 use crate::log::scan::MirrorScan;
 use crate::log::segment::{SegmentHeader as LogSegmentHeader, segment_name};
 use crate::meta::model::Model;
-use crate::meta::suite::commands::{at, command, create_bucket, journal, layout, part, run_of, user, version};
+use crate::meta::suite::commands::{at, command, create_bucket, drives, journal, layout, part, run_of, user, version};
 use crate::meta::suite::random::op;
 use crate::namespace::command::{Command, Layout, Op};
-use crate::namespace::drives::DriveTable;
+use crate::namespace::drives::{DriveRole, Then};
 use crate::namespace::encoding::{Stored, decode, encode};
 use crate::namespace::rows::{PartRow, StripeRun, UserRow, VersionRow};
 use crate::segment::bytes::seal_crc64;
@@ -77,11 +77,7 @@ fn rows_of_the_namespace() {
             }))
             .collect(),
     );
-    let tables = commands().into_iter().filter_map(|command| match command.op {
-        Op::SetDrives { table, .. } => Some(table),
-        _ => None,
-    });
-    row::<DriveTable>(tables.collect());
+    row(vec![drives(1, 0, &[]), drives(2, 3, &[(1, DriveRole::Leaving(Then::Drain)), (2, DriveRole::Retired)])]);
 }
 
 /// What a row says of its stripes is believed by those who read them: it must be harmless too.

@@ -38,8 +38,14 @@ impl Rig {
 
     /// The places of the drives that the newest epoch names; drives that do not open have none.
     pub(crate) fn mirrors(&self) -> Vec<usize> {
-        let drives: Vec<_> =
-            self.ios.iter().enumerate().filter_map(|(place, io)| Some((place, open(io, place)?))).collect();
+        self.mirrors_without(None)
+    }
+
+    /// The same, as those know it that are left when one drive is lost. An epoch that only the lost one had heard
+    /// of is not among what they know.
+    pub(crate) fn mirrors_without(&self, lost: Option<usize>) -> Vec<usize> {
+        let places = self.ios.iter().enumerate().filter(|(place, _)| Some(*place) != lost);
+        let drives: Vec<_> = places.filter_map(|(place, io)| Some((place, open(io, place)?))).collect();
         let newest = drives.iter().map(|(_, drive)| drive.log_membership()).max_by_key(|found| found.epoch).unwrap();
         drives.iter().filter(|(_, drive)| newest.mirrors.contains(&drive.id())).map(|(place, _)| *place).collect()
     }
