@@ -267,15 +267,15 @@ async fn a_scrub_finds_and_mends_every_kind_of_damage_while_it_serves() {
     check_all(&engine).await;
     let found = scrub(&engine, ScrubScope::All).await;
     check_all(&engine).await;
-    for kind in ["drive-index", "segment-footer", "segment-header", "shard", "superblock", "checkpoint", "log-segment"]
-    {
+    for kind in ["drive-index", "segment-footer", "segment-header", "superblock", "checkpoint", "log-segment"] {
         assert!(kinds(&found).contains(&kind), "{kind}: {found:?}");
     }
     assert_eq!(found.unrepaired, 0, "{found:?}");
     let again = scrub(&engine, ScrubScope::All).await;
     assert!(again.found.is_empty(), "{again:?}");
     let corruption = leaves(&engine, "storage.corruption");
-    for kind in kinds(&found) {
+    // The reads before the scrub may have met every bad cell, and had it mended.
+    for kind in kinds(&found).into_iter().chain(["shard"]) {
         assert!(corruption.iter().any(|leaf| leaf.contains(&format!("\"kind\":\"{kind}\""))), "{kind}");
     }
     assert_eq!(leaves(&engine, "storage.scrub").len(), 3);
