@@ -72,6 +72,11 @@ use crate::state::{StaleUpload, StateMachine};
 const TICK: Duration = Duration::from_secs(1);
 /// Every so many of these, drives that are away are looked for.
 const LOOK_FOR_DRIVES_TICKS: u64 = 5;
+/// So long an opening waits for a server that still holds a directory: one that was killed or stopped a moment
+/// ago is gone by then.
+const IN_USE_WAIT: Duration = Duration::from_secs(10);
+/// How often it looks.
+const IN_USE_LOOK: Duration = Duration::from_millis(50);
 
 /// One open installation on one machine.
 ///
@@ -112,15 +117,14 @@ impl Engine {
     /// Opens an installation, or makes one in fresh directories.
     ///
     /// Recovers what a crash left: drives are read back, the log is replayed, stripes that nobody
-    /// owns any more are freed. Up to m drives may be missing.
+    /// owns any more are freed. Up to m drives may be missing. A directory that another server holds is
+    /// waited for, ten seconds at most.
     ///
     /// # Errors
     /// [`OpenError`], in one line for the operator. Nothing acknowledged was discarded.
     pub async fn open(config: EngineConfig, env: Env) -> Result<Arc<Self>, OpenError> {
         let config = Arc::new(config);
-        let opening = config.clone();
-        let joined = tokio::task::spawn_blocking(move || open::open(&opening, env)).await;
-        let (engine, first) = joined.map_err(|error| OpenError::Recovery(format!("opening panicked: {error}")))??;
+        let (engine, first) = open_when_free(&config, &env).await?;
         let engine = Arc::new(engine);
         engine.name_journal_and_drives(&config, first).await?;
         *engine.tasks.lock().unwrap_or_else(PoisonError::into_inner) = vec![
@@ -136,12 +140,18 @@ impl Engine {
 
     /// Finishes what was proposed, flushes and takes a checkpoint, so that the next start is quick.
     ///
-    /// Commands proposed later are refused. Reads still work. The second call does nothing.
+    /// Commands proposed later are refused. Reads still work. The second call does nothing. No task of the
+    /// engine holds it afterwards: its directories are free once its users have dropped it.
     ///
     /// # Errors
     /// Nothing acknowledged depends on it: an engine that did not close cleanly replays more.
     pub async fn close(self: &Arc<Self>) -> Result<(), StorageError> {
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).drain(..).for_each(|task| task.abort());
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        tasks.iter().for_each(JoinHandle::abort);
+        for task in tasks {
+            // Aborted, or it panicked: it is over.
+            let _ = task.await;
+        }
         self.mender.stop().await;
         // A full disk is not waited for any more: what the log has is applied at the next start.
         self.machine.wait_for_space(false);
@@ -463,6 +473,25 @@ impl Engine {
             origin: None,
         };
         Command { context, op }
+    }
+}
+
+/// Opens the engine as soon as no other holds its directories.
+async fn open_when_free(config: &Arc<EngineConfig>, env: &Env) -> Result<(Engine, open::First), OpenError> {
+    let end = tokio::time::Instant::now() + IN_USE_WAIT;
+    let mut told = false;
+    loop {
+        let (opening, env) = (config.clone(), env.clone());
+        let joined = tokio::task::spawn_blocking(move || open::open(&opening, env)).await;
+        match joined.map_err(|error| OpenError::Recovery(format!("opening panicked: {error}")))? {
+            Err(OpenError::InUse { path }) if tokio::time::Instant::now() < end => {
+                if !std::mem::replace(&mut told, true) {
+                    tracing::warn!(path = %path.display(), "another server still holds the directory: waiting for it");
+                }
+                tokio::time::sleep(IN_USE_LOOK).await;
+            }
+            opened => return opened,
+        }
     }
 }
 

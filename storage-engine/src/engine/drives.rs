@@ -10,6 +10,7 @@ use crate::env::Env;
 use crate::error::OpenError;
 use crate::ids::{ClusterId, DriveId};
 use crate::io::{DriveIo, FileIo};
+use crate::state::kv::KvError;
 
 /// Whether directories may be made and formatted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -224,6 +225,7 @@ fn fatal_or_lost(path: &Path, error: DriveOpenError) -> Result<String, OpenError
             Err(OpenError::Mismatch(format!("{}: {error}", path.display())))
         }
         DriveOpenError::SegmentTooSmall { .. } => Err(OpenError::Config(error.to_string())),
+        DriveOpenError::Index(KvError::Locked { path }) => Err(OpenError::InUse { path }),
         other => Ok(chain(&other)),
     }
 }

@@ -17,6 +17,7 @@ use crate::log::{KnownState, LogConfig, LogError, Replay};
 use crate::namespace::command::Command;
 use crate::namespace::encoding;
 use crate::namespace::rows::StripeRun;
+use crate::state::kv::KvError;
 
 /// Entries applied at once while replaying, and their bytes.
 const REPLAY_ENTRIES: usize = 1024;
@@ -152,6 +153,8 @@ fn open_index<M: Machine>(
         Err(StateError::NewerFormat { found, known }) => {
             Err(OpenError::NewerFormat { path: places.index.clone(), found, known })
         }
+        // It is whole, and somebody writes to it: put aside, it would go on under him.
+        Err(StateError::Kv(KvError::Locked { path })) => Err(OpenError::InUse { path }),
         Err(error) => {
             tracing::error!(%error, "the index does not open: rebuilding it from the drives");
             Ok(None)

@@ -3,7 +3,7 @@
 mod apply;
 mod cache;
 mod journal;
-mod keys;
+pub(crate) mod keys;
 pub mod kv;
 mod list;
 mod machine;

@@ -409,6 +409,9 @@ const LEVEL0_FILES_MAX: i32 = 64;
 /// A file with this many rows in a row, a quarter of them removals, is compacted soon.
 const DELETIONS_WINDOW: usize = 4096;
 
+/// What RocksDB says of a store that another process, or this one, has open. A path may have "lock" in it too.
+const LOCKED: [&str; 2] = ["While lock file", "lock hold by current process"];
+
 fn typed(path: &Path, operation: &'static str, error: &rocksdb::Error) -> KvError {
     let path = path.to_path_buf();
     let detail: &str = error.as_ref();
@@ -416,7 +419,7 @@ fn typed(path: &Path, operation: &'static str, error: &rocksdb::Error) -> KvErro
         ErrorKind::Corruption => KvError::Corruption { path, detail: detail.to_owned() },
         ErrorKind::Incomplete if operation == "write" => KvError::Stalled { path },
         ErrorKind::IOError if detail.contains("No space left") => KvError::Full { path },
-        ErrorKind::IOError if detail.contains("lock") && operation == "open" => KvError::Locked { path },
+        ErrorKind::IOError if LOCKED.iter().any(|text| detail.contains(text)) => KvError::Locked { path },
         // A start would not open it either.
         ErrorKind::InvalidArgument | ErrorKind::NotSupported | ErrorKind::NotFound if operation == CHECK => {
             KvError::Corruption { path, detail: detail.to_owned() }

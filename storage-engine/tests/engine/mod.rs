@@ -80,13 +80,6 @@ impl Rig {
     }
 
     pub(crate) async fn open(&self) -> Arc<Engine> {
-        // A task of an engine that was dropped may hold the directories for a moment.
-        for _ in 0..100 {
-            match self.try_open().await {
-                Err(OpenError::InUse { .. }) => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
-                other => return other.unwrap(),
-            }
-        }
         self.try_open().await.unwrap()
     }
 
