@@ -5,6 +5,9 @@ use chartrier_storage::env::Env;
 use chartrier_storage::namespace::rows::AccessKeyRow;
 use zeroize::Zeroizing;
 
+/// As long as AWS's.
+const SECRET_CHARS: usize = 40;
+
 /// A new access key in clear: shown to its owner once.
 pub struct NewAccessKey {
     /// The public half: 20 characters.
@@ -14,17 +17,15 @@ pub struct NewAccessKey {
 }
 
 impl NewAccessKey {
-    /// Draws a key: 80 random bits name it, 240 are its secret.
+    /// Draws a key: 80 random bits name it, 238 are its secret.
+    ///
+    /// The secret has letters and digits only, so that no shell, option parser or URL reads one of its
+    /// characters as something else.
     pub fn generate(env: &Env) -> Self {
         const ID_ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-        const SECRET_ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-        let pick = |alphabet: &[u8], byte: u8| char::from(alphabet[usize::from(byte) % alphabet.len()]);
         let id = env.random_bytes::<16>();
-        let random = Zeroizing::new(env.random_bytes::<40>());
-        let mut secret = Zeroizing::new(String::with_capacity(40));
-        random.iter().for_each(|&byte| secret.push(pick(SECRET_ALPHABET, byte)));
-        let access_key_id = "CHTR".chars().chain(id.iter().map(|&byte| pick(ID_ALPHABET, byte))).collect();
-        Self { access_key_id, secret }
+        let id = id.iter().map(|&byte| char::from(ID_ALPHABET[usize::from(byte) % ID_ALPHABET.len()]));
+        Self { access_key_id: "CHTR".chars().chain(id).collect(), secret: draw_secret(env) }
     }
 
     /// The row that stores it.
@@ -39,6 +40,20 @@ impl NewAccessKey {
             expires_us: None,
         }
     }
+}
+
+/// Letters and digits, each as likely as the others.
+fn draw_secret(env: &Env) -> Zeroizing<String> {
+    const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    // Above the last multiple of 62 a byte would favour the first letters: it is drawn again.
+    let fair = |byte: &u8| usize::from(*byte) < 256 / ALPHABET.len() * ALPHABET.len();
+    let mut secret = Zeroizing::new(String::with_capacity(SECRET_CHARS));
+    while secret.len() < SECRET_CHARS {
+        let random = Zeroizing::new(env.random_bytes::<SECRET_CHARS>());
+        let drawn = random.iter().copied().filter(fair).take(SECRET_CHARS - secret.len());
+        drawn.for_each(|byte| secret.push(char::from(ALPHABET[usize::from(byte) % ALPHABET.len()])));
+    }
+    secret
 }
 
 /// The secret of a row, or `None` if it does not open.
@@ -57,6 +72,16 @@ mod tests {
     use chartrier_storage::env::SimEnv;
 
     use super::*;
+
+    #[test]
+    fn secrets_are_letters_and_digits() {
+        let env = SimEnv::env(1);
+        for _ in 0..1_000 {
+            let secret = NewAccessKey::generate(&env).secret;
+            assert_eq!(secret.len(), SECRET_CHARS);
+            assert!(secret.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+        }
+    }
 
     #[test]
     fn a_sealed_secret_opens_only_under_its_key_and_id() {
