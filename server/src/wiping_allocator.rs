@@ -5,6 +5,9 @@
 //! after. Wiping at the free closes that for every library at once. Larger blocks are stripe
 //! buffers and the like, which hold ciphertext or bulk plaintext and no headers; they are not wiped.
 //!
+//! Freed pages go back to the system within half a second, not ten: buffers that are used again and again have
+//! pools of their own, so what is freed is seldom wanted soon.
+//!
 //! This is the only module of the server with unsafe code: an allocator cannot be written without.
 #![allow(unsafe_code, reason = "GlobalAlloc is an unsafe trait")]
 
@@ -15,6 +18,11 @@ use tikv_jemallocator::Jemalloc;
 /// Blocks up to this many bytes are wiped. A connection's read buffer holds at most `limits.head_bytes`,
 /// and may be allocated at twice that.
 const WIPED_LEN_BYTES_MAX: usize = 256 << 10;
+
+/// jemalloc reads this symbol at its start. `MALLOC_CONF` in the environment overrides it.
+// SAFETY: the name is jemalloc's own, and it expects just this: a thin pointer to a string that ends with 0.
+#[unsafe(export_name = "malloc_conf")]
+static JEMALLOC_CONF: &[u8; 59] = b"background_thread:true,dirty_decay_ms:500,muzzy_decay_ms:0\0";
 
 /// See the module.
 pub(crate) struct WipingAllocator;

@@ -2,7 +2,7 @@
 //!
 //! Whoever wants a buffer waits until the buffers in use leave room for it: pressure stalls a
 //! transfer and never fails it. Buffers come back to a free list, so that a busy server neither
-//! zeroes nor maps memory for each stripe. Writers and readers have a pool each: a copy, which
+//! zeroes nor maps memory for each stripe; those that lie idle are freed now and then. Writers and readers have a pool each: a copy, which
 //! reads and writes at once, then cannot hold up its own other half.
 
 use std::collections::BTreeMap;
@@ -46,6 +46,12 @@ impl Budget {
         &self.readers
     }
 
+    /// Frees the buffers that nobody wanted since the last call.
+    pub fn free_idle(&self) {
+        self.writers.free_idle();
+        self.readers.free_idle();
+    }
+
     /// Bytes of buffers in use now.
     pub fn used_bytes(&self) -> u64 {
         (self.writers.used_bytes() + self.readers.used_bytes()) as u64
@@ -64,6 +70,8 @@ struct FreeList {
     /// By length.
     buffers: BTreeMap<usize, Vec<BytesMut>>,
     kept_bytes: usize,
+    /// The least that was kept at any time since the last look: so much was not needed.
+    idle_bytes: usize,
 }
 
 impl Pool {
@@ -97,6 +105,13 @@ impl Pool {
         self.limit_bytes - self.room.available_permits() * UNIT_BYTES
     }
 
+    fn free_idle(&self) {
+        let mut free = self.lock();
+        let needed = free.kept_bytes - free.idle_bytes;
+        free.shrink_to(needed);
+        free.idle_bytes = free.kept_bytes;
+    }
+
     fn units(&self, bytes: usize) -> u32 {
         bytes.min(self.limit_bytes).div_ceil(UNIT_BYTES) as u32
     }
@@ -120,7 +135,7 @@ impl Pool {
 impl FreeList {
     fn pop(&mut self, class: usize) -> Option<BytesMut> {
         let bytes = self.buffers.get_mut(&class)?.pop()?;
-        self.kept_bytes -= class;
+        self.forget(class);
         Some(bytes)
     }
 
@@ -129,12 +144,17 @@ impl FreeList {
         self.buffers.entry(class).or_default().push(bytes);
     }
 
+    fn forget(&mut self, class: usize) {
+        self.kept_bytes -= class;
+        self.idle_bytes = self.idle_bytes.min(self.kept_bytes);
+    }
+
     /// Frees buffers, the largest first, until at most `bytes` are kept.
     fn shrink_to(&mut self, bytes: usize) {
         while self.kept_bytes > bytes {
             let Some((&class, list)) = self.buffers.iter_mut().next_back() else { return };
             match list.pop() {
-                Some(_) => self.kept_bytes -= class,
+                Some(_) => self.forget(class),
                 None => {
                     self.buffers.remove(&class);
                 }
@@ -234,5 +254,20 @@ mod tests {
         assert_eq!(pool.lock().kept_bytes, 0);
         drop(large);
         assert_eq!(pool.lock().kept_bytes, 1 << 20);
+    }
+
+    #[test]
+    fn what_nobody_wants_is_freed() {
+        let pool = Pool::new(1 << 20);
+        let take = |count: usize| (0..count).map(|_| pool.try_take(64 << 10).unwrap()).collect::<Vec<_>>();
+        drop(take(16));
+        // All were in use since the last look.
+        pool.free_idle();
+        assert_eq!(pool.lock().kept_bytes, 1 << 20);
+        drop(take(4));
+        pool.free_idle();
+        assert_eq!(pool.lock().kept_bytes, 4 * (64 << 10));
+        pool.free_idle();
+        assert_eq!(pool.lock().kept_bytes, 0);
     }
 }

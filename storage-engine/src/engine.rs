@@ -72,6 +72,8 @@ use crate::state::{StaleUpload, StateMachine};
 const TICK: Duration = Duration::from_secs(1);
 /// Every so many of these, drives that are away are looked for.
 const LOOK_FOR_DRIVES_TICKS: u64 = 5;
+/// Every so many of these, buffers of transfers that lay idle since are freed.
+const FREE_BUFFERS_TICKS: u64 = 10;
 /// So long an opening waits for a server that still holds a directory: one that was killed or stopped a moment
 /// ago is gone by then.
 const IN_USE_WAIT: Duration = Duration::from_secs(10);
@@ -552,6 +554,9 @@ async fn tick(engine: std::sync::Weak<Engine>) {
         engine.follow_layout().await;
         if count.is_multiple_of(LOOK_FOR_DRIVES_TICKS) {
             engine.look_for_drives().await;
+        }
+        if count.is_multiple_of(FREE_BUFFERS_TICKS) {
+            engine.blobs.budget().free_idle();
         }
     }
 }
