@@ -15,6 +15,7 @@ use crate::error::StorageError;
 use crate::ids::{DriveId, StripeId};
 use crate::namespace::command::MissingShard;
 use crate::namespace::rows::{BlobRef, StripeRun};
+use crate::segment::header::SegmentClass;
 use crate::segment::shape::{CELL_BYTES, ROWS_MAX, StripeShape};
 use crate::segment::stripe::{EncodedStripe, encode_row, parity_bytes};
 
@@ -303,7 +304,8 @@ impl BlobWriter {
         let place = (self.placement.layout_version(), self.placement.group(index));
         let id = self.first.nth(index);
         let encoded = EncodedStripe::new(id, shape, place, (stripe.buffer, stripe.parity_at), stripe.crcs);
-        let encoded = Arc::new(encoded);
+        let class = if self.placement.places() == 0 { SegmentClass::Data } else { SegmentClass::Copies };
+        let encoded = Arc::new(encoded.of_class(class));
         let drives = self.placement.targets(index);
         let answers = drives.iter().enumerate().map(|(shard, drive)| {
             let drive = self.store.drive(*drive)?;

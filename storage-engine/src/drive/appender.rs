@@ -1,5 +1,8 @@
 //! The thread that writes records: in order, at once, one index batch for all that waited.
 //!
+//! Whole copies of small blobs go to segments of their own: they die together, when they are packed, and their
+//! file then goes without one record being moved. So up to two segments are open, one a class.
+//!
 //! Invariant: before the appender leaves a segment it queues a sync or a seal of it. The syncer
 //! serves its queue in order, so a sync that answers well covers every segment left before it.
 
@@ -23,7 +26,7 @@ use crate::ids::SegmentId;
 use crate::io::{DriveFile, Fill, is_full};
 use crate::segment::BLOCK_BYTES;
 use crate::segment::footer::DirectoryEntry;
-use crate::segment::header::SegmentHeader;
+use crate::segment::header::{SegmentClass, SegmentHeader};
 use crate::segment::location::ShardKey;
 use crate::segment::record::{RECORD_HEADER_BYTES, RecordPlace, encode_record_head, record_extent};
 use crate::segment::stripe::EncodedStripe;
@@ -39,6 +42,8 @@ const UNSYNCED_BYTES_MAX: u64 = 16 << 20;
 const FREE_BATCH_MAX: usize = 1024;
 /// From this many segments on, a drive keeps half of one free for compaction.
 const SEGMENTS_FOR_RESERVE: u64 = 16;
+/// Segments of copies are so much shorter: the sooner all in one is dead.
+const COPIES_SEGMENT_SHARE: u64 = 4;
 static ZEROS: [u8; BLOCK_BYTES as usize] = [0; BLOCK_BYTES as usize];
 
 /// A file that was reserved for a segment.
@@ -92,8 +97,9 @@ impl Job {
 
 /// Serves the queue until it is closed.
 pub(super) fn run(core: &Arc<DriveCore>) {
-    let mut appender = Appender { core: core.clone(), open: None, pending: Pending::default(), spare: None };
-    appender.prepare_spare();
+    let (open, spares) = ([None, None], [None, None]);
+    let mut appender = Appender { core: core.clone(), open, pending: Pending::default(), spares };
+    appender.prepare_spare(SegmentClass::Data);
     loop {
         let jobs = core.jobs.pop_batch(BATCH_JOBS_MAX);
         if jobs.is_empty() {
@@ -103,16 +109,17 @@ pub(super) fn run(core: &Arc<DriveCore>) {
         jobs.into_iter().for_each(|job| appender.job(job));
         appender.flush();
     }
-    appender.drop_spare();
+    appender.drop_spares();
     core.syncs.close();
 }
 
 struct Appender {
     core: Arc<DriveCore>,
-    open: Option<OpenSegment>,
+    /// By class.
+    open: [Option<OpenSegment>; SegmentClass::ALL.len()],
     pending: Pending,
-    /// The next segment's file, being made by a thread of its own.
-    spare: Option<Receiver<Option<NewFile>>>,
+    /// The next segment's file of each class, being made by a thread of its own.
+    spares: [Option<Receiver<Option<NewFile>>>; SegmentClass::ALL.len()],
 }
 
 struct OpenSegment {
@@ -145,7 +152,8 @@ impl Appender {
             Job::Append(job) => self.append(job),
             Job::Sync(queued_us, reply) => {
                 self.flush();
-                self.queue_sync(SyncReply::Sync(queued_us, reply));
+                self.queue_unsynced(SegmentClass::Copies);
+                self.queue_sync(SegmentClass::Data, SyncReply::Sync(queued_us, reply));
             }
             Job::Free(shards, reply) => {
                 self.flush();
@@ -157,13 +165,13 @@ impl Appender {
             }
             Job::Roll(reply) => {
                 self.flush();
-                self.leave_segment();
+                SegmentClass::ALL.into_iter().for_each(|class| self.leave_segment(class));
                 self.push_sync(SyncJob::Barrier(SyncReply::Plain(reply)));
             }
             Job::Close(reply) => {
                 self.flush();
-                self.leave_segment();
-                self.drop_spare();
+                SegmentClass::ALL.into_iter().for_each(|class| self.leave_segment(class));
+                self.drop_spares();
                 if let Err(job) = self.core.syncs.push(SyncJob::Close(reply)) {
                     job.refuse(&self.core.health);
                 }
@@ -197,11 +205,11 @@ impl Appender {
                 return Err(self.core.health.offline());
             }
             let (_, record_bytes) = record_extent(stripe.shape.rows(), stripe.shape.column_bytes());
-            self.require_room(record_bytes as u64)?;
+            self.require_room(stripe.class, record_bytes as u64)?;
             match self.write_to_open(stripe, shard, replaces) {
                 Ok(segment) => return Ok(segment),
                 Err(error) => {
-                    self.freeze();
+                    self.freeze(stripe.class);
                     if is_full(&error) {
                         return Err(DriveError::Full);
                     }
@@ -219,7 +227,7 @@ impl Appender {
         shard: u8,
         replaces: Replaces,
     ) -> std::io::Result<Arc<Segment>> {
-        let open = self.open.as_mut().expect("require_room opened one");
+        let open = self.open[stripe.class.index()].as_mut().expect("require_room opened one");
         let core = &self.core;
         let place =
             RecordPlace { cluster: core.cluster, drive: core.id, segment: open.segment.id, offset: open.cursor };
@@ -278,19 +286,28 @@ impl Appender {
                 }
             }
         }
-        if let Some(open) = &self.open
-            && open.segment.add_unsynced(0) >= UNSYNCED_BYTES_MAX
-        {
-            self.queue_sync(SyncReply::Nobody);
-        }
-        if self.open.as_ref().is_some_and(|open| open.cursor > open.reserved_bytes / 2) {
-            self.prepare_spare();
+        for class in SegmentClass::ALL {
+            if let Some(open) = &self.open[class.index()]
+                && open.segment.add_unsynced(0) >= UNSYNCED_BYTES_MAX
+            {
+                self.queue_sync(class, SyncReply::Nobody);
+            }
+            if self.open[class.index()].as_ref().is_some_and(|open| open.cursor > open.reserved_bytes / 2) {
+                self.prepare_spare(class);
+            }
         }
     }
 
-    /// Queues a sync of the open segment, or of nothing: it then answers for those left before.
-    fn queue_sync(&mut self, reply: SyncReply) {
-        match &self.open {
+    /// Queues a sync of an open segment if something was written to it since the last.
+    fn queue_unsynced(&mut self, class: SegmentClass) {
+        if self.open[class.index()].as_ref().is_some_and(|open| open.segment.add_unsynced(0) > 0) {
+            self.queue_sync(class, SyncReply::Nobody);
+        }
+    }
+
+    /// Queues a sync of an open segment, or of nothing: it then answers for those left before.
+    fn queue_sync(&mut self, class: SegmentClass, reply: SyncReply) {
+        match &self.open[class.index()] {
             Some(open) => {
                 open.segment.clear_unsynced();
                 self.push_sync(SyncJob::Sync(open.segment.clone(), reply));
@@ -306,20 +323,21 @@ impl Appender {
     }
 
     /// Opens a segment with room for a record, leaving the present one if it is full or poisoned.
-    fn require_room(&mut self, record_bytes: u64) -> Result<(), DriveError> {
-        if let Some(open) = &self.open {
+    fn require_room(&mut self, class: SegmentClass, record_bytes: u64) -> Result<(), DriveError> {
+        if let Some(open) = &self.open[class.index()] {
             if !open.segment.is_poisoned() && open.cursor + record_bytes <= open.reserved_bytes {
                 return Ok(());
             }
             self.flush();
-            self.leave_segment();
+            self.leave_segment(class);
         }
-        let (id, file, reserved_bytes) = self.new_file()?;
+        let (id, file, reserved_bytes) = self.new_file(class)?;
         failpoint(Step::SegmentCreated);
         let header = SegmentHeader {
             cluster: self.core.cluster,
             drive: self.core.id,
             segment: id,
+            class,
             reserved_bytes,
             created_us: self.core.env.clock.now_us(),
         };
@@ -331,10 +349,10 @@ impl Appender {
         }
         DataMetrics::add(&self.core.metrics.segments_created, 1);
         DataMetrics::add(&self.core.metrics.bytes_written, BLOCK_BYTES);
-        let begun = SegmentRow { written_us: header.created_us, ..SegmentRow::default() };
+        let begun = SegmentRow { written_us: header.created_us, class, ..SegmentRow::default() };
         self.core.segments.set_row(id, begun);
         self.core.segments.keep_open(id, file.clone());
-        self.open = Some(OpenSegment {
+        self.open[class.index()] = Some(OpenSegment {
             segment: Segment::new(id, file),
             reserved_bytes,
             cursor: BLOCK_BYTES,
@@ -345,12 +363,11 @@ impl Appender {
     }
 
     /// The spare file if there is one, else a new one, smaller when the drive is nearly full.
-    fn new_file(&mut self) -> Result<(SegmentId, Arc<dyn DriveFile>, u64), DriveError> {
-        let full_bytes = self.core.segments.reserved_bytes;
-        if let Some((id, file)) = self.spare.take().and_then(|spare| spare.recv().ok().flatten()) {
-            return Ok((id, file, full_bytes));
+    fn new_file(&mut self, class: SegmentClass) -> Result<(SegmentId, Arc<dyn DriveFile>, u64), DriveError> {
+        let mut bytes = reserved_bytes(&self.core, class);
+        if let Some((id, file)) = self.spares[class.index()].take().and_then(|spare| spare.recv().ok().flatten()) {
+            return Ok((id, file, bytes));
         }
-        let mut bytes = full_bytes;
         loop {
             match create_file(&self.core, bytes) {
                 Ok((id, file)) => return Ok((id, file, bytes)),
@@ -361,8 +378,8 @@ impl Appender {
     }
 
     /// Closes the open segment with a footer; a poisoned one is left as it is for the next start.
-    fn leave_segment(&mut self) {
-        let Some(open) = self.open.take() else { return };
+    fn leave_segment(&mut self, class: SegmentClass) {
+        let Some(open) = self.open[class.index()].take() else { return };
         if open.segment.is_poisoned() {
             return;
         }
@@ -375,10 +392,10 @@ impl Appender {
     }
 
     /// Leaves a segment after a failed write: what it holds is synced, nothing more is added.
-    fn freeze(&mut self) {
+    fn freeze(&mut self, class: SegmentClass) {
         self.flush();
-        self.queue_sync(SyncReply::Nobody);
-        self.open = None;
+        self.queue_sync(class, SyncReply::Nobody);
+        self.open[class.index()] = None;
     }
 
     /// What cannot be looked up is an error: it is not "nothing there".
@@ -426,27 +443,38 @@ impl Appender {
     }
 
     /// Begins to make the next segment's file, so that a full segment does not stall writers.
-    fn prepare_spare(&mut self) {
+    fn prepare_spare(&mut self, class: SegmentClass) {
         // Not on a simulated drive: a thread of its own would make its runs differ.
-        if self.spare.is_some() || self.core.io.os_path().is_none() {
+        if self.spares[class.index()].is_some() || self.core.io.os_path().is_none() {
             return;
         }
         let (sender, receiver) = sync_channel(1);
         let core = self.core.clone();
         let make = move || {
-            let file = create_file(&core, core.segments.reserved_bytes);
+            let file = create_file(&core, reserved_bytes(&core, class));
             drop(sender.send(file.ok()));
         };
         if std::thread::Builder::new().name("drive-spare".to_owned()).spawn(make).is_ok() {
-            self.spare = Some(receiver);
+            self.spares[class.index()] = Some(receiver);
         }
     }
 
-    fn drop_spare(&mut self) {
-        if let Some((id, _)) = self.spare.take().and_then(|spare| spare.recv().ok().flatten()) {
-            // Left behind, it is removed at the next start.
-            let _ = self.core.io.remove(&segment_name(id));
+    fn drop_spares(&mut self) {
+        for spare in &mut self.spares {
+            if let Some((id, _)) = spare.take().and_then(|spare| spare.recv().ok().flatten()) {
+                // Left behind, it is removed at the next start.
+                let _ = self.core.io.remove(&segment_name(id));
+            }
         }
+    }
+}
+
+/// What is reserved for a segment.
+fn reserved_bytes(core: &DriveCore, class: SegmentClass) -> u64 {
+    let whole = core.segments.reserved_bytes;
+    match class {
+        SegmentClass::Data => whole,
+        SegmentClass::Copies => (whole / COPIES_SEGMENT_SHARE).max(SEGMENT_BYTES_MIN),
     }
 }
 

@@ -19,6 +19,7 @@ use crate::io::DriveIo;
 use crate::segment::FormatError;
 use crate::segment::bytes::{take, take_u64};
 use crate::segment::footer::DirectoryEntry;
+use crate::segment::header::SegmentClass;
 use crate::segment::location::{ShardKey, ShardLocation};
 use crate::state::kv::{Family, FamilySpec, Kv, KvBatch, KvError, KvOp, MemoryKv, ScanStep, ValueSize};
 use crate::state::rocks::{RocksConfig, RocksKv};
@@ -78,10 +79,13 @@ pub(super) struct SegmentRow {
     pub(super) searched: bool,
     /// When its youngest record may have been written, Unix time in microseconds.
     pub(super) written_us: u64,
+    /// What it was written with.
+    pub(super) class: SegmentClass,
 }
 
 const SEALED: u8 = 1;
 const SEARCHED: u8 = 2;
+const COPIES: u8 = 4;
 
 impl SegmentRow {
     /// Bytes of records that the index points at.
@@ -90,7 +94,9 @@ impl SegmentRow {
     }
 
     fn encode(&self) -> Vec<u8> {
-        let flags = if self.sealed { SEALED } else { 0 } | if self.searched { SEARCHED } else { 0 };
+        let flag = |set: bool, bit: u8| if set { bit } else { 0 };
+        let of_copies = self.class == SegmentClass::Copies;
+        let flags = flag(self.sealed, SEALED) | flag(self.searched, SEARCHED) | flag(of_copies, COPIES);
         let mut value = vec![ROW_VERSION, flags];
         value.extend_from_slice(&self.stored_bytes.to_le_bytes());
         value.extend_from_slice(&self.dead_bytes.to_le_bytes());
@@ -109,6 +115,7 @@ impl SegmentRow {
             stored_bytes: take_u64(value, 2)?,
             dead_bytes: take_u64(value, 10)?,
             written_us: take_u64(value, 18)?,
+            class: if flags & COPIES != 0 { SegmentClass::Copies } else { SegmentClass::Data },
         })
     }
 }

@@ -316,7 +316,7 @@ impl Drive {
     }
 
     /// Queues one shard of a stripe. The answer comes when it is written or, with
-    /// [`Durability::Synced`], when it and all that was queued here before is durable.
+    /// [`Durability::Synced`], when it and all of its class that was queued here before is durable.
     ///
     /// Never waits. The answer names the segment: until a later sync has answered, ask it
     /// [`Segment::is_poisoned`].
@@ -510,7 +510,7 @@ impl Drop for Drive {
 pub enum Durability {
     /// As soon as it is written to the file.
     Written,
-    /// When it, and all that was queued on the drive before it, survives a power cut.
+    /// When it, and all that was queued on the drive before it for segments of its class, survives a power cut.
     Synced,
 }
 

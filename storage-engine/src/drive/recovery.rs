@@ -19,6 +19,7 @@ use crate::ids::SegmentId;
 use crate::io::DriveFile;
 use crate::segment::checksum::cell_crc64;
 use crate::segment::footer::{DirectoryEntry, encode_footer};
+use crate::segment::header::SegmentClass;
 use crate::segment::location::{ShardKey, ShardLocation};
 use crate::segment::record::RecordPlace;
 use crate::segment::scan::{ScanError, ScannedSegment, read_header, scan_segment};
@@ -42,13 +43,13 @@ pub(super) fn recover(core: &DriveCore) -> Result<(), DriveOpenError> {
     for id in &present {
         match rows.remove(id) {
             Some(row) if row.sealed => core.segments.set_row(*id, row),
-            _ => unsealed.push((created_us(core, *id), *id)),
+            _ => unsealed.push((origin(core, *id), *id)),
         }
     }
     // After the rows of the sealed ones: a record that is in two segments counts as dead in one of them.
     let present: HashSet<SegmentId> = present.into_iter().collect();
-    unsealed.sort();
-    unsealed.into_iter().try_for_each(|(created_us, id)| recover_segment(core, (id, created_us), &present))?;
+    unsealed.sort_by_key(|(origin, id)| (origin.created_us, *id));
+    unsealed.into_iter().try_for_each(|(origin, id)| recover_segment(core, (id, origin), &present))?;
     // Rows whose file is gone: their shards are rebuilt from other drives when they are read.
     let mut gone = IndexBatch::default();
     rows.keys().for_each(|id| gone.delete_segment(*id));
@@ -62,11 +63,11 @@ pub(super) fn recover(core: &DriveCore) -> Result<(), DriveOpenError> {
 
 fn recover_segment(
     core: &DriveCore,
-    (id, created_us): (SegmentId, u64),
+    (id, origin): (SegmentId, Origin),
     present: &HashSet<SegmentId>,
 ) -> Result<(), DriveOpenError> {
     match read_segment(core, id) {
-        Ok(Some((file, scanned))) => adopt(core, (id, created_us), &(file, scanned), present),
+        Ok(Some((file, scanned))) => adopt(core, (id, origin), &(file, scanned), present),
         Ok(None) => {
             // Reserved and never written to.
             let removed = core.io.remove(&segment_name(id));
@@ -84,10 +85,18 @@ fn recover_segment(
     }
 }
 
-/// When a segment was begun; 0 if it does not say, or is gone.
-fn created_us(core: &DriveCore, id: SegmentId) -> u64 {
+/// What a segment's header says of its making.
+#[derive(Debug, Clone, Copy, Default)]
+struct Origin {
+    /// 0 if it does not say, or is gone.
+    created_us: u64,
+    class: SegmentClass,
+}
+
+fn origin(core: &DriveCore, id: SegmentId) -> Origin {
     let file = core.io.open(&segment_name(id)).ok();
-    file.and_then(|file| super::verify::read_header(core, &*file, id)).map_or(0, |header| header.created_us)
+    let header = file.and_then(|file| super::verify::read_header(core, &*file, id));
+    header.map_or_else(Origin::default, |header| Origin { created_us: header.created_us, class: header.class })
 }
 
 /// The file of a segment, and what is in it.
@@ -122,7 +131,7 @@ fn is_blank(file: &dyn DriveFile) -> io::Result<bool> {
 /// Indexes the records of a segment, closes it, and marks it sealed: in this order.
 fn adopt(
     core: &DriveCore,
-    (id, created_us): (SegmentId, u64),
+    (id, Origin { created_us, class }): (SegmentId, Origin),
     (file, scanned): &Found,
     present: &HashSet<SegmentId>,
 ) -> Result<(), DriveOpenError> {
@@ -154,7 +163,7 @@ fn adopt(
     };
     failpoint(Step::SegmentClosed);
     let written_us = if created_us > 0 { created_us } else { core.env.clock.now_us() };
-    let row = SegmentRow { sealed, stored_bytes, dead_bytes, searched: !scanned.sealed, written_us };
+    let row = SegmentRow { sealed, stored_bytes, dead_bytes, searched: !scanned.sealed, written_us, class };
     core.segments.set_row(id, row);
     let mut batch = IndexBatch::default();
     batch.put_segment(id, &row);
@@ -171,7 +180,7 @@ fn elsewhere(core: &DriveCore, entry: &DirectoryEntry, present: &HashSet<Segment
 /// Of two records of a shard the newer holds, which was written in the place of the other; but never one
 /// whose cells are not as they were written, if those of the other are.
 fn other_holds(core: &DriveCore, entry: &DirectoryEntry, created_us: u64, other: &ShardLocation) -> bool {
-    let is_newer = self::created_us(core, other.segment) > created_us;
+    let is_newer = origin(core, other.segment).created_us > created_us;
     let (other_is_good, this_is_good) =
         (|| is_good(core, &entry.key, other), || is_good(core, &entry.key, &entry.location));
     if is_newer { other_is_good() || !this_is_good() } else { !this_is_good() && other_is_good() }

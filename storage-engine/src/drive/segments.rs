@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError};
 use super::index::SegmentRow;
 use crate::ids::SegmentId;
 use crate::io::{DriveFile, DriveIo};
+use crate::segment::header::SegmentClass;
 use crate::sync::{Mutex, MutexGuard};
 
 /// Where segments are.
@@ -165,6 +166,11 @@ impl Segments {
     /// Whether it was closed with a footer.
     pub(super) fn is_sealed(&self, id: SegmentId) -> bool {
         self.lock().rows.get(&id).is_some_and(|row| row.sealed)
+    }
+
+    /// What it was written with.
+    pub(super) fn class(&self, id: SegmentId) -> SegmentClass {
+        self.lock().rows.get(&id).map(|row| row.class).unwrap_or_default()
     }
 
     /// Whether it is known.

@@ -95,6 +95,7 @@ impl Drive {
                 cluster: self.core.cluster,
                 drive: self.core.id,
                 segment: check.segment,
+                class: self.core.segments.class(check.segment),
                 reserved_bytes: self.core.segments.reserved_bytes,
                 created_us: newest_ms * 1000,
             };

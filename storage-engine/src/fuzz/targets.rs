@@ -24,7 +24,7 @@ use crate::namespace::encoding::{Stored, decode, encode};
 use crate::namespace::rows::{PartRow, StripeRun, UserRow, VersionRow};
 use crate::segment::bytes::seal_crc64;
 use crate::segment::footer::{DirectoryEntry, Trailer, encode_footer};
-use crate::segment::header::SegmentHeader;
+use crate::segment::header::{SegmentClass, SegmentHeader};
 use crate::segment::location::{ShardKey, ShardLocation};
 use crate::segment::record::{RecordPlace, decode_record_head};
 use crate::segment::scan::scan_segment;
@@ -189,8 +189,14 @@ fn heads_of_records() {
 
 #[test]
 fn headers_of_segments() {
-    let header =
-        SegmentHeader { cluster: CLUSTER, drive: DRIVE, segment: SEGMENT, reserved_bytes: 1 << 28, created_us: 3 };
+    let header = SegmentHeader {
+        cluster: CLUSTER,
+        drive: DRIVE,
+        segment: SEGMENT,
+        class: SegmentClass::Copies,
+        reserved_bytes: 1 << 28,
+        created_us: 3,
+    };
     let seal = |bytes: &mut Vec<u8>| {
         bytes.resize(4096, 0);
         seal_crc64(bytes, 4088);
@@ -205,8 +211,14 @@ fn headers_of_segments() {
 
 /// Two records and a footer, as a file.
 fn segment_file() -> Vec<u8> {
-    let header =
-        SegmentHeader { cluster: CLUSTER, drive: DRIVE, segment: SEGMENT, reserved_bytes: 1 << 20, created_us: 3 };
+    let header = SegmentHeader {
+        cluster: CLUSTER,
+        drive: DRIVE,
+        segment: SEGMENT,
+        class: SegmentClass::Data,
+        reserved_bytes: 1 << 20,
+        created_us: 3,
+    };
     let mut file = header.encode();
     let mut directory = Vec::new();
     for rows in [1, 2] {

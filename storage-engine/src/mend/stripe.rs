@@ -17,6 +17,7 @@ use crate::ids::{DriveId, StripeId};
 use crate::namespace::integrity::{RepairedShard, ShardFault, StripeRepair};
 use crate::namespace::rows::StripeRun;
 use crate::segment::checksum::cell_crc64;
+use crate::segment::header::SegmentClass;
 use crate::segment::location::{ShardKey, ShardLocation};
 use crate::segment::shape::StripeShape;
 use crate::segment::stripe::{EncodedStripe, encode_row, parity_bytes};
@@ -231,6 +232,8 @@ pub(super) struct Columns {
     pub(super) id: StripeId,
     pub(super) shape: StripeShape,
     group: u32,
+    /// The segments that its records go to.
+    class: SegmentClass,
     columns: Vec<Column>,
     read_bytes: u64,
 }
@@ -331,7 +334,8 @@ impl Columns {
         let id = run.first.nth(index);
         let column = |shard| Column::locate(blobs, &placement, index, ShardKey { stripe: id, shard }, &shape);
         let columns = (0..shape.geometry().shards() as u8).map(column).collect();
-        Some(Self { id, shape, group: placement.group(index), columns, read_bytes: 0 })
+        let class = if run.is_copies() { SegmentClass::Copies } else { SegmentClass::Data };
+        Some(Self { id, shape, group: placement.group(index), class, columns, read_bytes: 0 })
     }
 
     fn good(&self) -> usize {
@@ -391,7 +395,7 @@ impl Columns {
         for row in 0..self.shape.rows() {
             encode_row(self.id, &self.shape, row, &mut buffer, parity_at, &mut crcs);
         }
-        Ok(EncodedStripe::new(self.id, self.shape, place, (buffer, parity_at), crcs))
+        Ok(EncodedStripe::new(self.id, self.shape, place, (buffer, parity_at), crcs).of_class(self.class))
     }
 
     /// Fills in the data of the stripe, from shards that were read.

@@ -9,8 +9,37 @@ const MAGIC: &[u8; 8] = b"CHRTSEG1";
 pub const SEGMENT_VERSION: u32 = 1;
 const CRC_AT: usize = 4088;
 const CLASS_DATA: u8 = 1;
+const CLASS_COPIES: u8 = 2;
 
-/// The header block of a data segment.
+/// What a segment is written with. What compaction copies goes to segments of data, whatever it was.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SegmentClass {
+    /// Shards of stripes.
+    #[default]
+    Data,
+    /// Whole copies of small blobs, which are to be packed.
+    Copies,
+}
+
+impl SegmentClass {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Data, Self::Copies];
+
+    /// Its place in [`SegmentClass::ALL`].
+    pub fn index(self) -> usize {
+        usize::from(self.code() - CLASS_DATA)
+    }
+
+    /// As it stands in a header.
+    fn code(self) -> u8 {
+        match self {
+            Self::Data => CLASS_DATA,
+            Self::Copies => CLASS_COPIES,
+        }
+    }
+}
+
+/// The header block of a segment of records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SegmentHeader {
     /// The installation.
@@ -19,6 +48,8 @@ pub struct SegmentHeader {
     pub drive: DriveId,
     /// The segment's own id, which is its file name too.
     pub segment: SegmentId,
+    /// What it is written with.
+    pub class: SegmentClass,
     /// Length that was reserved for it.
     pub reserved_bytes: u64,
     /// Unix time in microseconds.
@@ -31,7 +62,7 @@ impl SegmentHeader {
         let mut block = vec![0; BLOCK_BYTES as usize];
         put(&mut block, 0, MAGIC);
         put(&mut block, 8, &SEGMENT_VERSION.to_le_bytes());
-        put(&mut block, 12, &[CLASS_DATA]);
+        put(&mut block, 12, &[self.class.code()]);
         put(&mut block, 16, self.cluster.as_bytes());
         put(&mut block, 32, self.drive.as_bytes());
         put(&mut block, 48, self.segment.as_bytes());
@@ -52,13 +83,12 @@ impl SegmentHeader {
         if version > SEGMENT_VERSION {
             return Err(FormatError::NewerVersion { found: version, known: SEGMENT_VERSION });
         }
-        if block[12] != CLASS_DATA {
-            return Err(FormatError::Range);
-        }
+        let class = SegmentClass::ALL.into_iter().find(|class| class.code() == block[12]).ok_or(FormatError::Range)?;
         Ok(Self {
             cluster: ClusterId::from_bytes(take(block, 16)?),
             drive: DriveId::from_bytes(take(block, 32)?),
             segment: SegmentId::from_bytes(take(block, 48)?),
+            class,
             reserved_bytes: take_u64(block, 64)?,
             created_us: take_u64(block, 72)?,
         })
@@ -71,15 +101,18 @@ mod tests {
 
     #[test]
     fn round_trip_flip_and_truncate() {
-        let header = SegmentHeader {
+        let header = |class| SegmentHeader {
             cluster: ClusterId::from_bytes([1; 16]),
             drive: DriveId::from_bytes([2; 16]),
             segment: SegmentId::from_bytes([3; 16]),
+            class,
             reserved_bytes: 64 << 20,
             created_us: 1_767_225_600_000_000,
         };
-        let block = header.encode();
-        assert_eq!(SegmentHeader::decode(&block), Ok(header));
+        for class in SegmentClass::ALL {
+            assert_eq!(SegmentHeader::decode(&header(class).encode()), Ok(header(class)));
+        }
+        let block = header(SegmentClass::Copies).encode();
         for at in 0..block.len() {
             let mut flipped = block.clone();
             flipped[at] ^= 0x10;

@@ -1,6 +1,7 @@
 //! A stripe in memory, coded and ready to be written: what the drives' appenders share.
 
 use super::checksum::cell_crc64;
+use super::header::SegmentClass;
 use super::shape::{CELL_BYTES, StripeShape};
 use crate::budget::PooledBytes;
 use crate::codec::SHARDS_MAX;
@@ -16,6 +17,8 @@ pub struct EncodedStripe {
     pub layout_version: u32,
     /// Its placement group.
     pub group: u32,
+    /// The segments that its records go to.
+    pub class: SegmentClass,
     buffer: PooledBytes,
     /// Where the parity cells start in the buffer.
     parity_at: usize,
@@ -36,7 +39,13 @@ impl EncodedStripe {
         crcs: Vec<u64>,
     ) -> Self {
         assert_eq!(crcs.len(), shape.rows() * shape.geometry().shards());
-        Self { id, shape, layout_version, group, buffer, parity_at, crcs }
+        Self { id, shape, layout_version, group, class: SegmentClass::Data, buffer, parity_at, crcs }
+    }
+
+    /// The same for segments of a class.
+    #[must_use]
+    pub fn of_class(self, class: SegmentClass) -> Self {
+        Self { class, ..self }
     }
 
     /// The cells of one column, in order of row.

@@ -112,6 +112,7 @@ proptest! {
     fn also_with_stale_indexes(steps in prop::collection::vec(step(), 1..12)) {
         let mut sim = Sim::new(2, 2);
         sim.kvs = Some(sim.ios.iter().map(|_| Arc::default()).collect());
+        sim.pack_bytes = 250_000;
         run(steps, sim);
     }
 
@@ -121,11 +122,17 @@ proptest! {
     }
 }
 
-/// Every durability point of one small run, one after the other.
+/// Every durability point of one small run, one after the other: of stripes, and of copies between stripes.
 #[test]
 fn a_cut_at_each_point_in_turn() {
+    cut_at_each_point(0);
+    cut_at_each_point(120_000);
+}
+
+fn cut_at_each_point(pack_bytes: usize) {
     for cut in 0.. {
-        let sim = Sim::new(2, 1);
+        let mut sim = Sim::new(2, 1);
+        sim.pack_bytes = pack_bytes;
         let mut order = Vec::new();
         let mut acknowledged = Acknowledged::new();
         let finished = runtime().block_on(async {
@@ -133,7 +140,7 @@ fn a_cut_at_each_point_in_turn() {
             let before = sim.world.points();
             sim.world.cut_at(before + cut);
             for seed in 0..4 {
-                write_one(&store, seed, 150_000, &mut acknowledged).await;
+                write_one(&store, seed, 100_000 + 50_000 * (seed as usize % 2), &mut acknowledged).await;
             }
             sim.world.is_on()
         });

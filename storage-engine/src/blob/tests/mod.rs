@@ -27,6 +27,8 @@ pub(crate) struct Sim {
     env: Env,
     /// Indexes that outlive a restart; without them each start rebuilds its index.
     kvs: Option<Vec<Arc<MemoryKv>>>,
+    /// Blobs up to this many bytes are kept as copies.
+    pack_bytes: usize,
 }
 
 const SEGMENT_BYTES: u64 = 4 << 20;
@@ -39,7 +41,7 @@ impl Sim {
     fn with_drives(k: u8, m: u8, drives: usize) -> Self {
         let world = SimWorld::new();
         let ios = (0..drives).map(|number| SimIo::new(&world, &format!("d{number}"))).collect();
-        Self { world, ios, k, m, env: SimEnv::env(7), kvs: None }
+        Self { world, ios, k, m, env: SimEnv::env(7), kvs: None, pack_bytes: 0 }
     }
 
     fn config(&self) -> DriveConfig {
@@ -69,7 +71,8 @@ impl Sim {
         if order.is_empty() {
             *order = drives.iter().map(|drive| drive.id()).collect();
         }
-        store(drives, rotated_layout(1, self.k, self.m, order), &self.env, metrics)
+        let config = BlobConfig { inline_bytes: 1024, pack_bytes: self.pack_bytes, stripe_rows: Some(2) };
+        store_with(config, drives, rotated_layout(1, self.k, self.m, order), &self.env, metrics)
     }
 }
 

@@ -7,9 +7,14 @@ use super::super::index::SegmentRow;
 use super::CompactionPolicy;
 use super::output::output_bytes_max;
 use crate::ids::SegmentId;
+use crate::segment::header::SegmentClass;
 
 /// A segment with less dead than this share is never worth its copy.
 const WORTHWHILE_PERCENT: u64 = 5;
+
+/// Copies of small blobs are left where they are for so long: those that live are about to be packed, and the
+/// whole segment then goes without one being moved.
+const COPIES_REST_US: u64 = 2 * 60 * 60 * 1_000_000;
 
 /// A segment to be emptied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +47,7 @@ pub(super) fn choose(core: &DriveCore, policy: &CompactionPolicy, free_bytes: u6
         .into_iter()
         .filter(|(id, row)| row.sealed && !seen.contains(id) && (policy.eager || !blocked.contains_key(id)))
         .filter(|(_, row)| row.dead_bytes * 100 > row.stored_bytes * threshold || row.live_bytes() == 0)
+        .filter(|(_, row)| urgent || policy.eager || !rests(row, now_us))
         .map(|(id, row)| Victim { id, row })
         .collect();
     drop(blocked);
@@ -62,6 +68,11 @@ pub(super) fn choose(core: &DriveCore, policy: &CompactionPolicy, free_bytes: u6
         }
     }
     Group { victims: taken, urgent }
+}
+
+/// Whether what lives in a segment will soon be dead, or elsewhere, by itself.
+fn rests(row: &SegmentRow, now_us: u64) -> bool {
+    row.class == SegmentClass::Copies && row.live_bytes() > 0 && now_us < row.written_us.saturating_add(COPIES_REST_US)
 }
 
 fn score(row: &SegmentRow, now_us: u64) -> f64 {

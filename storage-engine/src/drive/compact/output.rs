@@ -15,7 +15,7 @@ use crate::failpoint::{Step, failpoint};
 use crate::ids::SegmentId;
 use crate::io::{DriveFile, Fill};
 use crate::segment::footer::{DirectoryEntry, encode_footer};
-use crate::segment::header::SegmentHeader;
+use crate::segment::header::{SegmentClass, SegmentHeader};
 use crate::segment::location::{LOCATION_BYTES_MAX, ShardKey, ShardLocation};
 use crate::segment::record::{RECORD_HEADER_BYTES, RecordPlace, rehome_record_head};
 use crate::segment::{BLOCK_BYTES, round_up_to_block};
@@ -59,6 +59,7 @@ impl<'a> Output<'a> {
             cluster: core.cluster,
             drive: core.id,
             segment: id,
+            class: SegmentClass::Data,
             reserved_bytes,
             created_us: core.env.clock.now_us(),
         };
@@ -121,8 +122,7 @@ impl<'a> Output<'a> {
         DataMetrics::add(&self.core.metrics.segments_sealed, 1);
         let stored_bytes = self.cursor - BLOCK_BYTES;
         self.directory.clear();
-        let row =
-            SegmentRow { sealed: true, stored_bytes, dead_bytes: 0, searched: false, written_us: self.written_us };
+        let row = SegmentRow { sealed: true, stored_bytes, written_us: self.written_us, ..SegmentRow::default() };
         Ok((self.id, row, file_bytes))
     }
 
