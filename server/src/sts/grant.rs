@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use zeroize::Zeroizing;
 
-use super::token::{NewSession, Source, Subject, TemporaryKey};
+use super::token::{Claims, Source, Subject, TemporaryKey};
 use crate::iam::members;
 use crate::identity::accounts::Account;
 use crate::policy::{Policy, PolicyKind};
@@ -48,7 +48,7 @@ impl Grant<'_> {
         let now_us = app.now_us();
         let issued_s = i64::try_from(now_us / 1_000_000).unwrap_or(i64::MAX);
         let key = TemporaryKey::from_random(app.random_bytes(), &Zeroizing::new(app.random_bytes()));
-        let session = NewSession {
+        let session = Claims {
             account: self.account.to_owned(),
             subject: self.subject,
             name: self.name.to_owned(),

@@ -1,13 +1,15 @@
 //! Session tokens: what a session is, sealed under the operator key and carried by the client.
 //!
 //! ```text
-//! token = base64url( sealed box of the operator key, label "chartrier/session/1/" + access key id )
+//! token = base64url( sealed box of the operator key, label "chartrier/session/2/" + access key id )
 //!         in it, as JSON: whose session, by which way, from when until when, its policies, its secret
 //! ```
 //!
 //! Nothing of a session is stored here. A token opens only under the key that sealed it, with the
 //! access key id that it was given out with; a changed byte opens nothing. The version in the label
 //! changes with the content.
+
+use std::ops::Deref;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -18,10 +20,10 @@ use zeroize::Zeroizing;
 /// Longest token that is looked at: ten times what the largest session needs.
 pub const TOKEN_LEN_BYTES_MAX: usize = 48 << 10;
 
-/// What a token says. Believed only because it was sealed here.
+/// What a token says, but for the secret that its session signs with.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Session {
+pub struct Claims {
     /// Canonical id of the account in which it acts.
     pub account: String,
     /// As whom.
@@ -40,7 +42,13 @@ pub struct Session {
     pub policy: Option<String>,
     /// ARNs of managed policies that narrow it.
     pub policy_arns: Vec<String>,
-    /// What it signs with.
+}
+
+/// An opened token: claims that are believed, only because they were sealed here, and a secret.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Session {
+    claims: Claims,
     secret: String,
 }
 
@@ -103,45 +111,16 @@ impl TemporaryKey {
 /// The beginning of every temporary access key id, as on AWS.
 pub const PREFIX: &str = "ASIA";
 
-/// What a session is made of but its secret.
-pub struct NewSession {
-    /// See [`Session`].
-    pub account: String,
-    /// See [`Session`].
-    pub subject: Subject,
-    /// See [`Session`].
-    pub name: String,
-    /// See [`Session`].
-    pub source: Source,
-    /// See [`Session`].
-    pub actor: String,
-    /// See [`Session`].
-    pub issued_s: i64,
-    /// See [`Session`].
-    pub expires_s: i64,
-    /// See [`Session`].
-    pub policy: Option<String>,
-    /// See [`Session`].
-    pub policy_arns: Vec<String>,
-}
-
-impl NewSession {
-    /// Seals it with its key. `salt` is 32 fresh random bytes.
-    pub fn seal(self, key: &TemporaryKey, operator_key: &OperatorKey, salt: [u8; 32]) -> String {
-        let session = Session {
-            account: self.account,
-            subject: self.subject,
-            name: self.name,
-            source: self.source,
-            actor: self.actor,
-            issued_s: self.issued_s,
-            expires_s: self.expires_s,
-            policy: self.policy,
-            policy_arns: self.policy_arns,
-            secret: key.secret.as_str().to_owned(),
-        };
-        let plain = serde_json::to_vec(&session).expect("texts and numbers are JSON");
-        let plain = Zeroizing::new(plain);
+impl Claims {
+    /// Seals them with the key of their session. `salt` is 32 fresh random bytes.
+    pub fn seal(&self, key: &TemporaryKey, operator_key: &OperatorKey, salt: [u8; 32]) -> String {
+        #[derive(Serialize)]
+        struct Content<'a> {
+            claims: &'a Claims,
+            secret: &'a str,
+        }
+        let content = Content { claims: self, secret: &key.secret };
+        let plain = Zeroizing::new(serde_json::to_vec(&content).expect("texts and numbers are JSON"));
         URL_SAFE_NO_PAD.encode(operator_key.seal_secret(label(&key.access_key_id).as_bytes(), salt, &plain))
     }
 }
@@ -171,6 +150,14 @@ impl Session {
     }
 }
 
+impl Deref for Session {
+    type Target = Claims;
+
+    fn deref(&self) -> &Claims {
+        &self.claims
+    }
+}
+
 impl Drop for Session {
     fn drop(&mut self) {
         zeroize::Zeroize::zeroize(&mut self.secret);
@@ -179,7 +166,7 @@ impl Drop for Session {
 
 /// Says what the box is and whose; the number is the version of the content.
 fn label(access_key_id: &str) -> String {
-    format!("chartrier/session/1/{access_key_id}")
+    format!("chartrier/session/2/{access_key_id}")
 }
 
 #[cfg(test)]
@@ -192,7 +179,7 @@ mod tests {
 
     fn sealed() -> (TemporaryKey, String) {
         let key = TemporaryKey::from_random([7; 16], &Zeroizing::new([9; 40]));
-        let session = NewSession {
+        let claims = Claims {
             account: "a".repeat(64),
             subject: Subject::Role { name: "reader".into(), id: "AROAX".into() },
             name: "of-mine".into(),
@@ -203,7 +190,7 @@ mod tests {
             policy: Some("{}".into()),
             policy_arns: vec!["arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess".into()],
         };
-        let token = session.seal(&key, &operator_key(1), [3; 32]);
+        let token = claims.seal(&key, &operator_key(1), [3; 32]);
         (key, token)
     }
 
