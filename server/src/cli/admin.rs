@@ -11,6 +11,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
+use super::admin_bucket::{self, BucketCommand};
 use super::admin_drive::{self, DriveCommand};
 use super::admin_events::{self, EventsCommand};
 use super::admin_health::{self, ScrubArgs};
@@ -72,26 +73,6 @@ enum AdminCommand {
     Events(EventsCommand),
     /// One page of health.
     Status,
-}
-
-#[derive(Debug, Subcommand)]
-enum BucketCommand {
-    /// Shows owner, usage and quota.
-    Show {
-        /// The bucket.
-        name: String,
-    },
-    /// Replaces the quota; without any limit it is removed.
-    Quota {
-        /// The bucket.
-        name: String,
-        /// Plaintext bytes of all versions.
-        #[arg(long, value_name = "N")]
-        max_bytes: Option<u64>,
-        /// Versions.
-        #[arg(long, value_name = "N")]
-        max_objects: Option<u64>,
-    },
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -226,7 +207,7 @@ pub async fn run(args: AdminArgs) -> Result<(), AdminError> {
     let json = args.json;
     match args.command {
         AdminCommand::User(command) => admin_user::user(&client, command, json).await,
-        AdminCommand::Bucket(command) => bucket(&client, command, json).await,
+        AdminCommand::Bucket(command) => admin_bucket::bucket(&client, command, json).await,
         AdminCommand::Journal(command) => journal(&client, command, json).await,
         AdminCommand::Object(ObjectCommand::Export { object, out }) => {
             let bytes = client.download(&format!("/objects/export?{}", object.query()), &out).await?;
@@ -261,29 +242,6 @@ fn read_token(path: &Path) -> Result<AdminToken, AdminError> {
     Ok(match serde_json::from_str::<RunFile>(&text) {
         Ok(run) => run.token,
         Err(_) => AdminToken::from_text(&text),
-    })
-}
-
-async fn bucket(client: &AdminClient, command: BucketCommand, json: bool) -> Result<(), AdminError> {
-    let answer: wire::Bucket = match command {
-        BucketCommand::Show { name } => client.get(&format!("/buckets/{}", escape(&name))).await?,
-        BucketCommand::Quota { name, max_bytes, max_objects } => {
-            let quota = wire::Quota { max_bytes, max_objects };
-            client.post(&format!("/buckets/{}/quota", escape(&name)), &quota).await?
-        }
-    };
-    let limit = |limit: Option<u64>| limit.map_or_else(|| "without limit".to_owned(), |limit| format!("of {limit}"));
-    print(json, &answer, |text| {
-        writeln!(
-            text,
-            "{}: {} bytes {}, {} objects {}, {} uploads in progress",
-            answer.name,
-            answer.bytes,
-            limit(answer.max_bytes),
-            answer.objects,
-            limit(answer.max_objects),
-            answer.uploads
-        )
     })
 }
 

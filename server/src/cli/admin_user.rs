@@ -6,6 +6,7 @@ use chartrier_storage::env::Clock as _;
 use clap::{Args, Subcommand};
 
 use super::admin::{AdminError, escape, print, print_object};
+use super::admin_bucket::{QuotaArgs, limit};
 use super::admin_reclaim::seconds;
 use crate::admin::client::AdminClient;
 use crate::admin::wire;
@@ -35,12 +36,8 @@ pub(super) enum UserCommand {
     Quota {
         /// The user's name.
         name: String,
-        /// Plaintext bytes of all versions.
-        #[arg(long, value_name = "N")]
-        max_bytes: Option<u64>,
-        /// Versions.
-        #[arg(long, value_name = "N")]
-        max_objects: Option<u64>,
+        #[command(flatten)]
+        quota: QuotaArgs,
     },
     /// Removes a user who owns no bucket.
     Remove {
@@ -102,9 +99,9 @@ pub(super) async fn user(client: &AdminClient, command: UserCommand, json: bool)
             print(json, &answer, |text| user_table(text, &answer.users))
         }
         UserCommand::Show { name } => show(&client.get(&format!("/users/{}", escape(&name))).await?, json),
-        UserCommand::Quota { name, max_bytes, max_objects } => {
-            let quota = wire::Quota { max_bytes, max_objects };
-            show(&client.post(&format!("/users/{}/quota", escape(&name)), &quota).await?, json)
+        UserCommand::Quota { name, quota } => {
+            let path = format!("/users/{}/quota", escape(&name));
+            show(&client.post(&path, &wire::Quota::from(quota)).await?, json)
         }
         UserCommand::Remove { name } => {
             let answer: wire::Removed = client.delete(&format!("/users/{}", escape(&name))).await?;
@@ -142,7 +139,6 @@ fn time(text: String) -> String {
 }
 
 fn show(account: &wire::Account, json: bool) -> Result<(), AdminError> {
-    let limit = |limit: Option<u64>| limit.map_or_else(|| "without limit".to_owned(), |limit| format!("of {limit}"));
     print(json, account, |text| {
         let wire::Account { name, bytes, objects, .. } = account;
         let (max_bytes, max_objects) = (limit(account.max_bytes), limit(account.max_objects));

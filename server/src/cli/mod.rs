@@ -1,6 +1,7 @@
 //! The command line: `chartrier serve`, `chartrier admin …`.
 
 pub mod admin;
+mod admin_bucket;
 mod admin_drive;
 mod admin_events;
 mod admin_health;
