@@ -6,16 +6,24 @@ mod checksums;
 mod chunked;
 mod conditions;
 mod context;
+mod cors;
+mod encryption;
 mod forms;
 mod hostile;
 mod keys;
+mod lifecycle;
 mod listing;
 mod lock;
 mod logging;
 mod multipart;
+mod multipart_checksums;
 mod notification;
 mod objects;
+mod part_copies;
 mod policies;
+mod policy_conditions;
+mod policy_documents;
+mod public_access;
 mod races;
 mod settings;
 mod sharing;
@@ -91,16 +99,24 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         checksums::CASES,
         chunked::CASES,
         conditions::CASES,
+        cors::CASES,
+        encryption::CASES,
         forms::CASES,
         hostile::CASES,
         keys::CASES,
+        lifecycle::CASES,
         listing::CASES,
         lock::CASES,
         logging::CASES,
         multipart::CASES,
+        multipart_checksums::CASES,
         notification::CASES,
         objects::CASES,
+        part_copies::CASES,
         policies::CASES,
+        policy_conditions::CASES,
+        policy_documents::CASES,
+        public_access::CASES,
         races::CASES,
         settings::CASES,
         sharing::CASES,

@@ -1,19 +1,13 @@
 //! Multipart uploads: put together right, and every way to put them together wrong.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use md5::{Digest as _, Md5};
-
 use super::context::{
     Context, Failure, check, element, elements, error, has_header, header, pattern, same_bytes, status, text,
 };
-use super::objects::checksums;
 use crate::client::Request;
 use crate::http::Answer;
 
 super::cases!("multipart":
     three_parts_become_an_object,
-    etag_is_the_md5_of_md5s,
     part_order_of_numbers_not_of_arrival,
     part_can_be_replaced,
     parts_left_out_are_left_out,
@@ -21,11 +15,6 @@ super::cases!("multipart":
     small_part_in_the_middle_is_refused,
     wrong_order_is_refused,
     wrong_etag_is_refused,
-    a_part_listed_twice_counts_as_the_last,
-    upload_part_copy_range_of_another_form,
-    parts_of_one_upload_come_in_any_order,
-    two_uploads_of_one_key_do_not_mix,
-    an_abort_of_no_upload_is_refused,
     missing_part_is_refused,
     part_numbers_out_of_range_are_refused,
     complete_without_parts_is_refused,
@@ -36,14 +25,12 @@ super::cases!("multipart":
     object_is_not_visible_before_complete,
     list_parts_pages,
     list_uploads,
-    upload_part_copy,
-    upload_part_copy_range_beyond_the_end,
     metadata_comes_from_create,
-    composite_checksum,
-    full_object_checksum,
-    default_checksum_of_an_upload,
-    wrong_part_checksum_is_refused,
     wrong_object_size_is_refused,
+    a_part_listed_twice_counts_as_the_last,
+    parts_of_one_upload_come_in_any_order,
+    two_uploads_of_one_key_do_not_mix,
+    an_abort_of_no_upload_is_refused,
 );
 
 pub(super) const FIVE_MIB: usize = 5 << 20;
@@ -59,8 +46,8 @@ pub(super) struct Upload {
 /// A part as Complete names it.
 #[derive(Clone)]
 pub(super) struct Part {
-    number: u32,
-    etag: String,
+    pub(super) number: u32,
+    pub(super) etag: String,
 }
 
 impl Upload {
@@ -119,13 +106,13 @@ impl Upload {
     }
 }
 
-async fn begin(context: &Context) -> Result<Upload, Failure> {
+pub(super) async fn begin(context: &Context) -> Result<Upload, Failure> {
     context.create_bucket().await?;
     Upload::begin(context, "key", &[]).await
 }
 
 /// A 200 that holds an error is an error too.
-fn completed(answer: &Answer) -> Result<(), Failure> {
+pub(super) fn completed(answer: &Answer) -> Result<(), Failure> {
     status(answer, 200)?;
     check(!text(answer).contains("<Error>"), text(answer))
 }
@@ -144,19 +131,6 @@ async fn three_parts_become_an_object(context: Context) -> Result<(), Failure> {
     let answer = context.send(request).await?;
     status(&answer, 206)?;
     same_bytes(&answer.body, &body[from..FIVE_MIB + 10])
-}
-
-async fn etag_is_the_md5_of_md5s(context: Context) -> Result<(), Failure> {
-    let upload = begin(&context).await?;
-    let (one, two) = (pattern(FIVE_MIB), b"two");
-    let parts = [upload.put(1, &one).await?, upload.put(2, two).await?];
-    let answer = upload.complete(&parts).await?;
-    completed(&answer)?;
-    let mut digests = Md5::digest(&one).to_vec();
-    digests.extend_from_slice(&Md5::digest(two));
-    let expected = format!("\"{}-2\"", hex::encode(Md5::digest(&digests)));
-    check(element(&text(&answer), "ETag").as_deref() == Some(&expected), text(&answer))?;
-    header(&context.send(context.request("HEAD", "key")).await?, "etag", &expected)
 }
 
 async fn part_order_of_numbers_not_of_arrival(context: Context) -> Result<(), Failure> {
@@ -339,37 +313,6 @@ async fn list_uploads(context: Context) -> Result<(), Failure> {
     check(elements(&xml, "Key") == ["a/2", "b/1"], xml)
 }
 
-async fn upload_part_copy(context: Context) -> Result<(), Failure> {
-    let body = pattern(FIVE_MIB + 1000);
-    context.create_object("source", &body).await?;
-    let upload = Upload::begin(&context, "key", &[]).await?;
-    let source = format!("/{}/source", context.bucket);
-    let mut parts = Vec::new();
-    for (number, range) in [(1, format!("bytes=0-{}", FIVE_MIB - 1)), (2, "bytes=10-19".to_owned())] {
-        let request = upload
-            .part_request(&number.to_string())
-            .header("x-amz-copy-source", &source)
-            .header("x-amz-copy-source-range", &range);
-        let answer = context.send(request).await?;
-        status(&answer, 200)?;
-        let etag = element(&text(&answer), "ETag").ok_or("no ETag")?;
-        parts.push(Part { number, etag });
-    }
-    completed(&upload.complete(&parts).await?)?;
-    context.expect_object("key", &[&body[..FIVE_MIB], &body[10..20]].concat()).await.map(drop)
-}
-
-async fn upload_part_copy_range_beyond_the_end(context: Context) -> Result<(), Failure> {
-    context.create_object("source", b"0123456789").await?;
-    let upload = Upload::begin(&context, "key", &[]).await?;
-    let request = upload
-        .part_request("1")
-        .header("x-amz-copy-source", &format!("/{}/source", context.bucket))
-        .header("x-amz-copy-source-range", "bytes=5-20");
-    let answer = context.send(request).await?;
-    check(matches!(answer.head.status, 400 | 416), format!("got {}", answer.head.status))
-}
-
 async fn metadata_comes_from_create(context: Context) -> Result<(), Failure> {
     context.create_bucket().await?;
     let headers = [("x-amz-meta-kind", "charter"), ("content-type", "text/x-charter")];
@@ -378,63 +321,6 @@ async fn metadata_comes_from_create(context: Context) -> Result<(), Failure> {
     completed(&upload.complete(&[part]).await?)?;
     let answer = context.expect_object("key", b"body").await?;
     headers.iter().try_for_each(|(name, value)| header(&answer, name, value))
-}
-
-async fn composite_checksum(context: Context) -> Result<(), Failure> {
-    context.create_bucket().await?;
-    let upload = Upload::begin(&context, "key", &[("x-amz-checksum-algorithm", "SHA256")]).await?;
-    let (one, two) = (pattern(FIVE_MIB), b"two".to_vec());
-    let mut inside = String::new();
-    let mut digests = Vec::new();
-    for (number, body) in [(1, &one), (2, &two)] {
-        let value = checksums(body)[4].1.clone();
-        let request =
-            upload.part_request(&number.to_string()).header("x-amz-checksum-sha256", &value).body(body.as_slice());
-        let answer = context.send(request).await?;
-        status(&answer, 200)?;
-        header(&answer, "x-amz-checksum-sha256", &value)?;
-        let etag = has_header(&answer, "etag")?;
-        inside.push_str(&format!(
-            "<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag><ChecksumSHA256>{value}</ChecksumSHA256></Part>"
-        ));
-        digests.extend(STANDARD.decode(&value).map_err(|error| error.to_string())?);
-    }
-    completed(&context.send(upload.complete_with(&inside)).await?)?;
-    let head = context.send(context.request("HEAD", "key").header("x-amz-checksum-mode", "ENABLED")).await?;
-    header(&head, "x-amz-checksum-sha256", &format!("{}-2", checksums(&digests)[4].1))?;
-    header(&head, "x-amz-checksum-type", "COMPOSITE")
-}
-
-async fn full_object_checksum(context: Context) -> Result<(), Failure> {
-    context.create_bucket().await?;
-    for (index, name) in [(0, "CRC32"), (1, "CRC32C"), (2, "CRC64NVME")] {
-        let headers = [("x-amz-checksum-algorithm", name), ("x-amz-checksum-type", "FULL_OBJECT")];
-        let upload = Upload::begin(&context, name, &headers).await?;
-        let (one, two) = (pattern(FIVE_MIB), pattern(777));
-        let parts = [upload.put(1, &one).await?, upload.put(2, &two).await?];
-        completed(&upload.complete(&parts).await?)?;
-        let head = context.send(context.request("HEAD", name).header("x-amz-checksum-mode", "ENABLED")).await?;
-        let (header_name, value) = checksums(&[one, two].concat())[index].clone();
-        header(&head, &format!("x-amz-checksum-{header_name}"), &value)?;
-        header(&head, "x-amz-checksum-type", "FULL_OBJECT")?;
-    }
-    Ok(())
-}
-
-async fn default_checksum_of_an_upload(context: Context) -> Result<(), Failure> {
-    let upload = begin(&context).await?;
-    let (one, two) = (pattern(FIVE_MIB), pattern(777));
-    let parts = [upload.put(1, &one).await?, upload.put(2, &two).await?];
-    completed(&upload.complete(&parts).await?)?;
-    let head = context.send(context.request("HEAD", "key").header("x-amz-checksum-mode", "ENABLED")).await?;
-    header(&head, "x-amz-checksum-crc64nvme", &checksums(&[one, two].concat())[2].1)
-}
-
-async fn wrong_part_checksum_is_refused(context: Context) -> Result<(), Failure> {
-    let upload = begin(&context).await?;
-    let value = checksums(b"other")[0].1.clone();
-    let answer = context.send(upload.part_request("1").header("x-amz-checksum-crc32", &value).body("body")).await?;
-    error(&answer, 400, "BadDigest")
 }
 
 async fn wrong_object_size_is_refused(context: Context) -> Result<(), Failure> {
@@ -452,21 +338,6 @@ async fn a_part_listed_twice_counts_as_the_last(context: Context) -> Result<(), 
     error(&upload.complete(&[again.clone(), first.clone()]).await?, 400, "InvalidPart")?;
     completed(&upload.complete(&[first, again]).await?)?;
     context.expect_object("key", b"again").await.map(drop)
-}
-
-async fn upload_part_copy_range_of_another_form(context: Context) -> Result<(), Failure> {
-    context.create_object("source", b"0123456789").await?;
-    let upload = Upload::begin(&context, "key", &[]).await?;
-    let source = format!("/{}/source", context.bucket);
-    let copy = |range: &str| {
-        upload.part_request("1").header("x-amz-copy-source", &source).header("x-amz-copy-source-range", range)
-    };
-    for bad in ["0-2", "bytes=0", "bytes=hello-world", "bytes=0-bar", "bytes=hello-", "bytes=0-2,3-5", "bytes=5-2"] {
-        error(&context.send(copy(bad)).await?, 400, "InvalidArgument")
-            .map_err(|failure| format!("{bad}: {failure}"))?;
-    }
-    error(&context.send(copy("bytes=0-21")).await?, 416, "InvalidRange")?;
-    status(&context.send(copy("bytes=9-9")).await?, 200)
 }
 
 async fn parts_of_one_upload_come_in_any_order(context: Context) -> Result<(), Failure> {
