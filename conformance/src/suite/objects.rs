@@ -40,7 +40,7 @@ super::cases!("objects":
     delete_objects_over_a_thousand_is_refused,
     attributes,
     metadata_too_large_is_refused,
-    tags_on_put_are_refused_clearly,
+    tags_come_with_the_object,
     keep_alive_connection_serves_many,
 );
 
@@ -413,14 +413,16 @@ async fn metadata_too_large_is_refused(context: Context) -> Result<(), Failure> 
     error(&context.send(request).await?, 400, "MetadataTooLarge")
 }
 
-async fn tags_on_put_are_refused_clearly(context: Context) -> Result<(), Failure> {
+async fn tags_come_with_the_object(context: Context) -> Result<(), Failure> {
     context.create_bucket().await?;
     let request = context.request("PUT", "key").header("x-amz-tagging", "a=b").body("body");
-    let answer = context.send(request).await?;
-    match answer.head.status {
-        200 => Ok(()),
-        _ => error(&answer, 501, "NotImplemented"),
-    }
+    status(&context.send(request).await?, 200)?;
+    let answer = context.send(context.request("GET", "key").query("tagging", "")).await?;
+    status(&answer, 200)?;
+    let tags = text(&answer);
+    check(tags.contains("<Tag><Key>a</Key><Value>b</Value></Tag>"), &tags)?;
+    let answer = context.send(context.request("HEAD", "key")).await?;
+    header(&answer, "x-amz-tagging-count", "1")
 }
 
 /// Steps of 40 ms here are Nagle's algorithm against delayed acknowledgements.
