@@ -61,7 +61,8 @@ use crate::namespace::bucket_config::{BucketConfigKind, BucketConfigRow};
 use crate::namespace::command::{Applied, Command, CommandContext, Op, Outcome};
 use crate::namespace::notification::{EventPlace, EventQueue, EventRow};
 use crate::namespace::query::{
-    AccountUsage, BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery, VersionPage, VersionQuery,
+    AccountUsage, BucketPage, BucketQuery, BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery, VersionPage,
+    VersionQuery,
 };
 use crate::namespace::rows::{AccessKeyRow, BucketRow, OwnedRun, PartRow, UploadRow, UserRow, VersionRow};
 use crate::solo::{MendedFiles, MirrorCheck, MirrorDamage, Solo};
@@ -206,6 +207,14 @@ impl Engine {
     /// All buckets, by name.
     pub fn buckets(&self) -> Result<Vec<BucketRow>, StorageError> {
         self.read(MetaReads::buckets)
+    }
+
+    /// A page of buckets, of one owner or of all: it costs what it returns.
+    ///
+    /// # Errors
+    /// The index's.
+    pub fn list_buckets(&self, query: &BucketQuery) -> Result<BucketPage, StorageError> {
+        self.read(|rows| rows.list_buckets(query))
     }
 
     /// What an account holds in all its buckets, and what it may hold, by canonical id.

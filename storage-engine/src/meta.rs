@@ -16,7 +16,8 @@ use crate::namespace::command::{Applied, Command, Layout};
 use crate::namespace::drives::DriveTable;
 use crate::namespace::notification::{EventPlace, EventQueue, EventRow};
 use crate::namespace::query::{
-    AccountUsage, BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery, VersionPage, VersionQuery,
+    AccountUsage, BucketPage, BucketQuery, BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery, VersionPage,
+    VersionQuery,
 };
 use crate::namespace::rows::{AccessKeyRow, BucketRow, OwnedRun, PartRow, UploadRow, UserRow, VersionRow};
 
@@ -42,6 +43,8 @@ pub trait MetaReads: Send + Sync {
     fn bucket(&self, name: &str) -> Result<Option<BucketRow>, StateError>;
     /// All buckets, by name.
     fn buckets(&self) -> Result<Vec<BucketRow>, StateError>;
+    /// A page of buckets.
+    fn list_buckets(&self, query: &BucketQuery) -> Result<BucketPage, StateError>;
     /// What a bucket holds.
     fn bucket_usage(&self, name: &str) -> Result<Option<BucketUsage>, StateError>;
     /// What an account holds in all its buckets, by canonical id: one point look-up.

@@ -160,7 +160,7 @@ fn end_us(app: &App, text: &str) -> Result<u64, AdminError> {
 fn account(app: &App, name: &str) -> Result<wire::Account, AdminError> {
     let row = app.engine.user(name)?.ok_or_else(|| refused(Refusal::NoSuchUser))?;
     let id = if row.account.is_empty() { &row.id } else { &row.account };
-    let AccountUsage { versions, bytes, quota } = app.engine.account_usage(id)?;
+    let AccountUsage { versions, bytes, quota, .. } = app.engine.account_usage(id)?;
     Ok(wire::Account {
         account: account_number(id),
         user_id: id.clone(),

@@ -27,7 +27,8 @@ use crate::namespace::integrity::ScrubMark;
 use crate::namespace::notification::{EventPlace, EventQueue, EventRow};
 use crate::namespace::packs::{PackCounts, PackPlace};
 use crate::namespace::query::{
-    AccountUsage, BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery, VersionPage, VersionQuery,
+    AccountUsage, BucketEntry, BucketPage, BucketQuery, BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery,
+    VersionPage, VersionQuery,
 };
 use crate::namespace::rows::{
     AccessKeyRow, AccountQuota, BucketRow, OwnedRun, OwnerPlace, PartRow, RunOwner, StripeRun, UploadRow, UserRow,
@@ -142,6 +143,7 @@ impl State {
             versions: versions.len() as u64,
             bytes: versions.iter().map(|row| row.size_bytes).sum(),
             quota: self.quotas.get(account).copied().unwrap_or_default(),
+            buckets: owned.len() as u64,
         }
     }
 
@@ -249,6 +251,22 @@ impl MetaReads for Model {
 
     fn buckets(&self) -> Result<Vec<BucketRow>, StateError> {
         Ok(self.state().buckets.values().cloned().collect())
+    }
+
+    fn list_buckets(&self, query: &BucketQuery) -> Result<BucketPage, StateError> {
+        let state = self.state();
+        let wanted = state.buckets.values().filter(|row| {
+            query.owner.as_ref().is_none_or(|owner| row.owner == *owner)
+                && query.region.as_ref().is_none_or(|region| row.region == *region)
+                && query.after.as_ref().is_none_or(|after| row.name > *after)
+                && row.name.starts_with(&query.prefix)
+        });
+        let mut buckets: Vec<_> = wanted
+            .map(|row| BucketEntry { name: row.name.clone(), created_us: row.created_us, region: row.region.clone() })
+            .collect();
+        let more = buckets.len() > query.limit;
+        buckets.truncate(query.limit);
+        Ok(BucketPage { buckets, more })
     }
 
     fn bucket_usage(&self, name: &str) -> Result<Option<BucketUsage>, StateError> {

@@ -175,6 +175,41 @@ pub struct BucketUsage {
     pub uploads: u64,
 }
 
+/// Which page of buckets to list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BucketQuery {
+    /// Only those of this account, by canonical id.
+    pub owner: Option<String>,
+    /// What names start with.
+    pub prefix: String,
+    /// Only those of this region.
+    pub region: Option<String>,
+    /// Only names after this one.
+    pub after: Option<String>,
+    /// Most buckets of the page.
+    pub limit: usize,
+}
+
+/// A page of buckets.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BucketPage {
+    /// By name.
+    pub buckets: Vec<BucketEntry>,
+    /// Whether there are more after the last one.
+    pub more: bool,
+}
+
+/// One bucket of a page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BucketEntry {
+    /// Its name.
+    pub name: String,
+    /// Unix time in microseconds.
+    pub created_us: u64,
+    /// As it was created.
+    pub region: String,
+}
+
 /// What an account holds in all its buckets together, and what it may hold.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct AccountUsage {
@@ -184,6 +219,8 @@ pub struct AccountUsage {
     pub bytes: u64,
     /// What it may hold.
     pub quota: AccountQuota,
+    /// Its buckets.
+    pub buckets: u64,
 }
 
 /// The prefix that `key` is rolled up to, delimiter included; `None` if it is listed itself.

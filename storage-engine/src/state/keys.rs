@@ -31,7 +31,7 @@ pub(crate) const SCHEMA: &[FamilySpec] = &[
 
 /// Applied index, format, layouts, head of the journal.
 pub(crate) const SYS: Family = Family(0);
-/// Buckets by name and by id.
+/// Buckets by name, by id, and by owner.
 pub(crate) const BKT: Family = Family(1);
 /// Users by name, by id and by access key.
 pub(crate) const USR: Family = Family(2);
@@ -115,6 +115,16 @@ pub(crate) fn bucket_name(name: &str) -> Vec<u8> {
 /// A bucket's counters.
 pub(crate) fn bucket_id(id: BucketId) -> Vec<u8> {
     [&b"i"[..], id.as_bytes()].concat()
+}
+
+/// What the buckets of an account start with, by canonical id, in the order of their names. No id holds a 00.
+pub(crate) fn owned_buckets(owner: &str) -> Vec<u8> {
+    [&b"o"[..], owner.as_bytes(), &[0]].concat()
+}
+
+/// A bucket among those of its owner.
+pub(crate) fn owned_bucket(owner: &str, name: &str) -> Vec<u8> {
+    [&owned_buckets(owner), name.as_bytes()].concat()
 }
 
 /// A document of a bucket.

@@ -10,9 +10,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::*;
 use crate::ids::{BucketId, ObjectUuid, UploadId};
 use crate::namespace::encoding::encode;
-use crate::namespace::rows::{ObjectSummary, UploadRow};
+use crate::namespace::lock::Versioning;
+use crate::namespace::query::BucketQuery;
+use crate::namespace::rows::{BucketRow, ObjectSummary, UploadRow};
 use crate::namespace::storage_class::StorageClass;
 use crate::state::kv::{Family, KvBatch, KvError, KvPair, MemoryKv, ScanVisitor};
+use crate::state::list_buckets::list_buckets;
+use crate::state::rows::OwnedBucketRow;
 
 const BUCKET: BucketId = BucketId::from_bytes([1; 16]);
 const PREFIXES: usize = 10;
@@ -251,4 +255,41 @@ fn a_page_steps_over_so_many_delete_markers_and_no_more() {
     }
     assert_eq!(found, BTreeSet::from(["z".to_owned()]));
     assert_eq!(pages, PREFIXES * KEYS_OF_A_PREFIX / MARKERS_PASSED_MAX + 1);
+}
+
+#[test]
+fn buckets_of_an_owner_cost_what_they_return() {
+    const OWNERS: usize = 100;
+    const BUCKETS_OF_AN_OWNER: usize = 100;
+    let kv = Counting::default();
+    let name = |owner: usize, n: usize| format!("bucket-{n:04}-of-{owner:04}");
+    let all = || {
+        (0..OWNERS).flat_map(|owner| (0..BUCKETS_OF_AN_OWNER).map(move |n| (format!("{owner:064x}"), name(owner, n))))
+    };
+    let owned = encode(&OwnedBucketRow { created_us: 1, region: "fr".into() });
+    kv.put_all(keys::BKT, all().map(|(owner, name)| (keys::owned_bucket(&owner, &name), owned.clone())));
+    let row = |(owner, name): (String, String)| {
+        let (id, key) = (BucketId::from_bytes([1; 16]), keys::bucket_name(&name));
+        let (versioning, object_lock) = (Versioning::Unversioned, None);
+        let row = BucketRow { id, name, owner, created_us: 1, region: "fr".into(), versioning, object_lock };
+        (key, encode(&row))
+    };
+    kv.put_all(keys::BKT, all().map(row));
+
+    let mine = BucketQuery { owner: Some(format!("{:064x}", 50)), limit: 10_000, ..BucketQuery::default() };
+    let (page, rows) = kv.cost(|kv| list_buckets(kv, &mine).unwrap());
+    assert_eq!((page.buckets.len(), page.more), (BUCKETS_OF_AN_OWNER, false));
+    assert!(rows <= BUCKETS_OF_AN_OWNER + SPARE_ROWS, "{rows} rows");
+
+    for owner in [mine.owner, None] {
+        let after = Some(name(50, 40));
+        let paged = BucketQuery { owner: owner.clone(), after, limit: 10, ..BucketQuery::default() };
+        let (page, rows) = kv.cost(|kv| list_buckets(kv, &paged).unwrap());
+        assert_eq!((page.buckets.len(), page.more), (10, true));
+        assert!(rows <= 10 + SPARE_ROWS, "{rows} rows");
+        let narrow = BucketQuery { owner, prefix: "bucket-0007-of-0050".into(), limit: 10, ..BucketQuery::default() };
+        let (page, rows) = kv.cost(|kv| list_buckets(kv, &narrow).unwrap());
+        assert_eq!((page.buckets.len(), page.more), (1, false));
+        assert!(rows <= 1 + SPARE_ROWS, "{rows} rows");
+    }
 }

@@ -6,6 +6,7 @@ mod journal;
 pub(crate) mod keys;
 pub mod kv;
 mod list;
+mod list_buckets;
 mod machine;
 mod overlay;
 mod packs;

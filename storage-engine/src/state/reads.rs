@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::keys;
 use super::kv::{Family, ScanStep, prefix_end};
 use super::list;
+use super::list_buckets;
 use super::machine::{MALFORMED_OWNER_KEY, StateMachine};
 use super::overlay::decode_row;
 use super::rows::{AccountStats, BucketStats, CurrentRow, EventQueueRow, NameRow};
@@ -17,7 +18,8 @@ use crate::namespace::drives::DriveTable;
 use crate::namespace::encoding::Stored;
 use crate::namespace::notification::{EventPlace, EventQueue, EventRow};
 use crate::namespace::query::{
-    AccountUsage, BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery, VersionPage, VersionQuery,
+    AccountUsage, BucketPage, BucketQuery, BucketUsage, ListPage, ListQuery, UploadPage, UploadQuery, VersionPage,
+    VersionQuery,
 };
 use crate::namespace::rows::{AccessKeyRow, BucketRow, OwnedRun, PartRow, RunOwner, UploadRow, UserRow, VersionRow};
 
@@ -57,6 +59,10 @@ impl MetaReads for StateMachine {
         self.rows_with_prefix(keys::BKT, keys::BUCKET_NAMES)
     }
 
+    fn list_buckets(&self, query: &BucketQuery) -> Result<BucketPage, StateError> {
+        list_buckets::list_buckets(self.kv(), query)
+    }
+
     fn bucket_usage(&self, name: &str) -> Result<Option<BucketUsage>, StateError> {
         let Some(bucket) = self.bucket(name)? else {
             return Ok(None);
@@ -71,8 +77,9 @@ impl MetaReads for StateMachine {
     }
 
     fn account_usage(&self, id: &str) -> Result<AccountUsage, StateError> {
-        let AccountStats { versions, bytes, quota } = self.row(keys::USR, &keys::account(id))?.unwrap_or_default();
-        Ok(AccountUsage { versions, bytes, quota })
+        let stats: AccountStats = self.row(keys::USR, &keys::account(id))?.unwrap_or_default();
+        let AccountStats { versions, bytes, quota, buckets } = stats;
+        Ok(AccountUsage { versions, bytes, quota, buckets })
     }
 
     fn bucket_config(&self, bucket: BucketId, kind: BucketConfigKind) -> Result<Option<BucketConfigRow>, StateError> {

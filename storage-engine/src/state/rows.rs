@@ -40,6 +40,15 @@ pub(crate) struct BucketStats {
     pub(crate) uploads: u64,
 }
 
+/// A bucket among those of its owner: what listings show, which never changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OwnedBucketRow {
+    /// As in its row.
+    pub(crate) created_us: u64,
+    /// As in its row.
+    pub(crate) region: String,
+}
+
 /// Counters of an account over all its buckets, and its quota. There is none for one without either.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct AccountStats {
@@ -49,6 +58,8 @@ pub(crate) struct AccountStats {
     pub(crate) bytes: u64,
     /// What it may hold.
     pub(crate) quota: AccountQuota,
+    /// Buckets.
+    pub(crate) buckets: u64,
 }
 
 /// A version of an object without its parts: what conditions and listings need. In `cur` that of the
@@ -151,6 +162,7 @@ stored! {
     StateHead, "state head";
     AccountStats, "account counters";
     BucketStats, "bucket counters";
+    OwnedBucketRow, "bucket of an owner";
     CurrentRow, "current row";
     RunOwner, "run owner";
     HealRow, "heal row";

@@ -22,7 +22,7 @@ use crate::s3::response::{S3Response, empty};
 use crate::s3::xml::Element;
 
 /// The most buckets of one user, as AWS's default quota.
-const BUCKETS_OF_USER_MAX: usize = 10_000;
+const BUCKETS_OF_USER_MAX: u64 = 10_000;
 /// The longest `CreateBucketConfiguration`: ours has one element that counts.
 const BODY_LEN_MAX: usize = 64 << 10;
 
@@ -38,8 +38,7 @@ pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response
     let region = region(&body, &app.config.region, &app.config.region_aliases)?;
     let sharing = Sharing::parse(app, &request)?;
     let caller = &request.caller;
-    let owned = app.engine.buckets()?.iter().filter(|bucket| *bucket.owner == *caller.user_id).count();
-    if owned >= BUCKETS_OF_USER_MAX {
+    if app.engine.account_usage(&caller.user_id)?.buckets >= BUCKETS_OF_USER_MAX {
         return Err(S3Error::of(S3ErrorCode::TooManyBuckets));
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chartrier_storage::namespace::rows::BucketRow;
+use chartrier_storage::namespace::query::{BucketPage, BucketQuery};
 use http::StatusCode;
 
 use super::listing::iso_time;
@@ -29,11 +29,8 @@ const BUCKETS_MAX: usize = 10_000;
 pub async fn handle(app: &Arc<App>, request: S3Request) -> Result<S3Response, S3Error> {
     let page = PageParams::parse(&request.query)?;
     let caller = &request.caller;
-    let mut buckets = app.engine.buckets()?;
-    buckets.retain(|bucket| (caller.root || *bucket.owner == *caller.user_id) && page.wants(bucket));
-    buckets.sort_by(|a, b| a.name.cmp(&b.name));
-    let more = buckets.len() > page.size;
-    buckets.truncate(page.size);
+    let owner = (!caller.root).then(|| caller.user_id.to_string());
+    let BucketPage { buckets, more } = app.engine.list_buckets(&page.query(owner))?;
 
     let mut doc = XmlWriter::new();
     doc.open_root("ListAllMyBucketsResult");
@@ -92,10 +89,15 @@ impl<'q> PageParams<'q> {
         Ok(Self { size, after, prefix, region, asked })
     }
 
-    fn wants(&self, bucket: &BucketRow) -> bool {
-        self.after.as_ref().is_none_or(|after| bucket.name.as_str() > after.as_str())
-            && self.prefix.is_none_or(|prefix| bucket.name.starts_with(prefix))
-            && self.region.is_none_or(|region| bucket.region == region)
+    /// What to ask for: the buckets of one account, or of all.
+    fn query(&self, owner: Option<String>) -> BucketQuery {
+        BucketQuery {
+            owner,
+            prefix: self.prefix.unwrap_or_default().to_owned(),
+            region: self.region.map(str::to_owned),
+            after: self.after.as_ref().map(|after| after.as_str().to_owned()),
+            limit: self.size,
+        }
     }
 }
 

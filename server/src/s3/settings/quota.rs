@@ -49,7 +49,7 @@ pub struct Added {
 pub fn check(app: &App, bucket: &BucketRow, added: Added) -> Result<(), S3Error> {
     let over =
         |held: u64, added: u64, limit: Option<u64>| limit.is_some_and(|limit| held.saturating_add(added) > limit);
-    let AccountUsage { versions, bytes, quota } = app.engine.account_usage(&bucket.owner)?;
+    let AccountUsage { versions, bytes, quota, .. } = app.engine.account_usage(&bucket.owner)?;
     if over(bytes, added.bytes, quota.max_bytes) || over(versions, added.objects, quota.max_versions) {
         return Err(S3Error::of(S3ErrorCode::QuotaExceeded).with_detail("BucketName", &bucket.name));
     }

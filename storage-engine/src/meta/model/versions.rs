@@ -234,7 +234,7 @@ impl State {
             return Err(self.refuse_locked(command, bucket, old, refusal));
         }
         let owner = self.buckets.values().find(|row| row.id == bucket).map(|row| row.owner.clone()).unwrap_or_default();
-        let AccountUsage { versions, bytes, quota } = self.usage_of(&owner);
+        let AccountUsage { versions, bytes, quota, .. } = self.usage_of(&owner);
         let grows = old.as_ref().is_none_or(|old| old.size_bytes < row.size_bytes);
         let bytes = bytes + row.size_bytes - old.as_ref().map_or(0, |old| old.size_bytes.min(bytes));
         let too_many = old.is_none() && quota.max_versions.is_some_and(|max| versions >= max);

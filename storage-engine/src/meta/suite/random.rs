@@ -16,8 +16,8 @@ use crate::namespace::command::{Attempt, Command, MissingShard, Op, VersionChang
 use crate::namespace::drives::{DriveRole, Then};
 use crate::namespace::lock::{DefaultRetention, Retention, RetentionMode, RetentionPeriod, Versioning};
 use crate::namespace::notification::{Cause, NotificationRule};
-use crate::namespace::query::{ListFrom, ListQuery, UploadFrom, UploadQuery, VersionFrom, VersionQuery};
-use crate::namespace::rows::AccountQuota;
+use crate::namespace::query::{BucketQuery, ListFrom, ListQuery, UploadFrom, UploadQuery, VersionFrom, VersionQuery};
+use crate::namespace::rows::{AccountQuota, BucketRow};
 use crate::state::StateMachine;
 use crate::state::kv::MemoryKv;
 
@@ -93,6 +93,10 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
     let shard = (0..4_u32, 0..6_u8);
     prop_oneof![
         1 => (bucket.clone(), 1..4_u8).prop_map(|(id, name)| create_bucket(id, &format!("bucket-{name}"))),
+        1 => (bucket.clone(), 1..4_u8).prop_map(|(id, name)| {
+            let Op::CreateBucket(row) = create_bucket(id, &format!("bucket-{name}")) else { unreachable!() };
+            Op::CreateBucket(BucketRow { owner: "other".to_owned(), region: "eu".to_owned(), ..row })
+        }),
         1 => (bucket.clone(), 1..4_u8, default_retention()).prop_map(|(id, name, default)| {
             create_locked_bucket(id, &format!("bucket-{name}"), default)
         }),
@@ -333,6 +337,24 @@ proptest! {
     }
 }
 
+/// Pages of buckets that the machine must answer as the model does.
+pub(super) fn bucket_pages() -> Vec<BucketQuery> {
+    let all = BucketQuery { limit: 10, ..BucketQuery::default() };
+    let owners = [None, Some("owner".to_owned()), Some("other".to_owned()), Some("nobody".to_owned())];
+    let of = |owner: &Option<String>| {
+        let all = BucketQuery { owner: owner.clone(), ..all.clone() };
+        [
+            BucketQuery { limit: 1, ..all.clone() },
+            BucketQuery { limit: 0, ..all.clone() },
+            BucketQuery { after: Some("bucket-1".into()), ..all.clone() },
+            BucketQuery { prefix: "bucket-2".into(), after: Some("a".into()), ..all.clone() },
+            BucketQuery { region: Some("eu".into()), limit: 1, ..all.clone() },
+            all,
+        ]
+    };
+    owners.iter().flat_map(of).collect()
+}
+
 pub(super) fn same_rows(machine: &StateMachine, model: &Model) -> Result<(), TestCaseError> {
     prop_assert_eq!(machine.buckets().unwrap(), model.buckets().unwrap());
     prop_assert_eq!(machine.users().unwrap(), model.users().unwrap());
@@ -340,6 +362,9 @@ pub(super) fn same_rows(machine: &StateMachine, model: &Model) -> Result<(), Tes
     prop_assert_eq!(machine.drive_table().unwrap(), MetaReads::drive_table(model).unwrap());
     for bucket in machine.buckets().unwrap() {
         prop_assert_eq!(machine.bucket_usage(&bucket.name).unwrap(), model.bucket_usage(&bucket.name).unwrap());
+    }
+    for query in bucket_pages() {
+        prop_assert_eq!(machine.list_buckets(&query).unwrap(), model.list_buckets(&query).unwrap());
     }
     for account in ["owner", "other"] {
         prop_assert_eq!(machine.account_usage(account).unwrap(), model.account_usage(account).unwrap());

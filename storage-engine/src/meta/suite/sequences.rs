@@ -14,7 +14,7 @@ use proptest::strategy::{BoxedStrategy, Strategy as _, ValueTree as _};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use super::commands::{at, command, create_bucket, journal};
-use super::random::{op, same_journal, same_rows};
+use super::random::{bucket_pages, op, same_journal, same_rows};
 use crate::env::SplitMix;
 use crate::error::{StateError, StorageError};
 use crate::log::tests::rig::Rig;
@@ -181,6 +181,12 @@ fn same_answers(machine: &StateMachine, model: &Model) {
     let heal = machine.heal_queue(10_000).unwrap();
     let shards: Vec<_> = heal.iter().map(|(shard, _)| (shard.stripe, shard.shard_index)).collect();
     assert_eq!(shards, model.heal_queue());
+    for query in bucket_pages() {
+        assert_eq!(machine.list_buckets(&query).unwrap(), model.list_buckets(&query).unwrap());
+    }
+    for account in ["owner", "other"] {
+        assert_eq!(machine.account_usage(account).unwrap(), model.account_usage(account).unwrap());
+    }
     let (prefix, limit) = (String::new(), 100);
     for row in machine.buckets().unwrap() {
         let bucket = row.id;

@@ -6,7 +6,7 @@ use chartrier_journal::Json;
 
 use super::super::journal::{Event, EventType, bucket_target, default_retention_data};
 use super::super::keys;
-use super::super::rows::BucketStats;
+use super::super::rows::{BucketStats, OwnedBucketRow};
 use super::{Effects, Entry, Refusal, SMALL_ROW_BYTES_MAX, StateError, Transition};
 use crate::ids::BucketId;
 use crate::namespace::lock::{DefaultRetention, ObjectLock, Versioning};
@@ -34,6 +34,9 @@ impl Transition<'_> {
         let event = Event { kind: EventType::BucketCreate, target: bucket_target(row.id), refused: None, data };
         let leaf = self.leaf(entry, event)?;
         self.rows.put_row(keys::BKT, name_key, row);
+        let owned = OwnedBucketRow { created_us: row.created_us, region: row.region.clone() };
+        self.rows.put_row(keys::BKT, keys::owned_bucket(&row.owner, &row.name), &owned);
+        self.count_buckets(&row.owner, |count| count.saturating_add(1))?;
         self.put_stats(row.id, &BucketStats { name: row.name.clone(), versions: 0, bytes: 0, uploads: 0 });
         self.touched_buckets.push(row.name.clone());
         Ok(Effects::done(leaf))
@@ -112,6 +115,8 @@ impl Transition<'_> {
         let leaf = self.leaf(entry, event)?;
         self.rows.delete(keys::BKT, name_key);
         self.rows.delete(keys::BKT, keys::bucket_id(row.id));
+        self.rows.delete(keys::BKT, keys::owned_bucket(&row.owner, &row.name));
+        self.count_buckets(&row.owner, |count| count.saturating_sub(1))?;
         self.drop_bucket_configs(row.id)?;
         self.touched_buckets.push(row.name);
         Ok(Effects::done(leaf))

@@ -50,6 +50,13 @@ impl Transition<'_> {
         Ok(())
     }
 
+    /// Counts a bucket that its owner has or has no more.
+    pub(super) fn count_buckets(&mut self, owner: &str, change: impl FnOnce(u64) -> u64) -> Result<(), StateError> {
+        let stats = self.account(owner)?;
+        self.put_account(owner, &AccountStats { buckets: change(stats.buckets), ..stats });
+        Ok(())
+    }
+
     /// Whether a version would bring the owner of its bucket over its quota. What takes no more than
     /// what it replaces is never over.
     pub(super) fn is_over_quota(
@@ -58,7 +65,7 @@ impl Transition<'_> {
         row: &VersionRow,
         replaced: Option<&VersionRow>,
     ) -> Result<bool, StateError> {
-        let AccountStats { versions, bytes, quota } = self.account(owner)?;
+        let AccountStats { versions, bytes, quota, .. } = self.account(owner)?;
         let over = |held: u64, added: u64, limit: Option<u64>| {
             added > 0 && limit.is_some_and(|limit| held.saturating_add(added) > limit)
         };
@@ -67,7 +74,7 @@ impl Transition<'_> {
         Ok(over(bytes, more_bytes, quota.max_bytes) || over(versions, more_versions, quota.max_versions))
     }
 
-    fn account(&self, id: &str) -> Result<AccountStats, StateError> {
+    pub(super) fn account(&self, id: &str) -> Result<AccountStats, StateError> {
         Ok(self.rows.row(keys::USR, &keys::account(id))?.unwrap_or_default())
     }
 

@@ -10,7 +10,7 @@ use super::super::kv::prefix_end;
 use super::super::overlay::decode_row;
 use super::super::rows::NameRow;
 use super::{ACCESS_KEYS_MAX, Effects, Entry, Refusal, SMALL_ROW_BYTES_MAX, StateError, Transition};
-use crate::namespace::rows::{AccessKeyRow, BucketRow, UserRow};
+use crate::namespace::rows::{AccessKeyRow, UserRow};
 
 impl Transition<'_> {
     pub(super) fn create_user(&mut self, entry: Entry<'_>, row: &UserRow) -> Result<Effects, StateError> {
@@ -39,7 +39,7 @@ impl Transition<'_> {
         let Some(row) = self.user(name)? else {
             return Ok(Effects::refused(Refusal::NoSuchUser));
         };
-        if row.root || self.owns_buckets(&row.id)? || self.has_members(&row.id)? {
+        if row.root || self.account(&row.id)?.buckets > 0 || self.has_members(&row.id)? {
             return Ok(Effects::refused(Refusal::UserInUse));
         }
         let leaf = self.user_leaf(entry, EventType::UserRemove, &row, None)?;
@@ -186,16 +186,6 @@ impl Transition<'_> {
     fn put_user(&mut self, row: &UserRow) {
         self.rows.put_row(keys::USR, keys::user_name(&row.name), row);
         self.touched_users = true;
-    }
-
-    fn owns_buckets(&self, owner: &str) -> Result<bool, StateError> {
-        let buckets = self.rows.collect(keys::BKT, keys::BUCKET_NAMES, prefix_end(keys::BUCKET_NAMES).as_deref())?;
-        for bytes in buckets.values() {
-            if decode_row::<BucketRow>(keys::BKT, bytes)?.owner == owner {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
     /// The canonical id is drawn at random: it is a pseudonym, and the register that opens it is these rows.
