@@ -32,3 +32,4 @@ pub mod query_api;
 pub mod random;
 pub mod s3;
 pub mod sts;
+pub mod trust;

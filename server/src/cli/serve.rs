@@ -35,6 +35,7 @@ use crate::process;
 use crate::random::SystemRandom;
 use crate::s3::bucket_config::BucketConfigs;
 use crate::sts::issuer::Issuers;
+use crate::trust::TrustError;
 
 /// How often certificates are looked at.
 const CERTIFICATES_EVERY: Duration = Duration::from_secs(60);
@@ -116,6 +117,9 @@ pub enum ServeError {
     /// A target of notifications cannot be used.
     #[error(transparent)]
     Target(#[from] TargetError),
+    /// It cannot be said whom to trust when issuers of identities are asked.
+    #[error("web_identity")]
+    Trust(#[from] TrustError),
     /// There is no certificate to serve with.
     #[error(transparent)]
     Tls(#[from] tls::TlsError),
@@ -346,7 +350,7 @@ async fn assemble(config: Config, env: Env, engine: Arc<Engine>, admin: &TcpList
         .write(&config.data)
         .map_err(|source| ServeError::Prepare { what: RunFile::path(&config.data).display().to_string(), source })?;
     let notifier = Notifier::open(&config.notification_targets)?;
-    let issuers = Issuers::new(config.trusts_local_issuers(), config.web_identity.ca_file.clone());
+    let issuers = Issuers::new(config.trusts_local_issuers(), config.web_identity.ca_file.as_deref())?;
     let app = Arc::new(App {
         engine,
         issuers,

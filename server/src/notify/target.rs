@@ -3,29 +3,18 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, Uri};
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls_pki_types::ServerName;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::crypto::aws_lc_rs;
-use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 use zeroize::Zeroizing;
 
 use crate::config::NotificationTarget;
+use crate::trust::{self, TrustError};
 
 /// Longest token that a file may hold.
 const TOKEN_BYTES_MAX: usize = 4096;
-
-/// Where systems keep the authorities that they trust, in one file.
-const SYSTEM_BUNDLES: [&str; 4] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
 
 /// A target cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -61,22 +50,14 @@ pub enum TargetError {
         /// Which file.
         path: PathBuf,
     },
-    /// No certificate to trust.
-    #[error("notification target {name}: no authority to trust in {path}; name one by ca_file")]
-    Authority {
-        /// Which target.
-        name: String,
-        /// Which file.
-        path: PathBuf,
-    },
-    /// TLS cannot be set up.
-    #[error("notification target {name}: TLS cannot be set up")]
-    Tls {
+    /// Its certificate could not be judged.
+    #[error("notification target {name}: whom to trust cannot be told")]
+    Trust {
         /// Which target.
         name: String,
         /// The cause.
         #[source]
-        source: rustls::Error,
+        source: TrustError,
     },
 }
 
@@ -153,26 +134,13 @@ fn bearer(name: &str, path: &Path) -> Result<HeaderValue, TargetError> {
     Ok(value)
 }
 
+/// The authorities that the operator names take the place of the system's.
 fn connector(name: &str, ca_file: Option<&Path>) -> Result<TlsConnector, TargetError> {
-    let of_the_system = || {
-        let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
-        named.or_else(|| SYSTEM_BUNDLES.iter().map(PathBuf::from).find(|path| path.exists()))
+    let connector = match ca_file {
+        Some(path) => trust::authorities_of(path).and_then(|named| trust::connector(named, Vec::new())),
+        None => trust::connector(Vec::new(), trust::authorities_of_the_system()),
     };
-    let path = ca_file.map(Path::to_owned).or_else(of_the_system).unwrap_or_else(|| SYSTEM_BUNDLES[0].into());
-    let pem =
-        fs::read(&path).map_err(|source| TargetError::File { name: name.to_owned(), path: path.clone(), source })?;
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&pem).flatten());
-    if roots.is_empty() {
-        return Err(TargetError::Authority { name: name.to_owned(), path });
-    }
-    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|source| TargetError::Tls { name: name.to_owned(), source })?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsConnector::from(Arc::new(config)))
+    connector.map_err(|source| TargetError::Trust { name: name.to_owned(), source })
 }
 
 #[cfg(test)]

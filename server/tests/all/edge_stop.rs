@@ -15,6 +15,11 @@ use crate::support::client::{read_answer, with_length};
 use crate::support::{Client, Sign, TestServer};
 
 pub(crate) fn program(data: &Path, more: &[&str]) -> Child {
+    program_with(data, more, &[])
+}
+
+/// With variables of its environment.
+pub(crate) fn program_with(data: &Path, more: &[&str], env: &[(&str, &Path)]) -> Child {
     let listen: &[&str] = if more.contains(&"--listen") { &[] } else { &["--listen", "127.0.0.1:0"] };
     Command::new(env!("CARGO_BIN_EXE_chartrier"))
         .arg("serve")
@@ -24,6 +29,7 @@ pub(crate) fn program(data: &Path, more: &[&str]) -> Child {
         .args(more)
         .env("CHARTRIER_ROOT_ACCESS_KEY_ID", "ROOTKEY")
         .env("CHARTRIER_ROOT_SECRET_ACCESS_KEY", "root-secret")
+        .envs(env.iter().copied())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

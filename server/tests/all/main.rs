@@ -25,6 +25,7 @@ mod lock;
 mod multipart;
 mod notifications;
 mod objects;
+mod outward_tls;
 mod policy;
 mod post_object;
 mod settings;

@@ -17,11 +17,11 @@ use crate::post_object::{Author, USUAL, post};
 use crate::support::receiver::{Receiver, named, records};
 use crate::support::{Answer, Client, TestServer};
 
-fn target(name: &str, url: &str) -> NotificationTarget {
+pub(crate) fn target(name: &str, url: &str) -> NotificationTarget {
     NotificationTarget { name: name.into(), url: url.into(), timeout_s: 2, ..NotificationTarget::default() }
 }
 
-fn queue(name: &str, events: &[&str], filter: &str) -> String {
+pub(crate) fn queue(name: &str, events: &[&str], filter: &str) -> String {
     let events: String = events.iter().map(|event| format!("<Event>s3:{event}</Event>")).collect();
     format!(
         "<NotificationConfiguration><QueueConfiguration><Id>{name}-rule</Id>\
@@ -29,7 +29,7 @@ fn queue(name: &str, events: &[&str], filter: &str) -> String {
     )
 }
 
-async fn set(client: &Client, bucket: &str, document: &str) -> Answer {
+pub(crate) async fn set(client: &Client, bucket: &str, document: &str) -> Answer {
     client.put(&format!("/{bucket}?notification"), document.as_bytes()).await
 }
 
@@ -48,7 +48,7 @@ fn admin(server: &TestServer) -> AdminClient {
     AdminClient::new(&run.endpoint, run.token, Clear::Loopback).unwrap_or_else(|error| panic!("{error}"))
 }
 
-async fn status(server: &TestServer, name: &str) -> wire::EventTarget {
+pub(crate) async fn status(server: &TestServer, name: &str) -> wire::EventTarget {
     let answer: wire::EventTargets = admin(server).get("/events").await.unwrap_or_else(|error| panic!("{error}"));
     answer.targets.into_iter().find(|target| target.name == name).unwrap()
 }

@@ -1,25 +1,23 @@
 //! Asking an issuer over HTTP: one question, one bounded answer, no redirects.
 
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper_util::rt::TokioIo;
-use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 
 use super::jwks::{IssuerKey, parse};
 use super::url::{IssuerUrl, IssuerUrlError, LocalIssuers, may_ask};
+use crate::trust::{self, TrustError};
 
 /// Longest answer of an issuer.
 const ANSWER_LEN_BYTES_MAX: usize = 256 << 10;
@@ -54,9 +52,9 @@ pub enum FetchError {
     /// Its answer is too long, or not what it should be.
     #[error("the issuer's answer is not understood: {0}")]
     Answer(&'static str),
-    /// The certificates to trust cannot be read.
-    #[error("the trusted certificates cannot be read")]
-    Trust(#[source] io::Error),
+    /// It cannot be said whom to trust.
+    #[error("whom to trust cannot be told")]
+    Trust(#[from] TrustError),
     /// It was asked a moment ago, in vain.
     #[error("the issuer was asked a moment ago, in vain")]
     TooSoon,
@@ -65,14 +63,16 @@ pub enum FetchError {
 /// Asks issuers.
 pub(super) struct Fetcher {
     local: LocalIssuers,
-    ca_file: Option<PathBuf>,
-    /// Read when an issuer is first asked over TLS.
+    /// Whom the operator names.
+    authorities: Vec<CertificateDer<'static>>,
+    /// Trusts them and the system's, which are read when an issuer is first asked over TLS.
     tls: OnceCell<TlsConnector>,
 }
 
 impl Fetcher {
-    pub(super) fn new(local: LocalIssuers, ca_file: Option<PathBuf>) -> Self {
-        Self { local, ca_file, tls: OnceCell::new() }
+    pub(super) fn new(local: LocalIssuers, ca_file: Option<&Path>) -> Result<Self, TrustError> {
+        let authorities = ca_file.map(trust::authorities_of).transpose()?.unwrap_or_default();
+        Ok(Self { local, authorities, tls: OnceCell::new() })
     }
 
     /// The keys of an issuer, from its configuration on.
@@ -100,9 +100,15 @@ impl Fetcher {
         if !url.is_tls() {
             return get(tcp, url).await;
         }
-        let tls = self.tls.get_or_try_init(|| connector(self.ca_file.clone())).await?;
+        let tls = self.tls.get_or_try_init(|| self.connector()).await?;
         let name = ServerName::try_from(url.host().to_owned()).map_err(|_| IssuerUrlError::Malformed)?;
         get(tls.connect(name, tcp).await.map_err(FetchError::Connect)?, url).await
+    }
+
+    async fn connector(&self) -> Result<TlsConnector, TrustError> {
+        // A thread that panics has read none; with those that are named there is still somebody to trust.
+        let system = tokio::task::spawn_blocking(trust::authorities_of_the_system).await.unwrap_or_default();
+        trust::connector(self.authorities.clone(), system)
     }
 
     async fn connect(&self, url: &IssuerUrl) -> Result<TcpStream, FetchError> {
@@ -139,32 +145,4 @@ where
     }
     let body = Limited::new(response.into_body(), ANSWER_LEN_BYTES_MAX).collect().await;
     body.map(|body| body.to_bytes()).map_err(|_| FetchError::Answer("it is over 256 KiB, or broke off"))
-}
-
-/// TLS that trusts what the system trusts, and the authorities of `ca_file`.
-async fn connector(ca_file: Option<PathBuf>) -> Result<TlsConnector, FetchError> {
-    let roots = tokio::task::spawn_blocking(move || roots(ca_file.as_deref())).await;
-    let roots = roots.map_err(|error| FetchError::Trust(io::Error::other(error)))??;
-    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| FetchError::Trust(io::Error::other(error)))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
-}
-
-fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, FetchError> {
-    let mut roots = RootCertStore::empty();
-    let system = rustls_native_certs::load_native_certs();
-    for error in &system.errors {
-        tracing::warn!(%error, "some of the system's trusted certificates cannot be read");
-    }
-    roots.add_parsable_certificates(system.certs);
-    if let Some(path) = ca_file {
-        let unreadable = |error| FetchError::Trust(io::Error::other(error));
-        for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
-            roots.add(certificate.map_err(unreadable)?).map_err(|e| FetchError::Trust(io::Error::other(e)))?;
-        }
-    }
-    Ok(roots)
 }

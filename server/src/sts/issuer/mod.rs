@@ -17,7 +17,7 @@ mod jwks;
 mod url;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
@@ -26,6 +26,7 @@ pub use self::fetch::FetchError;
 use self::fetch::Fetcher;
 pub use self::jwks::IssuerKey;
 pub use self::url::{IssuerUrl, IssuerUrlError, LocalIssuers};
+use crate::trust::TrustError;
 
 /// How long keys are used without asking again.
 const FRESH_S: i64 = 3600;
@@ -52,9 +53,12 @@ struct Known {
 }
 
 impl Issuers {
-    /// Knows nobody yet. `ca_file` adds authorities to those of the system.
-    pub fn new(local: LocalIssuers, ca_file: Option<PathBuf>) -> Self {
-        Self { fetcher: Fetcher::new(local, ca_file), known: Mutex::default() }
+    /// Knows nobody yet. `ca_file` adds authorities to those of the system; it is read now.
+    ///
+    /// # Errors
+    /// [`TrustError`] if `ca_file` holds no authorities.
+    pub fn new(local: LocalIssuers, ca_file: Option<&Path>) -> Result<Self, TrustError> {
+        Ok(Self { fetcher: Fetcher::new(local, ca_file)?, known: Mutex::default() })
     }
 
     /// The keys of an issuer; asked for again if they are old, or if none has the id that is wanted.

@@ -1,6 +1,6 @@
 //! STS and roles: temporary credentials, for whom, to what, until when.
 
-mod web_identity;
+pub(crate) mod web_identity;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

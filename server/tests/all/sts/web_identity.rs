@@ -12,7 +12,7 @@ use crate::support::issuer::{Issuer, IssuerKey};
 use crate::support::{Answer, Client, TestServer};
 
 /// The claims of a token that holds.
-fn claims(issuer: &Issuer) -> Value {
+pub(crate) fn claims(issuer: &Issuer) -> Value {
     let now_s = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     json!({"iss": issuer.url, "sub": "repo:archives/deposit", "aud": "chartrier", "iat": now_s, "exp": now_s + 600})
 }
@@ -22,13 +22,13 @@ fn with(mut claims: Value, name: &str, value: Value) -> Value {
     claims
 }
 
-async fn assume_with(server: &TestServer, arn: &str, token: &str) -> Answer {
+pub(crate) async fn assume_with(client: &Client, arn: &str, token: &str) -> Answer {
     let parameters = [("RoleArn", arn), ("RoleSessionName", "by-web"), ("WebIdentityToken", token)];
-    call(&server.client().anonymous(), "AssumeRoleWithWebIdentity", &parameters).await
+    call(&client.clone().anonymous(), "AssumeRoleWithWebIdentity", &parameters).await
 }
 
 /// Registers an issuer, and a role for one of its subjects.
-async fn federated_role(iam: &Client, number: &str, issuer: &Issuer) -> String {
+pub(crate) async fn federated_role(iam: &Client, number: &str, issuer: &Issuer) -> String {
     let made = [("Url", issuer.url.as_str()), ("ClientIDList.member.1", "chartrier")];
     let made = call(iam, "CreateOpenIDConnectProvider", &made).await;
     let provider = made.element("OpenIDConnectProviderArn").unwrap_or_else(|| panic!("{}", made.text()));
@@ -47,7 +47,7 @@ async fn a_web_identity_gets_the_role_that_trusts_it() {
     let issuer = Issuer::start(&[&rsa, &ec, &ed]).await;
     let arn = federated_role(&iam, &number, &issuer).await;
     for key in [&rsa, &ec, &ed] {
-        let answer = assume_with(&server, &arn, &key.token(&claims(&issuer))).await;
+        let answer = assume_with(&server.client(), &arn, &key.token(&claims(&issuer))).await;
         assert_eq!(answer.status, 200, "{}: {}", key.id, answer.text());
         assert_eq!(answer.element("SubjectFromWebIdentityToken").unwrap(), "repo:archives/deposit");
         assert_eq!(answer.element("Audience").unwrap(), "chartrier");
@@ -60,13 +60,13 @@ async fn a_web_identity_gets_the_role_that_trusts_it() {
     assert_eq!(issuer.count(), 2);
     let denied = is(403, "AccessDenied");
     let other = with(claims(&issuer), "sub", json!("repo:elsewhere/deposit"));
-    assert_eq!(said(&assume_with(&server, &arn, &rsa.token(&other)).await), denied);
+    assert_eq!(said(&assume_with(&server.client(), &arn, &rsa.token(&other)).await), denied);
     // A role that trusts accounts trusts no issuer, and none trusts what was not asked.
     let plain = role(&iam, "plain", &trust(json!({"AWS": number}), "sts:*", json!({}))).await;
-    assert_eq!(said(&assume_with(&server, &plain, &rsa.token(&claims(&issuer))).await), denied);
+    assert_eq!(said(&assume_with(&server.client(), &plain, &rsa.token(&claims(&issuer))).await), denied);
     assert_eq!(said(&assume(&alice, &arn, &[]).await), denied);
     // The session goes with the provider.
-    let answer = assume_with(&server, &arn, &rsa.token(&claims(&issuer))).await;
+    let answer = assume_with(&server.client(), &arn, &rsa.token(&claims(&issuer))).await;
     let session = alice.clone().with_credentials_of(&answer);
     assert_eq!(session.get("/one/k").await.status, 200);
     let provider = format!("arn:aws:iam::{number}:oidc-provider/{}", issuer.key());
@@ -75,7 +75,7 @@ async fn a_web_identity_gets_the_role_that_trusts_it() {
     assert!(call(&iam, "ListOpenIDConnectProviders", &[]).await.text().contains(&provider));
     assert_eq!(call(&iam, "DeleteOpenIDConnectProvider", &named).await.status, 200);
     assert_eq!(said(&session.get("/one/k").await), is(400, "InvalidToken"));
-    let gone = assume_with(&server, &arn, &rsa.token(&claims(&issuer))).await;
+    let gone = assume_with(&server.client(), &arn, &rsa.token(&claims(&issuer))).await;
     assert_eq!(said(&gone), is(400, "InvalidIdentityToken"));
     server.stop().await;
 }
@@ -91,7 +91,7 @@ async fn tokens_of_issuers_that_do_not_hold_are_refused() {
     let invalid = is(400, "InvalidIdentityToken");
     let now_s = good["iat"].as_u64().unwrap();
     let token = rsa.token(&good);
-    assert_eq!(assume_with(&server, &arn, &token).await.status, 200);
+    assert_eq!(assume_with(&server.client(), &arn, &token).await.status, 200);
     let (signed, signature) = token.rsplit_once('.').unwrap();
     let none = rsa.sign(&json!({"alg": "none", "kid": "r1"}), &good);
     // Signed with the public key as if it were a secret: the classic.
@@ -122,14 +122,14 @@ async fn tokens_of_issuers_that_do_not_hold_are_refused() {
         ("critical", rsa.sign(&json!({"alg": "RS256", "kid": "r1", "crit": ["x"]}), &good)),
         ("no token", "a.b.c".to_owned()),
     ] {
-        let answer = assume_with(&server, &arn, &bad).await;
+        let answer = assume_with(&server.client(), &arn, &bad).await;
         assert_eq!(said(&answer), invalid, "{what}");
         assert!(!answer.text().contains(&bad), "{what}");
     }
     let over = rsa.token(&with(good.clone(), "exp", json!(now_s - 1)));
-    assert_eq!(said(&assume_with(&server, &arn, &over).await), is(400, "ExpiredTokenException"));
+    assert_eq!(said(&assume_with(&server.client(), &arn, &over).await), is(400, "ExpiredTokenException"));
     let several = rsa.token(&with(good.clone(), "aud", json!(["other", "chartrier"])));
-    assert_eq!(assume_with(&server, &arn, &several).await.status, 200);
+    assert_eq!(assume_with(&server.client(), &arn, &several).await.status, 200);
     server.stop().await;
 }
 
@@ -140,19 +140,19 @@ async fn issuers_are_asked_within_bounds() {
     let (first, second) = (IssuerKey::rsa("k1"), IssuerKey::ec("k2"));
     let issuer = Issuer::start(&[&first]).await;
     let arn = federated_role(&iam, &number, &issuer).await;
-    assert_eq!(assume_with(&server, &arn, &first.token(&claims(&issuer))).await.status, 200);
+    assert_eq!(assume_with(&server.client(), &arn, &first.token(&claims(&issuer))).await.status, 200);
     let asked = issuer.count();
     // Names of keys that do not exist do not make it ask again and again.
     for at in 0..20 {
         let unknown = first.sign(&json!({"alg": "RS256", "kid": format!("x{at}")}), &claims(&issuer));
-        assert_eq!(assume_with(&server, &arn, &unknown).await.status, 400);
+        assert_eq!(assume_with(&server.client(), &arn, &unknown).await.status, 400);
     }
     assert!(issuer.count() <= asked + 4, "{} after {asked}", issuer.count());
     // A new key is found.
     issuer.served.lock().unwrap().keys = vec![second.jwk()];
     tokio::time::sleep(Duration::from_millis(2100)).await;
-    assert_eq!(assume_with(&server, &arn, &second.token(&claims(&issuer))).await.status, 200);
-    assert_eq!(assume_with(&server, &arn, &first.token(&claims(&issuer))).await.status, 400);
+    assert_eq!(assume_with(&server.client(), &arn, &second.token(&claims(&issuer))).await.status, 200);
+    assert_eq!(assume_with(&server.client(), &arn, &first.token(&claims(&issuer))).await.status, 400);
     server.stop().await;
 
     // Nothing that an issuer answers is followed or held without bound.
@@ -168,7 +168,7 @@ async fn issuers_are_asked_within_bounds() {
         let issuer = Issuer::start(&[&first]).await;
         let arn = federated_role(&iam, &number, &issuer).await;
         issuer.served.lock().unwrap().instead = Some(instead);
-        let answer = assume_with(&server, &arn, &first.token(&claims(&issuer))).await;
+        let answer = assume_with(&server.client(), &arn, &first.token(&claims(&issuer))).await;
         assert_eq!(said(&answer), is(400, "IDPCommunicationError"), "{}", answer.text());
         let policy = [("RoleName", "deposit"), ("PolicyName", "all")];
         assert_eq!(call(&iam, "DeleteRolePolicy", &policy).await.status, 200);

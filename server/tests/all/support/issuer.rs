@@ -9,8 +9,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, PKCS_RSA_SHA256, PublicKeyData as _};
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::SignatureScheme;
 use tokio_rustls::rustls::crypto::aws_lc_rs::sign::any_supported_type;
 
@@ -84,7 +85,7 @@ pub struct Served {
     pub instead: Option<Vec<u8>>,
 }
 
-/// An issuer on a port of its own, in the clear.
+/// An issuer on a port of its own.
 pub struct Issuer {
     pub url: String,
     pub served: Arc<Mutex<Served>>,
@@ -93,10 +94,20 @@ pub struct Issuer {
 }
 
 impl Issuer {
-    /// Serves until the test ends.
+    /// Serves in the clear until the test ends.
     pub async fn start(keys: &[&IssuerKey]) -> Self {
+        Self::listen(keys, None).await
+    }
+
+    /// Serves over TLS until the test ends.
+    pub async fn start_over(tls: TlsAcceptor, keys: &[&IssuerKey]) -> Self {
+        Self::listen(keys, Some(tls)).await
+    }
+
+    async fn listen(keys: &[&IssuerKey], tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
-        let url = format!("http://{}/realms/test", listener.local_addr().unwrap());
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{}/realms/test", listener.local_addr().unwrap());
         let configuration = json!({"issuer": url, "jwks_uri": format!("{url}/keys")});
         let keys = keys.iter().map(|key| key.jwk()).collect();
         let served = Arc::new(Mutex::new(Served { configuration, keys, instead: None }));
@@ -104,19 +115,15 @@ impl Issuer {
         let (answers, count) = (Arc::clone(&served), Arc::clone(&asked));
         tokio::spawn(async move {
             loop {
-                let (mut tcp, _) = listener.accept().await.unwrap();
-                count.fetch_add(1, Ordering::SeqCst);
-                let mut head = Vec::new();
-                let mut byte = [0; 1024];
-                while !head.windows(4).any(|end| end == b"\r\n\r\n") {
-                    match tcp.read(&mut byte).await {
-                        Ok(len) if len > 0 => head.extend_from_slice(&byte[..len]),
-                        _ => break,
+                let (tcp, _) = listener.accept().await.unwrap();
+                match &tls {
+                    None => serve(tcp, &answers, &count).await,
+                    Some(tls) => {
+                        if let Ok(stream) = tls.accept(tcp).await {
+                            serve(stream, &answers, &count).await;
+                        }
                     }
                 }
-                let path = String::from_utf8_lossy(&head).split(' ').nth(1).unwrap_or("").to_owned();
-                let answer = answer(&answers.lock().unwrap(), &path);
-                let _ = tcp.write_all(&answer).await;
             }
         });
         Self { url, served, asked }
@@ -124,12 +131,29 @@ impl Issuer {
 
     /// By which policies and providers name it.
     pub fn key(&self) -> String {
-        self.url.strip_prefix("http://").unwrap().to_owned()
+        self.url.split_once("://").unwrap().1.to_owned()
     }
 
     pub fn count(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
     }
+}
+
+async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, answers: &Mutex<Served>, count: &AtomicUsize) {
+    let mut head = Vec::new();
+    let mut byte = [0; 1024];
+    while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+        match stream.read(&mut byte).await {
+            Ok(len) if len > 0 => head.extend_from_slice(&byte[..len]),
+            // Who does not like the certificate asks nothing.
+            _ => return,
+        }
+    }
+    count.fetch_add(1, Ordering::SeqCst);
+    let path = String::from_utf8_lossy(&head).split(' ').nth(1).unwrap_or("").to_owned();
+    let answer = answer(&answers.lock().unwrap(), &path);
+    let _ = stream.write_all(&answer).await;
+    let _ = stream.shutdown().await;
 }
 
 fn answer(served: &Served, path: &str) -> Vec<u8> {

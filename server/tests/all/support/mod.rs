@@ -1,5 +1,6 @@
 //! A server in this process, and a client that signs with `aws-sigv4`.
 
+pub mod authority;
 pub mod client;
 pub mod issuer;
 pub mod receiver;

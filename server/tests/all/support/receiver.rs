@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
 /// What was posted, and how it is answered.
 #[derive(Default)]
@@ -21,10 +22,15 @@ pub struct Seen {
     pub fails_every: AtomicU64,
     pub posts: AtomicU64,
     pub delay_ms: AtomicU64,
+    /// Clients that did not like the certificate.
+    pub refused: AtomicU64,
+    /// Where redirects lead; somewhere that nobody listens if it is not said.
+    pub location: Mutex<Option<String>>,
 }
 
 pub struct Receiver {
     pub address: SocketAddr,
+    scheme: &'static str,
     pub seen: Arc<Seen>,
     running: JoinHandle<()>,
 }
@@ -36,18 +42,40 @@ impl Receiver {
         Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), seen).await
     }
 
+    /// Over TLS.
+    pub async fn start_over(tls: TlsAcceptor) -> Self {
+        let seen = Arc::new(Seen::default());
+        seen.status.store(200, Ordering::Relaxed);
+        Self::listen(SocketAddr::from(([127, 0, 0, 1], 0)), seen, Some(tls)).await
+    }
+
     pub async fn start_at(address: SocketAddr, seen: Arc<Seen>) -> Self {
+        Self::listen(address, seen, None).await
+    }
+
+    async fn listen(address: SocketAddr, seen: Arc<Seen>, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let kept = Arc::clone(&seen);
+        let (kept, scheme) = (Arc::clone(&seen), if tls.is_some() { "https" } else { "http" });
         let running = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                connections.spawn(serve(stream, Arc::clone(&kept)));
+                let (tls, kept) = (tls.clone(), Arc::clone(&kept));
+                connections.spawn(async move {
+                    match tls {
+                        None => serve(stream, kept).await,
+                        Some(tls) => match tls.accept(stream).await {
+                            Ok(stream) => serve(stream, kept).await,
+                            Err(_) => {
+                                kept.refused.fetch_add(1, Ordering::Relaxed);
+                            }
+                        },
+                    }
+                });
             }
         });
-        Self { address, seen, running }
+        Self { address, scheme, seen, running }
     }
 
     /// Goes, with its connections; the port is free then.
@@ -58,7 +86,7 @@ impl Receiver {
     }
 
     pub fn url(&self) -> String {
-        format!("http://{}/hook", self.address)
+        format!("{}://{}/hook", self.scheme, self.address)
     }
 
     /// Records of all messages, each once for each time that it was told.
@@ -90,7 +118,7 @@ pub fn named(record: &Value) -> (String, String) {
     (text(&record["eventName"]), text(&record["s3"]["object"]["key"]))
 }
 
-async fn serve(stream: TcpStream, seen: Arc<Seen>) {
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, seen: Arc<Seen>) {
     let mut stream = BufReader::new(stream);
     loop {
         let (mut head, mut len) = (String::new(), 0);
@@ -125,7 +153,8 @@ async fn serve(stream: TcpStream, seen: Arc<Seen>) {
         if fails_every > 0 && posts.is_multiple_of(fails_every) {
             status = 500;
         }
-        let answer = format!("HTTP/1.1 {status} Said\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 2\r\n\r\nok");
+        let location = seen.location.lock().unwrap().clone().unwrap_or_else(|| "http://127.0.0.1:1/".to_owned());
+        let answer = format!("HTTP/1.1 {status} Said\r\nlocation: {location}\r\ncontent-length: 2\r\n\r\nok");
         if stream.write_all(answer.as_bytes()).await.is_err() {
             return;
         }
