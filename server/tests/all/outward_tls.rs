@@ -50,7 +50,7 @@ fn has_key(records: &[serde_json::Value]) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_webhook_is_told_under_the_authority_that_is_named() {
     let dir = tempfile::tempdir().unwrap();
-    let (authority, path) = (Authority::new(), dir.path().join("ca.pem"));
+    let (authority, path) = (Authority::new("one"), dir.path().join("ca.pem"));
     authority.write(&path);
     let receiver = Receiver::start_over(authority.acceptor(Shows::Right)).await;
     let server = telling(&receiver.url(), Some(&path)).await;
@@ -62,7 +62,7 @@ async fn a_webhook_is_told_under_the_authority_that_is_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_webhook_that_cannot_prove_who_it_is_is_told_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let (authority, stranger) = (Authority::new(), Authority::new());
+    let (authority, stranger) = (Authority::new("one"), Authority::new("another"));
     let (path, other) = (dir.path().join("ca.pem"), dir.path().join("other.pem"));
     authority.write(&path);
     stranger.write(&other);
@@ -101,7 +101,7 @@ async fn a_webhook_that_sends_elsewhere_is_not_followed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_ca_file_the_system_is_trusted() {
     let dir = tempfile::tempdir().unwrap();
-    let (authority, path) = (Authority::new(), dir.path().join("system.pem"));
+    let (authority, path) = (Authority::new("one"), dir.path().join("system.pem"));
     authority.write(&path);
     let receiver = Receiver::start_over(authority.acceptor(Shows::Right)).await;
     let key = IssuerKey::ec("e1");
@@ -130,7 +130,7 @@ async fn without_a_ca_file_the_system_is_trusted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_issuer_is_believed_under_the_authority_that_is_named() {
     let dir = tempfile::tempdir().unwrap();
-    let (authority, stranger) = (Authority::new(), Authority::new());
+    let (authority, stranger) = (Authority::new("one"), Authority::new("another"));
     let path = dir.path().join("ca.pem");
     let key = IssuerKey::ec("e1");
     for (what, shows, trusted, expected) in [
