@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use chartrier_conformance::admin::Admin;
 use chartrier_conformance::client::Client;
 use chartrier_conformance::http::Endpoint;
 use chartrier_conformance::process::Server;
@@ -40,6 +41,9 @@ struct Options {
     /// Start this Chartrier binary for the run, and judge it over TLS and over plain HTTP
     #[arg(long)]
     server: Option<PathBuf>,
+    /// What the server wrote for its administrator (DATA/run/admin.json), for the cases about quotas
+    #[arg(long)]
+    admin_file: Option<PathBuf>,
     /// Only cases whose area::name contains this
     #[arg(long, default_value = "")]
     filter: String,
@@ -79,7 +83,8 @@ async fn judge(options: &Options) -> io::Result<Vec<Outcome>> {
         .other_access_key
         .as_ref()
         .map(|key| client(key, options.other_secret_key.as_deref().unwrap_or_default()));
-    let context = Context::new(client(&options.access_key, &options.secret_key), other, &run);
+    let admin = options.admin_file.as_deref().map(Admin::from_run_file).transpose()?;
+    let context = Context::new(client(&options.access_key, &options.secret_key), other, &run).with_admin(admin);
     Ok(suite::run(&context, &options.filter, |outcome| tell(options, outcome)).await)
 }
 
@@ -95,9 +100,11 @@ async fn judge_own(binary: &std::path::Path, options: &Options, run: &str) -> io
     let (access_key, secret_key) = server.add_user(binary, "other").await?;
     let credentials = Arc::new(Credentials::new(&access_key, &secret_key, "fr"));
     let other = |client: &Client| Some(Client { credentials: Arc::clone(&credentials), ..client.clone() });
+    let admin = Admin::from_run_file(&data.join("run/admin.json"))?;
     let mut outcomes = Vec::new();
     for (client, prefix) in [(tls, "t"), (plain, "p")] {
         let context = Context::new(client.clone(), other(&client), &format!("{prefix}{run}"));
+        let context = context.with_admin(Some(admin.clone()));
         outcomes.extend(suite::run(&context, &options.filter, |outcome| tell(options, outcome)).await);
     }
     server.stop().await?;

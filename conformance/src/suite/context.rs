@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use md5::{Digest as _, Md5};
 
+use crate::admin::Admin;
 use crate::client::{Client, Request};
 use crate::http::Answer;
 use crate::sign;
@@ -54,6 +55,8 @@ pub struct Context {
     pub client: Client,
     /// With the access key of another user, if there is one.
     pub other: Option<Client>,
+    /// The administrator's API, if there is one.
+    pub admin: Option<Admin>,
     /// A bucket name of this case's own; the bucket is not there yet.
     pub bucket: String,
     /// Makes bucket names of this run differ from those of others.
@@ -63,7 +66,13 @@ pub struct Context {
 impl Context {
     /// `run` is at most 12 letters and digits, different for each run on a server.
     pub fn new(client: Client, other: Option<Client>, run: &str) -> Self {
-        Self { client, other, bucket: String::new(), run: run.to_owned() }
+        Self { client, other, admin: None, bucket: String::new(), run: run.to_owned() }
+    }
+
+    /// The same, with an administrator.
+    #[must_use]
+    pub fn with_admin(self, admin: Option<Admin>) -> Self {
+        Self { admin, ..self }
     }
 
     pub(super) fn for_case(&self, area: &str, name: &str) -> Self {
@@ -85,6 +94,11 @@ impl Context {
     /// The other user, or the end of a case that needs one.
     pub(super) fn needs_other_user(&self) -> Result<&Client, Failure> {
         self.other.as_ref().ok_or(Failure::NotRun("needs another user"))
+    }
+
+    /// The administrator's API, or the end of a case that needs one.
+    pub(super) fn needs_admin(&self) -> Result<&Admin, Failure> {
+        self.admin.as_ref().ok_or(Failure::NotRun("needs an administrator"))
     }
 
     /// The canonical id of whoever signs with `client`.

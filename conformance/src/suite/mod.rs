@@ -10,6 +10,7 @@ mod cors;
 mod encryption;
 mod forms;
 mod hostile;
+mod iam;
 mod keys;
 mod lifecycle;
 mod listing;
@@ -24,6 +25,7 @@ mod policies;
 mod policy_conditions;
 mod policy_documents;
 mod public_access;
+mod quotas;
 mod races;
 mod settings;
 mod sharing;
@@ -103,6 +105,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         encryption::CASES,
         forms::CASES,
         hostile::CASES,
+        iam::CASES,
         keys::CASES,
         lifecycle::CASES,
         listing::CASES,
@@ -117,6 +120,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         policy_conditions::CASES,
         policy_documents::CASES,
         public_access::CASES,
+        quotas::CASES,
         races::CASES,
         settings::CASES,
         sharing::CASES,

@@ -34,7 +34,12 @@ super::cases!("sts":
 );
 
 /// Calls an action of a query API.
-async fn call(client: &Client, service: &str, action: &str, parameters: &[(&str, &str)]) -> Result<Answer, Failure> {
+pub(super) async fn call(
+    client: &Client,
+    service: &str,
+    action: &str,
+    parameters: &[(&str, &str)],
+) -> Result<Answer, Failure> {
     let version = if service == "iam" { "2010-05-08" } else { "2011-06-15" };
     let mut form = format!("Action={action}&Version={version}");
     for (name, value) in parameters {
@@ -71,7 +76,7 @@ async fn own_session(context: &Context) -> Result<Session, Failure> {
     Session::of(&context.client, &answer)
 }
 
-async fn account(client: &Client) -> Result<String, Failure> {
+pub(super) async fn account(client: &Client) -> Result<String, Failure> {
     let answer = call(client, "sts", "GetCallerIdentity", &[]).await?;
     status(&answer, 200)?;
     element(&text(&answer), "Account").ok_or_else(|| "no Account".into())
