@@ -33,6 +33,9 @@ pub struct IamDocument {
 pub struct Group {
     /// `AGPA…`
     pub id: String,
+    /// Begins and ends with a slash; empty is `/`.
+    #[serde(default)]
+    pub path: String,
     /// Unix time in microseconds.
     pub created_us: u64,
     /// Inline policies by name.
@@ -85,6 +88,9 @@ pub struct Provider {
 pub struct Managed {
     /// `ANPA…`
     pub id: String,
+    /// Begins and ends with a slash; empty is `/`.
+    #[serde(default)]
+    pub path: String,
     /// Unix time in microseconds.
     pub created_us: u64,
     /// As written.
@@ -130,8 +136,9 @@ impl IamDocument {
     pub fn managed_text(&self, arn: &str) -> Option<&str> {
         let built_in = BUILT_IN.iter().find(|(name, _)| *name == arn).map(|(_, text)| *text);
         built_in.or_else(|| {
-            let name = arn.rsplit_once('/').map(|(_, name)| name)?;
-            self.managed.get(name).map(|managed| managed.text.as_str())
+            let (path, name) = arn.split_once(":policy")?.1.rsplit_once('/')?;
+            let managed = self.managed.get(name)?;
+            (managed.path.trim_end_matches('/') == path).then_some(managed.text.as_str())
         })
     }
 

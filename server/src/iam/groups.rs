@@ -2,7 +2,8 @@
 
 use super::document::{Group, IamDocument};
 use super::policies::{attach, detach, put, take, write_attached, write_names};
-use super::{Iam, new_id, time};
+use super::{Iam, new_id, rooted, time};
+use crate::access::standing::group_arn;
 use crate::query_api::ApiError;
 use crate::s3::xml::XmlWriter;
 
@@ -12,7 +13,8 @@ const GROUPS_MAX: usize = 300;
 impl Iam<'_> {
     pub(super) async fn create_group(&self, doc: &mut XmlWriter) -> Result<(), ApiError> {
         let name = self.name("GroupName")?;
-        let group = Group { id: new_id(self.app, "AGPA"), created_us: self.app.now_us(), ..Group::default() };
+        let (id, path, created_us) = (new_id(self.app, "AGPA"), self.path()?, self.app.now_us());
+        let group = Group { id, path, created_us, ..Group::default() };
         let written = group.clone();
         self.change(&self.account_row()?, |document| {
             if document.groups.contains_key(name) {
@@ -44,7 +46,8 @@ impl Iam<'_> {
     }
 
     pub(super) fn list_groups(&self, doc: &mut XmlWriter) -> Result<(), ApiError> {
-        self.write_groups(doc, |_| true)
+        let prefix = rooted(self.form.get("PathPrefix").unwrap_or_default());
+        self.write_groups(doc, |group| rooted(&group.path).starts_with(prefix))
     }
 
     pub(super) fn list_groups_for_user(&self, doc: &mut XmlWriter) -> Result<(), ApiError> {
@@ -149,10 +152,11 @@ impl Iam<'_> {
 
     fn write_group(&self, doc: &mut XmlWriter, element: &str, name: &str, group: &Group) {
         doc.open(element);
-        doc.element("Path", "/");
+        let path = rooted(&group.path);
+        doc.element("Path", path);
         doc.element("GroupName", name);
         doc.element("GroupId", &group.id);
-        doc.element("Arn", &format!("arn:aws:iam::{}:group/{name}", self.account_number()));
+        doc.element("Arn", &group_arn(&self.account_number(), path, name));
         doc.element("CreateDate", &time(group.created_us));
         doc.close(element);
     }

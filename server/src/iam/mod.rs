@@ -16,6 +16,7 @@ mod keys;
 mod page;
 mod policies;
 mod providers;
+mod resource;
 mod roles;
 mod users;
 
@@ -60,14 +61,17 @@ impl Iam<'_> {
     fn authorise(&self, action: &str) -> Result<(), ApiError> {
         let standing = &self.caller.standing;
         let name = format!("iam:{action}");
-        let context = CallContext::new(self.call);
-        let question = Question { principal: &standing.principal, action: &name, resource: "*", context: &context };
+        let resource = self.resource(action)?;
+        let context = CallContext::new(self.call).with("iam:policyarn", self.form.non_empty("PolicyArn"));
+        let question =
+            Question { principal: &standing.principal, action: &name, resource: &resource, context: &context };
         let whole = standing.session.is_none() || standing.is_role();
         if whole && standing.own_verdict(question) == Verdict::Allows {
             return Ok(());
         }
         let arn = &standing.principal.arn;
-        Err(ApiError::new(403, "AccessDenied", format!("User: {arn} is not authorized to perform: {name}")))
+        let message = format!("User: {arn} is not authorized to perform: {name} on resource: {resource}");
+        Err(ApiError::new(403, "AccessDenied", message))
     }
 
     async fn perform(&self, action: &str, doc: &mut XmlWriter) -> Result<(), ApiError> {
@@ -147,7 +151,7 @@ impl Iam<'_> {
     }
 
     fn path(&self) -> Result<String, ApiError> {
-        let path = self.form.non_empty("Path").unwrap_or("/");
+        let path = rooted(self.form.get("Path").unwrap_or_default());
         let good = path.starts_with('/') && path.ends_with('/') && path.len() <= 512;
         if good && path.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Ok(path.to_owned());
@@ -238,6 +242,11 @@ fn new_id(app: &App, prefix: &str) -> String {
 /// The values of a list parameter: `NAME.member.1`, `NAME.member.2`, …
 pub(crate) fn members<'q>(form: &'q Query, name: &str, suffix: &str) -> Vec<&'q str> {
     (1..).map_while(|at| form.non_empty(&format!("{name}.member.{at}{suffix}"))).collect()
+}
+
+/// A path as it is shown: none is `/`.
+fn rooted(path: &str) -> &str {
+    if path.is_empty() { "/" } else { path }
 }
 
 fn time(us: u64) -> String {

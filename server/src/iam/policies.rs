@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::document::{BUILT_IN, IamDocument, Managed};
-use super::{Iam, new_id, time};
+use super::{Iam, new_id, rooted, time};
+use crate::access::standing::policy_arn;
 use crate::policy::{Policy, PolicyKind};
 use crate::query_api::ApiError;
 use crate::s3::xml::XmlWriter;
@@ -57,7 +58,8 @@ impl Iam<'_> {
 
     pub(super) async fn create_policy(&self, doc: &mut XmlWriter) -> Result<(), ApiError> {
         let (name, text) = (self.name("PolicyName")?, self.policy_text()?);
-        let managed = Managed { id: new_id(self.app, "ANPA"), created_us: self.app.now_us(), text: text.to_owned() };
+        let (id, path, created_us) = (new_id(self.app, "ANPA"), self.path()?, self.app.now_us());
+        let managed = Managed { id, path, created_us, text: text.to_owned() };
         let written = managed.clone();
         self.change(&self.account_row()?, |document| {
             if document.managed.contains_key(name) {
@@ -108,6 +110,8 @@ impl Iam<'_> {
         if scope != "AWS" {
             policies.extend(account.managed);
         }
+        let prefix = rooted(self.form.get("PathPrefix").unwrap_or_default());
+        policies.retain(|_, managed| rooted(&managed.path).starts_with(prefix));
         let page = self.page(policies.into_iter().map(|(name, managed)| (name.clone(), (name, managed))))?;
         doc.open("Policies");
         for (name, managed) in &page.items {
@@ -164,9 +168,9 @@ impl Iam<'_> {
             return Ok(built_in(arn, text));
         }
         let account = IamDocument::from_stored(&self.account_row()?.document)?;
-        let prefix = format!("arn:aws:iam::{}:policy/", self.account_number());
-        let name = arn.strip_prefix(&prefix).unwrap_or_default();
+        let name = arn.rsplit_once('/').map_or("", |(_, name)| name);
         let managed = account.managed.get(name).cloned();
+        let managed = managed.filter(|managed| policy_arn(&self.account_number(), rooted(&managed.path), name) == arn);
         managed.map(|managed| (name.to_owned(), managed)).ok_or_else(|| {
             ApiError::new(404, "NoSuchEntity", format!("Policy {arn} does not exist or is not attachable."))
         })
@@ -175,11 +179,12 @@ impl Iam<'_> {
     fn write_policy(&self, doc: &mut XmlWriter, element: &str, name: &str, managed: &Managed) {
         let built_in = BUILT_IN.iter().any(|(arn, _)| arn.ends_with(&format!("/{name}")) && managed.id == name);
         let owner = if built_in { "aws".to_owned() } else { self.account_number() };
+        let path = rooted(&managed.path);
         doc.open(element);
         doc.element("PolicyName", name);
         doc.element("PolicyId", &managed.id);
-        doc.element("Arn", &format!("arn:aws:iam::{owner}:policy/{name}"));
-        doc.element("Path", "/");
+        doc.element("Arn", &policy_arn(&owner, path, name));
+        doc.element("Path", path);
         doc.element("DefaultVersionId", "v1");
         doc.element("IsAttachable", "true");
         doc.element("CreateDate", &time(managed.created_us));
@@ -199,7 +204,7 @@ impl Iam<'_> {
 /// A policy that every account has. Its id is its name.
 fn built_in(arn: &str, text: &str) -> (String, Managed) {
     let name = arn.rsplit_once('/').map_or(arn, |(_, name)| name);
-    (name.to_owned(), Managed { id: name.to_owned(), created_us: 0, text: text.to_owned() })
+    (name.to_owned(), Managed { id: name.to_owned(), path: String::new(), created_us: 0, text: text.to_owned() })
 }
 
 /// Policies come back percent-encoded, as RFC 3986 has it.

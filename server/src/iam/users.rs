@@ -4,7 +4,7 @@ use chartrier_storage::namespace::command::Op;
 use chartrier_storage::namespace::rows::UserRow;
 
 use super::document::IamDocument;
-use super::{Iam, time};
+use super::{Iam, rooted, time};
 use crate::access::standing::{unique_id, user_arn};
 use crate::query_api::ApiError;
 use crate::s3::xml::XmlWriter;
@@ -100,6 +100,5 @@ impl Iam<'_> {
 }
 
 fn path_of(row: &UserRow) -> Result<String, ApiError> {
-    let path = IamDocument::from_stored(&row.document)?.path;
-    Ok(if path.is_empty() { "/".to_owned() } else { path })
+    Ok(rooted(&IamDocument::from_stored(&row.document)?.path).to_owned())
 }

@@ -49,7 +49,7 @@ const TAG_KEYS: [&str; 7] = [
 
 /// Keys without. VPC keys are missing on purpose: there is no such network here, and a condition on one
 /// would never hold.
-const KEYS: [&str; 79] = [
+const KEYS: [&str; 80] = [
     "aws:calledvia",
     "aws:calledviafirst",
     "aws:calledvialast",
@@ -84,6 +84,7 @@ const KEYS: [&str; 79] = [
     "aws:userid",
     "aws:username",
     "aws:viaawsservice",
+    "iam:policyarn",
     "s3:accessgrantsinstancearn",
     "s3:authtype",
     "s3:dataaccesspointaccount",

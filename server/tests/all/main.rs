@@ -18,6 +18,7 @@ mod edge_rules;
 mod edge_stop;
 mod edge_tls;
 mod iam;
+mod iam_resources;
 mod lifecycle;
 mod limits;
 mod listing;
