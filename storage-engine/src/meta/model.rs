@@ -7,8 +7,10 @@ mod apply;
 mod drives;
 mod events;
 mod integrity;
+mod leaves;
 mod listing;
 mod packs;
+mod users;
 mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -2,17 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use chartrier_journal::{Actor, EventType, Json, Leaf, Outcome as LeafOutcome, Target};
+use chartrier_journal::{EventType, Json, Target};
 
+use super::leaves::{facts, object, text};
 use super::versions::lock_facts;
 use super::{State, Upload};
 use crate::ids::{BucketId, VersionId};
 use crate::namespace::bucket_config::{BucketConfigKind, BucketConfigRow};
-use crate::namespace::command::{Applied, Attempt, Command, Layout, Op, Outcome, Refusal, WriteCondition};
+use crate::namespace::command::{Applied, Attempt, Command, Op, Outcome, Refusal, WriteCondition};
 use crate::namespace::lock::Versioning;
-use crate::namespace::rows::{BlobRef, PartRow, StripeRun, VersionRow};
-
-pub(super) type Data = Vec<(&'static str, Json)>;
+use crate::namespace::rows::{PartRow, StripeRun, VersionRow};
 
 /// What a command comes to: how it ended, its leaf, the runs it leaves without an owner.
 pub(super) struct Verdict {
@@ -172,121 +171,26 @@ impl State {
                 self.set_notifications(index, command, *bucket, notifications, *test_events)
             }
             Op::RemoveEvents { target, through, discard } => self.remove_events(target, *through, *discard),
-            op => self.decide_other(command, op),
+            Op::CreateUser(_)
+            | Op::RemoveUser { .. }
+            | Op::AddAccessKey { .. }
+            | Op::RemoveAccessKey { .. }
+            | Op::SetAccessKey { .. }
+            | Op::SetUserDocument { .. }
+            | Op::SetAccountQuota { .. } => self.decide_user(command),
+            Op::SetBucketConfig { bucket, kind, document } => {
+                if *kind == BucketConfigKind::Notification {
+                    return refused(Refusal::TooLarge);
+                }
+                self.set_config(command, *bucket, *kind, document.clone())
+            }
+            op => self.decide_system(command, op),
         }
     }
 
-    /// Users and the system.
-    fn decide_other(&mut self, command: &Command, op: &Op) -> Verdict {
-        let user_target = |id: &str, key: Option<&str>| Target {
-            user: Some(id.to_owned()),
-            access_key: key.map(str::to_owned),
-            ..Target::default()
-        };
+    /// The journal, drives and layouts, and what the mender and packing report.
+    fn decide_system(&mut self, command: &Command, op: &Op) -> Verdict {
         match op {
-            Op::CreateUser(row) => {
-                let mut ids: Vec<&str> = row.access_keys.iter().map(|key| key.access_key_id.as_str()).collect();
-                ids.sort_unstable();
-                let repeated = ids.windows(2).any(|pair| pair[0] == pair[1]);
-                let taken = ids.iter().any(|id| self.key_is_taken(id));
-                let known = self.users.contains_key(&row.name) || self.users.values().any(|user| user.id == row.id);
-                if repeated || taken || known {
-                    return refused(Refusal::UserExists);
-                }
-                self.users.insert(row.name.clone(), (**row).clone());
-                done(self.leaf(command, EventType::UserCreate, user_target(&row.id, None), None, vec![]))
-            }
-            Op::RemoveUser { name } => {
-                let Some(user) = self.users.get(name).cloned() else {
-                    return refused(Refusal::NoSuchUser);
-                };
-                let has_members = self.users.values().any(|other| other.account == user.id);
-                if user.root || has_members || self.buckets.values().any(|bucket| bucket.owner == user.id) {
-                    return refused(Refusal::UserInUse);
-                }
-                self.users.remove(name);
-                self.quotas.remove(&user.id);
-                done(self.leaf(command, EventType::UserRemove, user_target(&user.id, None), None, vec![]))
-            }
-            Op::AddAccessKey { user, key } => {
-                let taken = self.key_is_taken(&key.access_key_id);
-                let Some(row) = self.users.get_mut(user) else {
-                    return refused(Refusal::NoSuchUser);
-                };
-                if taken {
-                    return refused(Refusal::UserExists);
-                }
-                row.access_keys.push(key.clone());
-                let target = user_target(&row.id, Some(&key.access_key_id));
-                done(self.leaf(command, EventType::UserKeyAdd, target, None, vec![]))
-            }
-            Op::RemoveAccessKey { user, access_key_id } => {
-                let Some(row) = self.users.get_mut(user) else {
-                    return refused(Refusal::NoSuchUser);
-                };
-                let Some(at) = row.access_keys.iter().position(|key| key.access_key_id == *access_key_id) else {
-                    return refused(Refusal::NoSuchAccessKey);
-                };
-                let mut left = row.access_keys.clone();
-                left.remove(at);
-                if row.root && !left.iter().any(|key| !key.disabled && key.expires_us.is_none()) {
-                    return refused(Refusal::UserInUse);
-                }
-                row.access_keys = left;
-                let target = user_target(&row.id, Some(access_key_id));
-                done(self.leaf(command, EventType::UserKeyRemove, target, None, vec![]))
-            }
-            Op::SetUserDocument { user, expected_digest, document } => {
-                let Some(row) = self.users.get_mut(user) else {
-                    return refused(Refusal::NoSuchUser);
-                };
-                let before = blake3::hash(&row.document);
-                if before != *expected_digest {
-                    return refused(Refusal::Superseded);
-                }
-                row.document.clone_from(document);
-                let target = user_target(&row.id, None);
-                let after = text(blake3::hash(document).as_bytes());
-                let data = vec![
-                    ("changed", "document".into()),
-                    ("digest_before", text(before.as_bytes())),
-                    ("digest_after", after),
-                ];
-                done(self.leaf(command, EventType::UserChange, target, None, data))
-            }
-            Op::SetAccessKey { user, access_key_id, disabled, expires_us } => {
-                let Some(row) = self.users.get_mut(user) else {
-                    return refused(Refusal::NoSuchUser);
-                };
-                let mut changed = row.access_keys.clone();
-                let Some(key) = changed.iter_mut().find(|key| key.access_key_id == *access_key_id) else {
-                    return refused(Refusal::NoSuchAccessKey);
-                };
-                (key.disabled, key.expires_us) = (*disabled, *expires_us);
-                if row.root && !changed.iter().any(|key| !key.disabled && key.expires_us.is_none()) {
-                    return refused(Refusal::UserInUse);
-                }
-                row.access_keys = changed;
-                let target = user_target(&row.id, Some(access_key_id));
-                let expires = expires_us.and_then(chartrier_journal::format_time).map_or(Json::Null, Json::from);
-                let data =
-                    vec![("changed", "access-key".into()), ("disabled", (*disabled).into()), ("expires", expires)];
-                done(self.leaf(command, EventType::UserChange, target, None, data))
-            }
-            Op::SetAccountQuota { user, quota } => {
-                let Some(id) = self.users.get(user).filter(|row| row.account.is_empty()).map(|row| row.id.clone())
-                else {
-                    return refused(Refusal::NoSuchUser);
-                };
-                let limits = [("max_bytes", quota.max_bytes), ("max_versions", quota.max_versions)];
-                if limits.iter().any(|(_, limit)| limit.is_some_and(|limit| limit >= 1 << 53)) {
-                    return refused(Refusal::TooLarge);
-                }
-                let mut data = vec![("changed", "quota".into())];
-                data.extend(limits.map(|(name, limit)| (name, limit.map_or(Json::Null, Json::from))));
-                self.quotas.insert(id.clone(), *quota);
-                done(self.leaf(command, EventType::UserChange, user_target(&id, None), None, data))
-            }
             Op::SignCheckpoint { size, root, note } => {
                 let last = self.signed.as_ref().map_or(0, |(size, _)| *size);
                 let origin = self.journal.as_ref().map_or("", |journal| &journal.origin);
@@ -316,16 +220,10 @@ impl State {
                 self.journal = Some(identity.clone());
                 done(None)
             }
-            Op::SetBucketConfig { bucket, kind, document } => {
-                if *kind == BucketConfigKind::Notification {
-                    return refused(Refusal::TooLarge);
-                }
-                self.set_config(command, *bucket, *kind, document.clone())
-            }
             Op::RecordRepair(repair) => self.record_repair(command, repair),
             Op::RecordCorruption(found) => self.record_corruption(command, found),
             Op::RecordScrub(pass) => self.record_scrub(command, pass),
-            _ => unreachable!("objects, buckets and uploads are decided by the caller"),
+            _ => unreachable!("objects, buckets, uploads and users are decided by the caller"),
         }
     }
 
@@ -363,23 +261,6 @@ impl State {
         done(self.leaf(command, EventType::BucketConfig, target, None, data))
     }
 
-    pub(super) fn layout_is_next(&self, layout: &Layout) -> bool {
-        let width = usize::from(layout.k + layout.m);
-        let fits = layout.k > 0
-            && !layout.groups.is_empty()
-            && layout.groups.iter().all(|group| {
-                let mut drives = group.clone();
-                drives.sort();
-                drives.dedup();
-                drives.len() == width && group.len() == width
-            });
-        let shape = |layout: &Layout| (layout.k, layout.m, layout.groups.len());
-        let reshapes = self.layouts.last().is_some_and(|last| shape(last) != shape(layout));
-        layout.version == self.layouts.len() as u32 + 1 && fits && !reshapes
-    }
-
-    /// Written anew from the rules: ids once, nobody forgotten, no way back from retirement or while
-    /// leaving, only an emptied drive is drained or retired, and only active drives have places.
     /// Stores a version, or says why not. On an error nothing changed but the journal.
     fn put(
         &mut self,
@@ -509,83 +390,10 @@ impl State {
         let is_owned = |run: &StripeRun| owned.iter().any(|owned| owned.first == run.first);
         parts.iter().filter_map(|part| part.blob.stripes()).filter(|run| !is_owned(run)).cloned().collect()
     }
-
-    fn key_is_taken(&self, id: &str) -> bool {
-        self.users.values().flat_map(|user| &user.access_keys).any(|key| key.access_key_id == id)
-    }
-
-    pub(super) fn leaf(
-        &mut self,
-        command: &Command,
-        event: EventType,
-        target: Target,
-        reason: Option<String>,
-        data: Data,
-    ) -> Option<u64> {
-        let journal = self.journal.clone()?;
-        let context = &command.context;
-        let seq = self.leaves.len() as u64;
-        self.leaves.push(Leaf {
-            log: journal.origin,
-            seq,
-            time_us: self.leaves.last().map_or(0, |leaf| leaf.time_us).max(context.time_us),
-            event,
-            tenant: journal.tenant,
-            actor: Actor {
-                pid: context.actor_pid.clone(),
-                role: context.actor_role.clone(),
-                org: None,
-                auth: context.actor_auth.clone(),
-            },
-            req: context.request_id.clone(),
-            node: journal.node,
-            target,
-            outcome: reason.map_or(LeafOutcome::Ok, LeafOutcome::Refused),
-            data: data.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
-        });
-        Some(seq)
-    }
 }
 
 /// Runs of `old` that are not also in `new`.
 pub(super) fn dropped(old: &[PartRow], new: &[PartRow]) -> Vec<StripeRun> {
     let kept: Vec<_> = new.iter().filter_map(|part| part.blob.stripes()).map(|run| run.first).collect();
     old.iter().filter_map(|part| part.blob.stripes()).filter(|run| !kept.contains(&run.first)).cloned().collect()
-}
-
-pub(super) fn object(bucket: BucketId, row: &VersionRow) -> Target {
-    let version = if row.version_id == VersionId::NULL { "null".to_owned() } else { row.version_id.to_string() };
-    Target {
-        bucket: Some(bucket.to_string()),
-        object: Some(hex(&row.key_commitment)),
-        version: Some(version),
-        ..Target::default()
-    }
-}
-
-pub(super) fn facts(row: &VersionRow) -> Data {
-    vec![
-        ("object_uuid", row.object_uuid.to_string().into()),
-        ("size", row.size_bytes.into()),
-        ("mode", char::from(row.mode).to_string().into()),
-    ]
-}
-
-pub(super) fn digest_of_parts(parts: &[PartRow]) -> [u8; 32] {
-    let digests: Vec<[u8; 32]> = parts
-        .iter()
-        .map(|part| match &part.blob {
-            BlobRef::Inline(bytes) => blake3::hash(bytes).into(),
-            BlobRef::Stripes(run) => run.blake3,
-        })
-        .collect();
-    if let [only] = digests[..] { only } else { blake3::hash(&digests.concat()).into() }
-}
-
-pub(super) fn text(digest: &[u8; 32]) -> Json {
-    hex(digest).into()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

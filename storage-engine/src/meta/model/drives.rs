@@ -4,6 +4,7 @@ use chartrier_journal::{EventType, Json, Target};
 
 use super::State;
 use super::apply::{Verdict, done, refused};
+use super::leaves::json_object;
 use crate::ids::DriveId;
 use crate::namespace::command::{Command, Layout, Refusal};
 use crate::namespace::drive_health::{DriveHealth, DriveHealthRow};
@@ -27,12 +28,11 @@ impl State {
         for row in &table.drives {
             let was = before.drives.iter().find(|old| old.id == row.id).map(|old| old.role);
             if was != Some(row.role) {
-                let members = [
-                    ("drive", Json::from(row.id.to_string())),
+                changed.push(json_object([
+                    ("drive", row.id.to_string().into()),
                     ("role", row.role.word().into()),
                     ("was", was.map_or(Json::Null, |was| was.word().into())),
-                ];
-                changed.push(Json::Object(members.map(|(name, value)| (name.to_owned(), value)).into()));
+                ]));
             }
         }
         let newest = self.layouts.last().map_or(0, |layout| layout.version);
@@ -65,6 +65,24 @@ impl State {
         done(self.leaf(command, EventType::StorageDriveHealth, Target::default(), None, data))
     }
 
+    /// Whether a layout is the next version, each group of distinct drives, and of the shape of the last.
+    pub(super) fn layout_is_next(&self, layout: &Layout) -> bool {
+        let width = usize::from(layout.k) + usize::from(layout.m);
+        let fits = layout.k > 0
+            && !layout.groups.is_empty()
+            && layout.groups.iter().all(|group| {
+                let mut drives = group.clone();
+                drives.sort();
+                drives.dedup();
+                drives.len() == width && group.len() == width
+            });
+        let shape = |layout: &Layout| (layout.k, layout.m, layout.groups.len());
+        let reshapes = self.layouts.last().is_some_and(|last| shape(last) != shape(layout));
+        layout.version == self.layouts.len() as u32 + 1 && fits && !reshapes
+    }
+
+    /// Written anew from the rules: ids once, nobody forgotten, no way back from retirement or while
+    /// leaving, only an emptied drive is drained or retired, and only active drives have places.
     fn drives_are_next(&self, table: &DriveTable, newest: &Layout) -> bool {
         for (at, row) in table.drives.iter().enumerate() {
             if table.drives[..at].iter().any(|other| other.id == row.id) {

@@ -4,6 +4,7 @@ use chartrier_journal::{EventType, Json, Target};
 
 use super::State;
 use super::apply::{Verdict, done, refused};
+use super::leaves::{hex, json_object};
 use crate::namespace::command::{Command, Refusal};
 use crate::namespace::integrity::{Corruption, Repair, ScrubMark, ScrubPass, ShardFault};
 use crate::namespace::rows::OwnerPlace;
@@ -35,18 +36,18 @@ impl State {
                     ShardFault::Damaged => "damaged",
                     ShardFault::Mismatched => "mismatched",
                 };
-                shards.push(json(vec![
+                shards.push(json_object([
                     ("bytes", u64::from(shard.bytes).into()),
                     ("drive", shard.drive.to_string().into()),
                     ("fault", fault.into()),
                     ("shard", u64::from(shard.shard_index).into()),
                 ]));
             }
-            stripes.push(json(vec![
+            stripes.push(json_object([
                 ("bucket", of_object(owner.bucket.to_string())),
                 ("object_uuid", of_object(owner.object_uuid.to_string())),
                 ("shards", Json::Array(shards)),
-                ("stripe", hex(id.as_bytes())),
+                ("stripe", hex(id.as_bytes()).into()),
             ]));
         }
         for shard in &repair.healed {
@@ -54,7 +55,7 @@ impl State {
         }
         for file in &repair.files {
             bytes += file.bytes;
-            files.push(json(vec![
+            files.push(json_object([
                 ("bytes", file.bytes.into()),
                 ("drive", file.drive.map_or(Json::Null, |drive| drive.to_string().into())),
                 ("kind", file.kind.word().into()),
@@ -74,8 +75,7 @@ impl State {
             return refused(Refusal::TooLarge);
         }
         let shard = |shard: &crate::namespace::command::MissingShard| {
-            let Json::String(stripe) = hex(shard.stripe.as_bytes()) else { return Json::Null };
-            Json::String(format!("{stripe}/{}", shard.shard_index))
+            Json::String(format!("{}/{}", hex(shard.stripe.as_bytes()), shard.shard_index))
         };
         let data = vec![
             ("bytes", found.bytes.into()),
@@ -98,10 +98,10 @@ impl State {
         }
         let data = vec![
             ("began_us", pass.began_us.into()),
-            ("checked", json(pass.checked.named().map(|(name, count)| (name, count.into())).to_vec())),
+            ("checked", json_object(pass.checked.named().map(|(name, count)| (name, count.into())))),
             ("drives", Json::Array(pass.drives.iter().map(|drive| drive.to_string().into()).collect())),
             ("ended_us", pass.ended_us.into()),
-            ("found", json(pass.found.iter().map(|(kind, count)| (kind.word(), (*count).into())).collect())),
+            ("found", json_object(pass.found.iter().map(|(kind, count)| (kind.word(), (*count).into())))),
             ("repaired", pass.repaired.into()),
             ("repaired_bytes", pass.repaired_bytes.into()),
             ("scope", pass.scope.clone().into()),
@@ -109,12 +109,4 @@ impl State {
         ];
         done(self.leaf(command, EventType::StorageScrub, Target::default(), None, data))
     }
-}
-
-fn json(members: Vec<(&'static str, Json)>) -> Json {
-    Json::Object(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
-}
-
-fn hex(bytes: &[u8]) -> Json {
-    Json::String(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -3,7 +3,8 @@
 use chartrier_journal::{EventType, Json, Target};
 
 use super::State;
-use super::apply::{Data, Verdict, done, dropped, facts, object, refused, text};
+use super::apply::{Verdict, done, dropped, refused};
+use super::leaves::{Data, digest_of_parts, facts, object, text};
 use crate::ids::{BucketId, VersionId};
 use crate::namespace::command::{Command, Op, Outcome, Refusal, VersionChange, WriteCondition};
 use crate::namespace::lock::{
@@ -255,7 +256,7 @@ impl State {
         let mut data = Vec::new();
         if !row.delete_marker {
             data = facts(&row);
-            data.push(("ciphertext_blake3", text(&super::apply::digest_of_parts(&row.parts))));
+            data.push(("ciphertext_blake3", text(&digest_of_parts(&row.parts))));
             data.push(("parts", (row.parts.len() as u64).into()));
             data.extend(
                 row.retention
