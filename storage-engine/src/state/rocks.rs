@@ -6,65 +6,19 @@
 //! Memory is bounded by one block cache and one write-buffer manager for all stores that share a
 //! [`RocksMemory`].
 
+mod options;
+
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rocksdb::checkpoint::Checkpoint;
-use rocksdb::{
-    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
-    ErrorKind, FlushOptions, LogLevel, LruCacheOptions, Options, ReadOptions, Snapshot, WriteBatch, WriteBufferManager,
-    WriteOptions,
-};
+use rocksdb::{ColumnFamily, DB, ErrorKind, FlushOptions, Options, ReadOptions, Snapshot, WriteBatch, WriteOptions};
 
-use super::kv::{Family, FamilySpec, Kv, KvBatch, KvError, KvOp, KvPair, KvView, ScanStep, ScanVisitor, ValueSize};
+pub use options::{RocksConfig, RocksMemory};
 
-/// Memory that several stores share: a block cache and a bound on unflushed writes.
-#[derive(Clone)]
-pub struct RocksMemory {
-    cache: Cache,
-    buffers: WriteBufferManager,
-}
-
-impl RocksMemory {
-    /// `cache_bytes` for blocks read, `buffer_bytes` for writes not yet flushed (a soft bound).
-    pub fn new(cache_bytes: usize, buffer_bytes: usize) -> Self {
-        Self {
-            cache: Cache::new_lru_cache_opts(&cache_options(cache_bytes)),
-            buffers: WriteBufferManager::new_write_buffer_manager(buffer_bytes, false),
-        }
-    }
-
-    /// What the stores hold now, in bytes.
-    pub fn usage_bytes(&self) -> u64 {
-        (self.cache.get_usage() + self.buffers.get_usage()) as u64
-    }
-}
-
-/// How one store is sized.
-#[derive(Clone)]
-pub struct RocksConfig {
-    /// Shared with other stores.
-    pub memory: RocksMemory,
-    /// Unflushed bytes of one family before it flushes.
-    pub write_buffer_bytes: usize,
-    /// Open table files; the others are opened again when read.
-    pub open_files: i32,
-    /// Threads for flushes and compactions of this store (RocksDB's pool is one per process).
-    pub background_jobs: i32,
-}
-
-impl RocksConfig {
-    /// For the namespace.
-    pub fn namespace(memory: RocksMemory) -> Self {
-        Self { memory, write_buffer_bytes: 8 << 20, open_files: 256, background_jobs: 2 }
-    }
-
-    /// For the index of one drive.
-    pub fn drive_index(memory: RocksMemory) -> Self {
-        Self { memory, write_buffer_bytes: 2 << 20, open_files: 32, background_jobs: 1 }
-    }
-}
+use self::options::{database_options, families};
+use super::kv::{Family, FamilySpec, Kv, KvBatch, KvError, KvOp, KvPair, KvView, ScanStep, ScanVisitor};
 
 /// A store on disk.
 pub struct RocksKv {
@@ -107,11 +61,8 @@ impl RocksKv {
         config: &RocksConfig,
         options: &Options,
     ) -> Result<Arc<Self>, KvError> {
-        let mut families = vec![ColumnFamilyDescriptor::new("default", family_options(config, ValueSize::Small))];
-        families.extend(
-            schema.iter().map(|spec| ColumnFamilyDescriptor::new(spec.name, family_options(config, spec.values))),
-        );
-        let db = DB::open_cf_descriptors(options, path, families).map_err(|error| typed(path, "open", &error))?;
+        let db = DB::open_cf_descriptors(options, path, families(config, schema))
+            .map_err(|error| typed(path, "open", &error))?;
         Ok(Arc::new(Self { db, path: path.to_path_buf(), schema, memory: config.memory.clone() }))
     }
 
@@ -121,10 +72,7 @@ impl RocksKv {
     /// As [`RocksKv::open`].
     pub fn check_copy(path: &Path, schema: &'static [FamilySpec]) -> Result<(), KvError> {
         let config = RocksConfig::drive_index(RocksMemory::new(VERIFY_CACHE_BYTES, VERIFY_CACHE_BYTES));
-        let mut families = vec![ColumnFamilyDescriptor::new("default", family_options(&config, ValueSize::Small))];
-        families.extend(
-            schema.iter().map(|spec| ColumnFamilyDescriptor::new(spec.name, family_options(&config, spec.values))),
-        );
+        let families = families(&config, schema);
         let opened = DB::open_cf_descriptors_read_only(&database_options(&config), path, families, false);
         opened.map(drop).map_err(|error| typed(path, CHECK, &error))
     }
@@ -142,11 +90,7 @@ impl RocksKv {
         let mut options = database_options(&config);
         // All tables are opened at once: those that a compaction removes meanwhile stay readable.
         options.set_max_open_files(-1);
-        let mut families = vec![ColumnFamilyDescriptor::new("default", family_options(&config, ValueSize::Small))];
-        families.extend(
-            self.schema.iter().map(|spec| ColumnFamilyDescriptor::new(spec.name, family_options(&config, spec.values))),
-        );
-        let copy = DB::open_cf_descriptors_read_only(&options, &self.path, families, false)
+        let copy = DB::open_cf_descriptors_read_only(&options, &self.path, families(&config, self.schema), false)
             .map_err(|error| self.error(CHECK, &error))?;
         let mut rows = 0;
         let mut unpaced = 0;
@@ -318,79 +262,6 @@ impl Kv for RocksKv {
     }
 }
 
-fn database_options(config: &RocksConfig) -> Options {
-    let mut options = Options::default();
-    options.set_atomic_flush(true);
-    options.set_paranoid_checks(true);
-    options.set_write_buffer_manager(&config.memory.buffers);
-    options.set_max_background_jobs(config.background_jobs);
-    options.set_max_open_files(config.open_files);
-    options.set_table_cache_num_shard_bits(2);
-    options.set_skip_stats_update_on_db_open(true);
-    options.set_bytes_per_sync(1 << 20);
-    // RocksDB's own notes: small, few, and never statistics.
-    options.set_log_level(LogLevel::Warn);
-    options.set_keep_log_file_num(2);
-    options.set_max_log_file_size(1 << 20);
-    options.set_stats_dump_period_sec(0);
-    options.set_stats_persist_period_sec(0);
-    options
-}
-
-fn cache_options(cache_bytes: usize) -> LruCacheOptions {
-    let mut options = LruCacheOptions::default();
-    options.set_capacity(cache_bytes);
-    // Few shards, so that each has room for many blocks though the whole is small.
-    options.set_num_shard_bits(2);
-    options
-}
-
-fn family_options(config: &RocksConfig, values: ValueSize) -> Options {
-    let mut table = BlockBasedOptions::default();
-    table.set_block_cache(&config.memory.cache);
-    table.set_block_size(8 << 10);
-    table.set_bloom_filter(10.0, false);
-    // Index and filter blocks count against the cache, so that memory does not grow with the store.
-    table.set_cache_index_and_filter_blocks(true);
-    table.set_cache_index_and_filter_blocks_with_high_priority(true);
-    // They are cut into small blocks: whole ones would not fit in a shard of a small cache, and
-    // every look-up would read them again.
-    table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
-    table.set_partition_filters(true);
-    table.set_metadata_block_size(4 << 10);
-    table.set_pin_top_level_index_and_filter(true);
-    table.set_format_version(5);
-
-    let mut options = Options::default();
-    options.set_block_based_table_factory(&table);
-    options.set_compression_type(DBCompressionType::Lz4);
-    options.set_write_buffer_size(config.write_buffer_bytes);
-    options.set_max_write_buffer_number(3);
-    // A family that is hardly used must not hold a large arena.
-    options.set_arena_block_size(64 << 10);
-    options.set_level_compaction_dynamic_level_bytes(true);
-    options.set_target_file_size_base(16 << 20);
-    // Compaction that falls behind stops writes for a moment at last; it never slows them down before:
-    // RocksDB's slowdown counts each refused attempt as written, and one that retries would starve.
-    options.set_level_zero_slowdown_writes_trigger(LEVEL0_FILES_MAX);
-    options.set_level_zero_stop_writes_trigger(LEVEL0_FILES_MAX);
-    options.set_soft_pending_compaction_bytes_limit(0);
-    options.set_hard_pending_compaction_bytes_limit(0);
-    // Listings step over removed keys until compaction takes them: files dense in them go first.
-    options.add_compact_on_deletion_collector_factory(DELETIONS_WINDOW, DELETIONS_WINDOW / 4, 0.5);
-    if values == ValueSize::Large {
-        options.set_enable_blob_files(true);
-        options.set_min_blob_size(BLOB_BYTES_MIN);
-        options.set_blob_file_size(64 << 20);
-        // Sealed bytes do not compress.
-        options.set_blob_compression_type(DBCompressionType::None);
-        options.set_enable_blob_gc(true);
-        options.set_blob_gc_age_cutoff(0.25);
-        options.set_blob_gc_force_threshold(0.5);
-    }
-    options
-}
-
 /// What errors call the second look that a check takes.
 const CHECK: &str = "check";
 /// Memory of the second look that a check takes.
@@ -399,15 +270,6 @@ const VERIFY_CACHE_BYTES: usize = 1 << 20;
 const VERIFY_PACE_BYTES: u64 = 256 << 10;
 /// How often a check is tried before its error is believed.
 const VERIFY_ATTEMPTS: usize = 3;
-
-/// Values at or over this many bytes go to blob files in a family of large values.
-const BLOB_BYTES_MIN: u64 = 4 << 10;
-
-/// Flushed files that may wait for compaction.
-const LEVEL0_FILES_MAX: i32 = 64;
-
-/// A file with this many rows in a row, a quarter of them removals, is compacted soon.
-const DELETIONS_WINDOW: usize = 4096;
 
 /// What RocksDB says of a store that another process, or this one, has open. A path may have "lock" in it too.
 const LOCKED: [&str; 2] = ["While lock file", "lock hold by current process"];
@@ -434,6 +296,7 @@ fn typed(path: &Path, operation: &'static str, error: &rocksdb::Error) -> KvErro
 
 #[cfg(test)]
 mod tests {
+    use super::super::kv::ValueSize;
     use super::*;
 
     const SCHEMA: &[FamilySpec] = &[
