@@ -138,7 +138,7 @@ impl Mender {
             *heals = Heals { walking: true, drives, rows, began: Some(now), ..Heals::default() };
         }
         while heals.walking && self.lock_queue().has_room() {
-            let page = match self.machine.heal_queue_after(heals.after, HEAL_PAGE) {
+            let page = match self.machine.heal_queue(heals.after, HEAL_PAGE) {
                 Ok(page) => page,
                 Err(error) => {
                     tracing::warn!(%error, "the shards to be healed cannot be read");

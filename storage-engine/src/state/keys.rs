@@ -7,6 +7,7 @@
 use super::kv::{Family, FamilySpec, ValueSize};
 use crate::ids::{BucketId, DriveId, StripeId, UploadId, VersionId};
 use crate::namespace::bucket_config::BucketConfigKind;
+use crate::namespace::command::MissingShard;
 use crate::namespace::notification::EventPlace;
 
 /// Families in the order of [`Family`] indexes below.
@@ -274,6 +275,12 @@ pub(crate) fn waiting(run: &StripeId) -> Vec<u8> {
 /// A row of `heal`.
 pub(crate) fn heal(stripe: &StripeId, shard_index: u8) -> Vec<u8> {
     [&stripe.as_bytes()[..], &[shard_index]].concat()
+}
+
+/// The shard that a key of `heal` is; `None` if it is malformed.
+pub(crate) fn shard_of_heal(key: &[u8]) -> Option<MissingShard> {
+    let (&shard_index, stripe) = key.split_last()?;
+    Some(MissingShard { stripe: stripe_of(stripe)?, shard_index })
 }
 
 /// Prefix of the rows of queues.

@@ -200,6 +200,23 @@ pub trait KvView {
     ) -> Result<(), KvError>;
 }
 
+/// Runs a scan whose visitor may fail: the first error ends it, and is what it answers.
+///
+/// `scan` is given the visitor, and calls [`Kv::scan`] or [`KvView::scan`] with it.
+pub(crate) fn try_scan<E: From<KvError>>(
+    scan: impl FnOnce(&mut ScanVisitor<'_>) -> Result<(), KvError>,
+    mut visit: impl FnMut(&[u8], &[u8]) -> Result<ScanStep, E>,
+) -> Result<(), E> {
+    let mut failed = None;
+    scan(&mut |key, value| {
+        visit(key, value).unwrap_or_else(|error| {
+            failed = Some(error);
+            ScanStep::Stop
+        })
+    })?;
+    failed.map_or(Ok(()), Err)
+}
+
 /// The first key after all keys that start with `prefix`; `None` if there is none such.
 pub fn prefix_end(prefix: &[u8]) -> Option<Vec<u8>> {
     let last = prefix.iter().rposition(|&byte| byte != 0xff)?;
@@ -370,6 +387,24 @@ mod tests {
         assert_eq!(keys(&kv, b"z", Some(b"c")), Vec::<Vec<u8>>::new());
         assert_eq!(kv.last_at_or_before(F, b"b").unwrap(), Some((b"a".to_vec(), b"x".to_vec())));
         assert_eq!(kv.last_at_or_before(Family(1), b"Z").unwrap(), None);
+    }
+
+    #[test]
+    fn the_first_error_of_a_visitor_ends_the_scan() {
+        let kv = MemoryKv::new();
+        let mut batch = KvBatch::new();
+        ["a", "b", "c"].iter().for_each(|key| batch.put(F, *key, "x"));
+        kv.write_batch(batch).unwrap();
+        let mut seen = 0;
+        let scanned = try_scan(
+            |visit| kv.scan(F, b"", None, visit),
+            |key, _| {
+                seen += 1;
+                if key == b"b" { Err(KvError::Full { path: PathBuf::new() }) } else { Ok(ScanStep::Next) }
+            },
+        );
+        assert!(matches!(scanned, Err(KvError::Full { .. })));
+        assert_eq!(seen, 2);
     }
 
     #[test]

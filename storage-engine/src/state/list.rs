@@ -2,7 +2,7 @@
 //! entries returned and not the keys below them.
 
 use super::keys;
-use super::kv::{Kv, KvView, ScanStep, prefix_end};
+use super::kv::{Kv, KvView, ScanStep, ScanVisitor, prefix_end, try_scan};
 use super::overlay::decode_row;
 use super::rows::CurrentRow;
 use crate::error::StateError;
@@ -31,41 +31,31 @@ pub(crate) fn list_objects(kv: &dyn Kv, query: &ListQuery) -> Result<ListPage, S
     let limit = query.limit.min(PAGE_ENTRIES_MAX);
     let mut entries: Vec<ListEntry> = Vec::new();
     let mut truncated = false;
-    let mut failed = None;
     let (mut markers, mut ended_at) = (0, None);
     let until = prefix_end(&whole);
-    kv.scan(keys::CUR, from.max(whole).as_slice(), until.as_deref(), &mut |row_key, value| {
-        let row = match current_of(row_key, value) {
-            // A prefix is listed for what is there, not for what was deleted.
-            Ok((key, row)) if row.summary.delete_marker => {
-                markers += 1;
-                if markers < MARKERS_PASSED_MAX {
-                    return ScanStep::Next;
-                }
-                ended_at = Some(ListFrom::AfterKey(key.to_owned()));
-                return ScanStep::Stop;
+    let scan = |visit: &mut ScanVisitor<'_>| kv.scan(keys::CUR, &from.max(whole), until.as_deref(), visit);
+    try_scan(scan, |row_key, value| {
+        let (key, row) = current_of(row_key, value)?;
+        // A prefix is listed for what is there, not for what was deleted.
+        if row.summary.delete_marker {
+            markers += 1;
+            if markers < MARKERS_PASSED_MAX {
+                return Ok(ScanStep::Next);
             }
-            Ok(row) => row,
-            Err(error) => {
-                failed = Some(error);
-                return ScanStep::Stop;
-            }
-        };
+            ended_at = Some(ListFrom::AfterKey(key.to_owned()));
+            return Ok(ScanStep::Stop);
+        }
         if entries.len() == limit {
             truncated = limit > 0;
-            return ScanStep::Stop;
+            return Ok(ScanStep::Stop);
         }
-        let (key, row) = row;
         if let Some(common) = common_prefix(key, &query.prefix, query.delimiter.as_deref()) {
             entries.push(ListEntry::Prefix(common.to_owned()));
-            return ScanStep::Seek(past(keys::current(query.bucket, common)));
+            return Ok(ScanStep::Seek(past(keys::current(query.bucket, common))));
         }
         entries.push(ListEntry::Object { key: key.to_owned(), summary: row.summary });
-        ScanStep::Next
+        Ok::<_, StateError>(ScanStep::Next)
     })?;
-    if let Some(error) = failed {
-        return Err(error);
-    }
     let next = entries.last().filter(|_| truncated).map(|last| match last {
         ListEntry::Object { key, .. } => ListFrom::AfterKey(key.clone()),
         ListEntry::Prefix(prefix) => ListFrom::PastPrefix(prefix.clone()),
@@ -98,14 +88,14 @@ fn versions_of(view: &dyn KvView, query: &VersionQuery) -> Result<VersionPage, S
         Some(VersionFrom::PastPrefix(prefix)) => past(keys::current(query.bucket, prefix)),
     };
     let mut page = VersionsInProgress { limit: query.limit.min(PAGE_ENTRIES_MAX), entries: Vec::new(), full: false };
-    let mut failed = None;
     let until = prefix_end(&whole);
-    view.scan(keys::CUR, from.max(whole).as_slice(), until.as_deref(), &mut |row_key, value| {
-        let taken = current_of(row_key, value).and_then(|(key, row)| {
-            if let Some(common) = common_prefix(key, &query.prefix, query.delimiter.as_deref()) {
-                page.push(VersionEntry::Prefix(common.to_owned()));
-                return Ok(ScanStep::Seek(past(keys::current(query.bucket, common))));
-            }
+    let scan = |visit: &mut ScanVisitor<'_>| view.scan(keys::CUR, &from.max(whole), until.as_deref(), visit);
+    try_scan(scan, |row_key, value| {
+        let (key, row) = current_of(row_key, value)?;
+        let next = if let Some(common) = common_prefix(key, &query.prefix, query.delimiter.as_deref()) {
+            page.push(VersionEntry::Prefix(common.to_owned()));
+            ScanStep::Seek(past(keys::current(query.bucket, common)))
+        } else {
             let older_than = match &query.after {
                 Some(VersionFrom::AfterVersion(at, version)) if at == key => match version.commit_index() {
                     Some(commit_index) => Some(commit_index),
@@ -114,21 +104,11 @@ fn versions_of(view: &dyn KvView, query: &VersionQuery) -> Result<VersionPage, S
                 _ => None,
             };
             page.take_key(view, query, key, row, older_than)?;
-            Ok(ScanStep::Next)
-        });
-        match taken {
-            Ok(_) if page.full => ScanStep::Stop,
-            Ok(step) => step,
-            Err(error) => {
-                failed = Some(error);
-                ScanStep::Stop
-            }
-        }
+            ScanStep::Next
+        };
+        Ok::<_, StateError>(if page.full { ScanStep::Stop } else { next })
     })?;
-    match failed {
-        Some(error) => Err(error),
-        None => Ok(VersionPage::cut(page.entries, page.full && page.limit > 0)),
-    }
+    Ok(VersionPage::cut(page.entries, page.full && page.limit > 0))
 }
 
 /// When the null version of a key was made, if it is there.
@@ -173,18 +153,12 @@ impl VersionsInProgress {
         let newest = older_than.map_or(current.commit_index, |older_than| older_than.min(current.commit_index));
         let from = after(keys::noncurrent(query.bucket, key, newest));
         let until = prefix_end(&keys::object(query.bucket, key));
-        let mut failed = None;
-        view.scan(keys::OLD, &from, until.as_deref(), &mut |_, value| {
-            match decode_row::<CurrentRow>(keys::OLD, value) {
-                Ok(row) => {
-                    let (key, summary) = (key.to_owned(), row.summary);
-                    self.push(VersionEntry::Version { key, is_latest: false, summary });
-                }
-                Err(error) => failed = Some(error),
-            }
-            if self.full || failed.is_some() { ScanStep::Stop } else { ScanStep::Next }
-        })?;
-        failed.map_or(Ok(()), Err)
+        let scan = |visit: &mut ScanVisitor<'_>| view.scan(keys::OLD, &from, until.as_deref(), visit);
+        try_scan(scan, |_, value| {
+            let CurrentRow { summary, .. } = decode_row(keys::OLD, value)?;
+            self.push(VersionEntry::Version { key: key.to_owned(), is_latest: false, summary });
+            Ok(if self.full { ScanStep::Stop } else { ScanStep::Next })
+        })
     }
 }
 
@@ -200,35 +174,22 @@ pub(crate) fn list_uploads(kv: &dyn Kv, query: &UploadQuery) -> Result<UploadPag
     let limit = query.limit.min(PAGE_ENTRIES_MAX);
     let mut entries: Vec<UploadEntry> = Vec::new();
     let mut truncated = false;
-    let mut failed = None;
     let until = prefix_end(&whole);
-    kv.scan(keys::UPL, from.max(whole).as_slice(), until.as_deref(), &mut |row_key, value| {
+    let scan = |visit: &mut ScanVisitor<'_>| kv.scan(keys::UPL, &from.max(whole), until.as_deref(), visit);
+    try_scan(scan, |row_key, value| {
         if entries.len() == limit {
             truncated = limit > 0;
-            return ScanStep::Stop;
+            return Ok(ScanStep::Stop);
         }
-        let Some(key) = keys::key_of_object_row(row_key) else {
-            failed = Some(StateError::Inconsistent { what: "a key of `upl` is malformed" });
-            return ScanStep::Stop;
-        };
+        let key =
+            keys::key_of_object_row(row_key).ok_or(StateError::Inconsistent { what: "a key of `upl` is malformed" })?;
         if let Some(common) = common_prefix(&key, &query.prefix, query.delimiter.as_deref()) {
             entries.push(UploadEntry::Prefix(common.to_owned()));
-            return ScanStep::Seek(past(keys::key_prefix(query.bucket, common)));
+            return Ok(ScanStep::Seek(past(keys::key_prefix(query.bucket, common))));
         }
-        match decode_row(keys::UPL, value) {
-            Ok(row) => {
-                entries.push(UploadEntry::Upload { key, row: Box::new(row) });
-                ScanStep::Next
-            }
-            Err(error) => {
-                failed = Some(error);
-                ScanStep::Stop
-            }
-        }
+        entries.push(UploadEntry::Upload { key, row: Box::new(decode_row(keys::UPL, value)?) });
+        Ok::<_, StateError>(ScanStep::Next)
     })?;
-    if let Some(error) = failed {
-        return Err(error);
-    }
     let next = entries.last().filter(|_| truncated).map(|last| match last {
         UploadEntry::Upload { key, row } => UploadFrom::AfterUpload(key.clone(), row.id),
         UploadEntry::Prefix(prefix) => UploadFrom::PastPrefix(prefix.clone()),

@@ -18,22 +18,19 @@ use super::apply::{Memory, Transition};
 use super::cache::RowCache;
 use super::journal::StoredHashes;
 use super::keys;
-use super::kv::{Family, Kv, KvBatch, KvError, ScanStep, prefix_end};
+use super::kv::{Family, Kv, KvBatch, KvError, ScanStep, prefix_end, try_scan};
 use super::overlay::{Overlay, decode_row};
 use super::rocks::{RocksConfig, RocksKv, RocksMemory};
-use super::rows::{DeadRun, HealRow, StateHead};
+use super::rows::StateHead;
 use crate::error::StateError;
-use crate::ids::{BucketId, DriveId, StripeId};
-use crate::meta::MetaReads;
-use crate::namespace::command::{Applied, Command, JournalIdentity, Layout, MissingShard};
+use crate::ids::DriveId;
+use crate::namespace::command::{Applied, Command, JournalIdentity, Layout};
 use crate::namespace::drive_health::DriveHealthRow;
 use crate::namespace::drives::DriveTable;
 use crate::namespace::encoding::Stored;
 use crate::namespace::integrity::ScrubMark;
 use crate::namespace::packs::PackCounts;
-use crate::namespace::rows::{
-    AccessKeyRow, BucketRow, OwnedRun, OwnerPlace, PartRow, RunOwner, StripeRun, UserRow, VersionRow,
-};
+use crate::namespace::rows::{AccessKeyRow, BucketRow, UserRow};
 
 /// Format of the store; a store of a newer one is refused.
 pub const STATE_FORMAT: u32 = 1;
@@ -79,13 +76,6 @@ pub struct StateMachine {
     event_changes: watch::Sender<u64>,
     waits_for_space: AtomicBool,
     is_waiting: AtomicBool,
-}
-
-/// Where a walk over the rows of a bucket goes on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RowPlace {
-    family: Family,
-    from: Vec<u8>,
 }
 
 struct Core {
@@ -267,143 +257,6 @@ impl StateMachine {
         self.kv.memory_bytes()
     }
 
-    /// Runs that lost their owner and that the drives may still hold, in order, after `after`.
-    pub fn dead_runs(&self, after: Option<StripeId>, limit: usize) -> Result<Vec<DeadRun>, StateError> {
-        let from = after.map(|stripe| [stripe.as_bytes(), &[0][..]].concat()).unwrap_or_default();
-        let mut runs = Vec::new();
-        self.scan_rows(keys::DEAD, &from, limit, |_, run| runs.push(run))?;
-        Ok(runs)
-    }
-
-    /// Whether a stripe is of a run that lost its owner and is still to be freed.
-    pub fn is_dead(&self, stripe: StripeId) -> Result<bool, StateError> {
-        let Some((key, value)) = self.kv.last_at_or_before(keys::DEAD, stripe.as_bytes())? else {
-            return Ok(false);
-        };
-        let first = keys::stripe_of(&key).ok_or(MALFORMED_OWNER_KEY)?;
-        let dead: DeadRun = decode_row(keys::DEAD, &value)?;
-        Ok(stripe.is_in_run(first, dead.run.count))
-    }
-
-    /// Forgets dead runs that the drives have durably freed. Not an entry: a replay brings the rows
-    /// back and the drives free again, which changes nothing.
-    pub fn forget_dead(&self, runs: &[StripeId]) -> Result<(), StateError> {
-        let mut batch = KvBatch::new();
-        for run in runs {
-            batch.delete(keys::DEAD, run.as_bytes().to_vec());
-            self.forget_packed(&mut batch, *run)?;
-        }
-        Ok(self.kv.write_batch(batch)?)
-    }
-
-    /// Shards to be healed, with the run of each, at most `limit`.
-    pub fn heal_queue(&self, limit: usize) -> Result<Vec<(MissingShard, StripeRun)>, StateError> {
-        self.heal_queue_after(None, limit)
-    }
-
-    /// The same, from the shard after `after` on.
-    pub fn heal_queue_after(
-        &self,
-        after: Option<MissingShard>,
-        limit: usize,
-    ) -> Result<Vec<(MissingShard, StripeRun)>, StateError> {
-        let from = after.map(|shard| [&keys::heal(&shard.stripe, shard.shard_index)[..], &[0]].concat());
-        let mut queue = Vec::new();
-        self.scan_rows(keys::HEAL, &from.unwrap_or_default(), limit, |key, row: HealRow| {
-            if let (Some(Ok(stripe)), Some(&shard_index)) = (key.get(..16).map(<[u8; 16]>::try_from), key.get(16)) {
-                queue.push((MissingShard { stripe: StripeId::from_bytes(stripe), shard_index }, row.run));
-            }
-        })?;
-        Ok(queue)
-    }
-
-    /// Whether a degraded write left this shard to be healed.
-    pub fn is_to_be_healed(&self, shard: &MissingShard) -> Result<bool, StateError> {
-        Ok(self.kv.get(keys::HEAL, &keys::heal(&shard.stripe, shard.shard_index))?.is_some())
-    }
-
-    /// Runs of the versions and parts in a bucket, or of one key in it, as drives hold them: those of up to `limit` rows after `after`,
-    /// and where to go on.
-    pub fn runs_in(
-        &self,
-        bucket: BucketId,
-        key: Option<&str>,
-        after: Option<RowPlace>,
-        limit: usize,
-    ) -> Result<(Vec<StripeRun>, Option<RowPlace>), StateError> {
-        let prefix = key.map_or_else(|| bucket.as_bytes().to_vec(), |key| keys::object(bucket, key));
-        // Parts first: one that becomes a version meanwhile is seen there.
-        let RowPlace { family, from } = after.unwrap_or(RowPlace { family: keys::PRT, from: prefix.clone() });
-        let (mut runs, mut left, mut next, mut failed) = (Vec::new(), limit, None, None);
-        self.kv.scan(family, &from, prefix_end(&prefix).as_deref(), &mut |row_key, value| {
-            if left == 0 {
-                next = Some(RowPlace { family, from: row_key.to_vec() });
-                return ScanStep::Stop;
-            }
-            left -= 1;
-            let parts = if family == keys::PRT {
-                decode_row(family, value).map(|part: PartRow| vec![part])
-            } else {
-                decode_row(family, value).map(|row: VersionRow| row.parts)
-            };
-            match parts {
-                Ok(parts) => runs.extend(parts.iter().filter_map(|part| part.blob.stripes()).cloned()),
-                Err(error) => {
-                    failed = Some(error);
-                    return ScanStep::Stop;
-                }
-            }
-            ScanStep::Next
-        })?;
-        if next.is_none() && family == keys::PRT {
-            next = Some(RowPlace { family: keys::VER, from: prefix });
-        }
-        if let Some(error) = failed {
-            return Err(error);
-        }
-        for run in &mut runs {
-            *run = self.stored_run(run)?;
-        }
-        // Neighbours are often in one pack.
-        runs.dedup_by_key(|run| run.first);
-        Ok((runs, next))
-    }
-
-    /// Shards that wait to be healed.
-    pub fn heal_queue_len(&self) -> u64 {
-        self.core().memory.head.heal_rows
-    }
-
-    /// Runs that have an owner, in order, after `after`.
-    pub fn owned_runs(&self, after: Option<StripeId>, limit: usize) -> Result<Vec<OwnedRun>, StateError> {
-        let from = after.map(|stripe| [stripe.as_bytes(), &[0][..]].concat()).unwrap_or_default();
-        let mut runs = Vec::new();
-        let mut malformed = false;
-        self.scan_rows(keys::STP, &from, limit, |key, owner| match keys::stripe_of(key) {
-            Some(first) => runs.push(OwnedRun { first, owner }),
-            None => malformed = true,
-        })?;
-        if malformed { Err(MALFORMED_OWNER_KEY) } else { Ok(runs) }
-    }
-
-    /// The run itself of one that has an owner; `None` if it lost it meanwhile.
-    pub fn owned_run(&self, owned: &OwnedRun) -> Result<Option<StripeRun>, StateError> {
-        Ok(self.runs_of(&owned.owner)?.into_iter().find(|run| run.first == owned.first))
-    }
-
-    /// All runs of the row that owns a run, those that were packed since among them; none if the row is gone.
-    pub fn runs_of(&self, owner: &RunOwner) -> Result<Vec<StripeRun>, StateError> {
-        let RunOwner { bucket, key, place, .. } = owner;
-        let parts = match place {
-            OwnerPlace::Version(version) => self.version(*bucket, key, *version)?.map(|row| row.parts),
-            OwnerPlace::Part { upload, number } => {
-                self.row::<PartRow>(keys::PRT, &keys::part(*bucket, key, *upload, *number))?.map(|row| vec![row])
-            }
-            OwnerPlace::Pack(first) => return Ok(self.pack(*first)?.into_iter().collect()),
-        };
-        Ok(parts.iter().flatten().filter_map(|part| part.blob.stripes()).cloned().collect())
-    }
-
     /// When each drive was last scrubbed whole.
     pub fn scrub_marks(&self) -> Result<BTreeMap<DriveId, ScrubMark>, StateError> {
         self.rows_by_drive(keys::SYS_SCRUB)
@@ -417,17 +270,13 @@ impl StateMachine {
     /// Rows of `sys` whose keys are a prefix and a drive's id.
     fn rows_by_drive<T: Stored>(&self, prefix: &[u8]) -> Result<BTreeMap<DriveId, T>, StateError> {
         let mut rows = BTreeMap::new();
-        let mut failed = None;
-        self.kv.scan(keys::SYS, prefix, prefix_end(prefix).as_deref(), &mut |key, value| {
+        self.scan_rows(keys::SYS, prefix, prefix_end(prefix).as_deref(), |key, row| {
             let drive = key.get(prefix.len()..).and_then(|id| <[u8; 16]>::try_from(id).ok());
-            match (drive, decode_row(keys::SYS, value)) {
-                (Some(drive), Ok(row)) => drop(rows.insert(DriveId::from_bytes(drive), row)),
-                (None, _) => failed = Some(StateError::Inconsistent { what: "a row of a drive names no drive" }),
-                (_, Err(error)) => failed = Some(error),
-            }
-            ScanStep::Next
+            let drive = drive.ok_or(StateError::Inconsistent { what: "a row of a drive names no drive" })?;
+            rows.insert(DriveId::from_bytes(drive), row);
+            Ok(ScanStep::Next)
         })?;
-        failed.map_or(Ok(rows), Err)
+        Ok(rows)
     }
 
     /// The name of the journal, once it has one.
@@ -480,7 +329,13 @@ impl StateMachine {
         Ok(layouts)
     }
 
-    pub(super) fn head_packs(&self) -> PackCounts {
+    /// Shards that wait to be healed.
+    pub fn heal_queue_len(&self) -> u64 {
+        self.core().memory.head.heal_rows
+    }
+
+    /// What is packed, and what waits to be.
+    pub fn pack_counts(&self) -> PackCounts {
         self.core().memory.head.packs
     }
 
@@ -500,31 +355,15 @@ impl StateMachine {
         self.kv.get(family, key)?.map(|bytes| decode_row(family, &bytes)).transpose()
     }
 
-    /// Decodes up to `limit` rows from `from` on.
-    fn scan_rows<T: Stored>(
+    /// Visits the rows of a family from `from` up to `until`, decoded. The first error ends it.
+    pub(super) fn scan_rows<T: Stored>(
         &self,
         family: Family,
         from: &[u8],
-        limit: usize,
-        mut take: impl FnMut(&[u8], T),
+        until: Option<&[u8]>,
+        mut visit: impl FnMut(&[u8], T) -> Result<ScanStep, StateError>,
     ) -> Result<(), StateError> {
-        let mut failed = None;
-        let mut left = limit;
-        self.kv.scan(family, from, None, &mut |key, value| {
-            if left == 0 {
-                return ScanStep::Stop;
-            }
-            left -= 1;
-            match decode_row(family, value) {
-                Ok(row) => take(key, row),
-                Err(error) => {
-                    failed = Some(error);
-                    return ScanStep::Stop;
-                }
-            }
-            ScanStep::Next
-        })?;
-        failed.map_or(Ok(()), Err)
+        try_scan(|visit| self.kv.scan(family, from, until, visit), |key, value| visit(key, decode_row(family, value)?))
     }
 
     fn core(&self) -> MutexGuard<'_, Core> {
@@ -532,9 +371,6 @@ impl StateMachine {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-/// A row of a run under something that is not a stripe id.
-pub(super) const MALFORMED_OWNER_KEY: StateError = StateError::Inconsistent { what: "the key of a run is malformed" };
 
 struct MachineHashes<'a>(&'a StateMachine);
 

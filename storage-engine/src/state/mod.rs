@@ -13,6 +13,7 @@ mod packs;
 mod reads;
 pub mod rocks;
 pub(crate) mod rows;
+mod runs;
 mod stale_uploads;
 
 pub use apply::{ACCESS_KEYS_MAX, CONTEXT_TEXT_BYTES_MAX, KEY_BYTES_MAX, PART_NUMBER_MAX};

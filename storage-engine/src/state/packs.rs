@@ -1,14 +1,13 @@
 //! Reads of packs: where a small run's bytes are, what waits to be packed, what is to be packed again.
 
 use super::keys;
-use super::kv::{KvBatch, ScanStep, prefix_end};
+use super::kv::{KvBatch, ScanStep, prefix_end, try_scan};
 use super::machine::StateMachine;
-use super::overlay::decode_row;
 use super::rows::{MemberRow, PackMembers, PackRow};
 use crate::blob::PackedRuns;
 use crate::error::StateError;
 use crate::ids::StripeId;
-use crate::namespace::packs::{PackCounts, PackPlace};
+use crate::namespace::packs::PackPlace;
 use crate::namespace::rows::StripeRun;
 
 /// The key of a row of `pak` that is not a letter and a stripe id.
@@ -49,44 +48,34 @@ impl StateMachine {
     pub fn waiting_runs(&self, after: Option<StripeId>, limit: usize) -> Result<Vec<StripeRun>, StateError> {
         let from =
             after.map_or_else(|| keys::WAITING_RUNS.to_vec(), |after| [&keys::waiting(&after)[..], &[0]].concat());
-        let (mut runs, mut failed) = (Vec::new(), None);
-        self.kv().scan(keys::PAK, &from, prefix_end(keys::WAITING_RUNS).as_deref(), &mut |_, value| {
+        let mut runs = Vec::new();
+        self.scan_rows(keys::PAK, &from, prefix_end(keys::WAITING_RUNS).as_deref(), |_, run| {
             if runs.len() == limit {
-                return ScanStep::Stop;
+                return Ok(ScanStep::Stop);
             }
-            match decode_row(keys::PAK, value) {
-                Ok(run) => runs.push(run),
-                Err(error) => {
-                    failed = Some(error);
-                    return ScanStep::Stop;
-                }
-            }
-            ScanStep::Next
+            runs.push(run);
+            Ok(ScanStep::Next)
         })?;
-        failed.map_or(Ok(runs), Err)
+        Ok(runs)
     }
 
     /// Up to `limit` packs with much that is dead, after `after`.
     pub fn sparse_packs(&self, after: Option<StripeId>, limit: usize) -> Result<Vec<StripeId>, StateError> {
         let from =
             after.map_or_else(|| keys::SPARSE_PACKS.to_vec(), |after| [&keys::sparse(&after)[..], &[0]].concat());
-        let (mut packs, mut malformed) = (Vec::new(), false);
-        self.kv().scan(keys::PAK, &from, prefix_end(keys::SPARSE_PACKS).as_deref(), &mut |key, _| {
-            if packs.len() == limit {
-                return ScanStep::Stop;
-            }
-            match keys::stripe_of(&key[keys::SPARSE_PACKS.len()..]) {
-                Some(first) => packs.push(first),
-                None => malformed = true,
-            }
-            ScanStep::Next
-        })?;
-        if malformed { Err(MALFORMED_KEY) } else { Ok(packs) }
-    }
-
-    /// What is packed, and what waits to be.
-    pub fn pack_counts(&self) -> PackCounts {
-        self.head_packs()
+        let until = prefix_end(keys::SPARSE_PACKS);
+        let mut packs = Vec::new();
+        try_scan(
+            |visit| self.kv().scan(keys::PAK, &from, until.as_deref(), visit),
+            |key, _| {
+                if packs.len() == limit {
+                    return Ok(ScanStep::Stop);
+                }
+                packs.push(keys::stripe_of(&key[keys::SPARSE_PACKS.len()..]).ok_or(MALFORMED_KEY)?);
+                Ok::<_, StateError>(ScanStep::Next)
+            },
+        )?;
+        Ok(packs)
     }
 
     /// A run as drives hold it: its pack, if it was packed.

@@ -6,9 +6,10 @@ use super::keys;
 use super::kv::{Family, ScanStep, prefix_end};
 use super::list;
 use super::list_buckets;
-use super::machine::{MALFORMED_OWNER_KEY, StateMachine};
+use super::machine::StateMachine;
 use super::overlay::decode_row;
 use super::rows::{AccountStats, BucketStats, CurrentRow, EventQueueRow, NameRow};
+use super::runs::MALFORMED_RUN_KEY;
 use crate::error::StateError;
 use crate::ids::{BucketId, StripeId, UploadId, VersionId};
 use crate::meta::MetaReads;
@@ -27,18 +28,11 @@ impl StateMachine {
     /// All rows of a family whose keys start with `prefix`.
     fn rows_with_prefix<T: Stored>(&self, family: Family, prefix: &[u8]) -> Result<Vec<T>, StateError> {
         let mut rows = Vec::new();
-        let mut failed = None;
-        self.kv().scan(family, prefix, prefix_end(prefix).as_deref(), &mut |_, value| {
-            match decode_row(family, value) {
-                Ok(row) => rows.push(row),
-                Err(error) => {
-                    failed = Some(error);
-                    return ScanStep::Stop;
-                }
-            }
-            ScanStep::Next
+        self.scan_rows(family, prefix, prefix_end(prefix).as_deref(), |_, row| {
+            rows.push(row);
+            Ok(ScanStep::Next)
         })?;
-        failed.map_or(Ok(rows), Err)
+        Ok(rows)
     }
 }
 
@@ -131,22 +125,15 @@ impl MetaReads for StateMachine {
         let from = keys::part(bucket, key, upload, first);
         let mut parts = Vec::new();
         let mut more = false;
-        let mut failed = None;
-        self.kv().scan(keys::PRT, &from, prefix_end(&whole).as_deref(), &mut |_, value| {
+        self.scan_rows(keys::PRT, &from, prefix_end(&whole).as_deref(), |_, row| {
             if parts.len() == limit {
                 more = true;
-                return ScanStep::Stop;
+                return Ok(ScanStep::Stop);
             }
-            match decode_row(keys::PRT, value) {
-                Ok(row) => parts.push(row),
-                Err(error) => {
-                    failed = Some(error);
-                    return ScanStep::Stop;
-                }
-            }
-            ScanStep::Next
+            parts.push(row);
+            Ok(ScanStep::Next)
         })?;
-        failed.map_or(Ok((parts, more)), Err)
+        Ok((parts, more))
     }
 
     fn list_uploads(&self, query: &UploadQuery) -> Result<UploadPage, StateError> {
@@ -157,33 +144,22 @@ impl MetaReads for StateMachine {
         let Some((key, value)) = self.kv().last_at_or_before(keys::STP, stripe.as_bytes())? else {
             return Ok(None);
         };
-        let first = keys::stripe_of(&key).ok_or(MALFORMED_OWNER_KEY)?;
+        let first = keys::stripe_of(&key).ok_or(MALFORMED_RUN_KEY)?;
         let owner: RunOwner = decode_row(keys::STP, &value)?;
         Ok(stripe.is_in_run(first, owner.count).then_some(OwnedRun { first, owner }))
     }
 
     fn event_queues(&self) -> Result<Vec<EventQueue>, StateError> {
         let mut queues = Vec::new();
-        let mut failed = None;
         let until = prefix_end(keys::EVENT_QUEUES);
-        self.kv().scan(keys::EVT, keys::EVENT_QUEUES, until.as_deref(), &mut |key, value| {
-            let target = std::str::from_utf8(&key[keys::EVENT_QUEUES.len()..]);
-            match (target, decode_row::<EventQueueRow>(keys::EVT, value)) {
-                (Ok(target), Ok(EventQueueRow { rows, bytes, dropped, .. })) => {
-                    queues.push(EventQueue { target: target.to_owned(), rows, bytes, dropped });
-                    ScanStep::Next
-                }
-                (Err(_), _) => {
-                    failed = Some(StateError::Inconsistent { what: "the queue of a target has no name" });
-                    ScanStep::Stop
-                }
-                (_, Err(error)) => {
-                    failed = Some(error);
-                    ScanStep::Stop
-                }
-            }
+        self.scan_rows(keys::EVT, keys::EVENT_QUEUES, until.as_deref(), |key, row| {
+            let EventQueueRow { rows, bytes, dropped, .. } = row;
+            let target = std::str::from_utf8(&key[keys::EVENT_QUEUES.len()..])
+                .map_err(|_| StateError::Inconsistent { what: "the queue of a target has no name" })?;
+            queues.push(EventQueue { target: target.to_owned(), rows, bytes, dropped });
+            Ok(ScanStep::Next)
         })?;
-        failed.map_or(Ok(queues), Err)
+        Ok(queues)
     }
 
     fn events(
@@ -196,19 +172,17 @@ impl MetaReads for StateMachine {
         // Past what was taken out, which the store may still have to step over.
         let floor = queue.floor.max(after.unwrap_or_default());
         let from = [&keys::event(target, floor)[..], &[0]].concat();
-        let (mut events, mut failed) = (Vec::new(), None);
-        self.kv().scan(keys::EVT, &from, prefix_end(&keys::events(target)).as_deref(), &mut |key, value| {
+        let mut events = Vec::new();
+        self.scan_rows(keys::EVT, &from, prefix_end(&keys::events(target)).as_deref(), |key, row| {
             if events.len() == limit {
-                return ScanStep::Stop;
+                return Ok(ScanStep::Stop);
             }
-            match (keys::place_of_event(key), decode_row(keys::EVT, value)) {
-                (Some(place), Ok(row)) => events.push((place, row)),
-                (None, _) => failed = Some(StateError::Inconsistent { what: "the key of an event is malformed" }),
-                (_, Err(error)) => failed = Some(error),
-            }
-            if failed.is_some() { ScanStep::Stop } else { ScanStep::Next }
+            let place = keys::place_of_event(key)
+                .ok_or(StateError::Inconsistent { what: "the key of an event is malformed" })?;
+            events.push((place, row));
+            Ok(ScanStep::Next)
         })?;
-        failed.map_or(Ok(events), Err)
+        Ok(events)
     }
 
     fn users(&self) -> Result<Vec<UserRow>, StateError> {

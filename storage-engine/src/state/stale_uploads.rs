@@ -3,7 +3,6 @@
 use super::keys;
 use super::kv::{ScanStep, prefix_end};
 use super::machine::StateMachine;
-use super::overlay::decode_row;
 use super::rows::BucketStats;
 use crate::error::StateError;
 use crate::ids::{BucketId, UploadId};
@@ -36,33 +35,21 @@ impl StateMachine {
     pub fn uploads_begun_until(&self, until_us: u64, limit: usize) -> Result<(Vec<StaleUpload>, bool), StateError> {
         let mut found: Vec<(BucketId, String, UploadRow)> = Vec::new();
         let mut more = false;
-        let mut failed = None;
-        self.kv().scan(keys::UPL, &[], None, &mut |row_key, value| {
-            let row: UploadRow = match decode_row(keys::UPL, value) {
-                Ok(row) => row,
-                Err(error) => {
-                    failed = Some(error);
-                    return ScanStep::Stop;
-                }
-            };
+        self.scan_rows(keys::UPL, &[], None, |row_key, row: UploadRow| {
             if row.initiated_us > until_us {
-                return ScanStep::Next;
+                return Ok(ScanStep::Next);
             }
             if found.len() == limit {
                 more = true;
-                return ScanStep::Stop;
+                return Ok(ScanStep::Stop);
             }
             let bucket = row_key.first_chunk().copied().map(BucketId::from_bytes);
-            match (bucket, keys::key_of_object_row(row_key)) {
-                (Some(bucket), Some(key)) => found.push((bucket, key, row)),
-                _ => {
-                    failed = Some(StateError::Inconsistent { what: "a key of `upl` is malformed" });
-                    return ScanStep::Stop;
-                }
-            }
-            ScanStep::Next
+            let (Some(bucket), Some(key)) = (bucket, keys::key_of_object_row(row_key)) else {
+                return Err(StateError::Inconsistent { what: "a key of `upl` is malformed" });
+            };
+            found.push((bucket, key, row));
+            Ok(ScanStep::Next)
         })?;
-        failed.map_or(Ok(()), Err)?;
         let uploads = found.into_iter().map(|(bucket, key, row)| self.stale_upload(bucket, key, row));
         Ok((uploads.collect::<Result<_, _>>()?, more))
     }
@@ -70,24 +57,11 @@ impl StateMachine {
     fn stale_upload(&self, bucket: BucketId, key: String, row: UploadRow) -> Result<StaleUpload, StateError> {
         let whole = keys::upload(bucket, &key, row.id);
         let (mut parts, mut bytes) = (0, 0);
-        let mut failed = None;
-        self.kv().scan(
-            keys::PRT,
-            &whole,
-            prefix_end(&whole).as_deref(),
-            &mut |_, value| match decode_row::<PartRow>(keys::PRT, value) {
-                Ok(part) => {
-                    parts += 1;
-                    bytes += part.blob.len_bytes();
-                    ScanStep::Next
-                }
-                Err(error) => {
-                    failed = Some(error);
-                    ScanStep::Stop
-                }
-            },
-        )?;
-        failed.map_or(Ok(()), Err)?;
+        self.scan_rows(keys::PRT, &whole, prefix_end(&whole).as_deref(), |_, part: PartRow| {
+            parts += 1;
+            bytes += part.blob.len_bytes();
+            Ok(ScanStep::Next)
+        })?;
         let stats: Option<BucketStats> = self.row(keys::BKT, &keys::bucket_id(bucket))?;
         let bucket_name = stats.map(|stats| stats.name).unwrap_or_default();
         let (upload, initiated_us, owner) = (row.id, row.initiated_us, row.owner);

@@ -425,7 +425,7 @@ pub(super) fn same_rows(machine: &StateMachine, model: &Model) -> Result<(), Tes
         prop_assert!(machine.is_dead(last).unwrap() && !machine.is_dead(last.nth(1)).unwrap());
     }
     same_packs(machine, model)?;
-    let heal = machine.heal_queue(10_000).unwrap();
+    let heal = machine.heal_queue(None, 10_000).unwrap();
     let shards: Vec<_> = heal.iter().map(|(shard, _)| (shard.stripe, shard.shard_index)).collect();
     prop_assert_eq!(shards, model.heal_queue());
     prop_assert_eq!(machine.scrub_marks().unwrap(), model.scrub_marks());

@@ -178,7 +178,7 @@ fn same_answers(machine: &StateMachine, model: &Model) {
     assert_eq!(machine.journal_size(), model.journal_size());
     assert_eq!(machine.journal_head().1.to_bytes(), model.journal_root(model.journal_size()));
     assert_eq!(machine.owned_runs(None, 10_000).unwrap(), model.owned_runs());
-    let heal = machine.heal_queue(10_000).unwrap();
+    let heal = machine.heal_queue(None, 10_000).unwrap();
     let shards: Vec<_> = heal.iter().map(|(shard, _)| (shard.stripe, shard.shard_index)).collect();
     assert_eq!(shards, model.heal_queue());
     for query in bucket_pages() {
