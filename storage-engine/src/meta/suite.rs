@@ -2,13 +2,16 @@
 //! state machine beside the model.
 
 pub(crate) mod commands;
+mod drives;
 mod edges;
 mod events;
+mod listings;
 mod quota;
 pub(crate) mod random;
 mod sequences;
 mod solo;
 mod stories;
+mod users;
 mod versions;
 
 use std::sync::Arc;

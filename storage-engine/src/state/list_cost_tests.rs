@@ -8,11 +8,12 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::ids::{BucketId, ObjectUuid, UploadId};
+use crate::ids::BucketId;
+use crate::meta::suite::commands::upload_row;
 use crate::namespace::encoding::encode;
 use crate::namespace::lock::Versioning;
 use crate::namespace::query::BucketQuery;
-use crate::namespace::rows::{BucketRow, ObjectSummary, UploadRow};
+use crate::namespace::rows::{BucketRow, ObjectSummary};
 use crate::namespace::storage_class::StorageClass;
 use crate::state::kv::{Family, KvBatch, KvError, KvPair, MemoryKv, ScanVisitor};
 use crate::state::list_buckets::list_buckets;
@@ -200,28 +201,8 @@ fn versions_cost_what_they_return() {
 #[test]
 fn uploads_cost_what_they_return() {
     let kv = Counting::default();
-    let row = |id: UploadId| {
-        encode(&UploadRow {
-            id,
-            wrap_version: VersionId::NULL,
-            object_uuid: ObjectUuid::from_bytes([4; 16]),
-            mode: b'O',
-            initiated_us: 4,
-            owner: "owner".to_owned(),
-            checksum: None,
-            wrap: Vec::new(),
-            sealed_metadata: Vec::new(),
-            pending_keys: Vec::new(),
-            key_commitment: [6; 32],
-            sealed_tags: Vec::new(),
-            retention: None,
-            legal_hold: None,
-            acl: Vec::new(),
-            storage_class: StorageClass::default(),
-        })
-    };
-    let id = UploadId::from_bytes([7; 16]);
-    let value = row(id);
+    let upload = upload_row(7);
+    let (id, value) = (upload.id, encode(&upload));
     kv.put_all(keys::UPL, keys_of_the_bucket().map(|key| (keys::upload(BUCKET, &key, id), value.clone())));
     let rolled =
         UploadQuery { bucket: BUCKET, prefix: String::new(), delimiter: Some("/".into()), after: None, limit: 1000 };

@@ -211,8 +211,8 @@ pub(crate) fn upload_id(n: u8) -> UploadId {
     UploadId::from_bytes([n; 16])
 }
 
-pub(crate) fn create_upload(bucket: u8, key: &str, n: u8) -> Op {
-    let row = UploadRow {
+pub(crate) fn upload_row(n: u8) -> UploadRow {
+    UploadRow {
         id: upload_id(n),
         wrap_version: DRAWN,
         object_uuid: ObjectUuid::from_bytes([4; 16]),
@@ -229,8 +229,11 @@ pub(crate) fn create_upload(bucket: u8, key: &str, n: u8) -> Op {
         legal_hold: None,
         acl: Vec::new(),
         storage_class: StorageClass::default(),
-    };
-    Op::CreateUpload { bucket: bucket_id(bucket), key: key.to_owned(), row: Box::new(row) }
+    }
+}
+
+pub(crate) fn create_upload(bucket: u8, key: &str, n: u8) -> Op {
+    Op::CreateUpload { bucket: bucket_id(bucket), key: key.to_owned(), row: Box::new(upload_row(n)) }
 }
 
 pub(crate) fn put_part(bucket: u8, key: &str, upload: u8, part: PartRow) -> Op {

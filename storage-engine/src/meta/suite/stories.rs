@@ -3,12 +3,10 @@
 use chartrier_journal::{Leaf, Signer};
 
 use super::commands::*;
-use crate::ids::{DriveId, VersionId};
+use crate::ids::VersionId;
 use crate::meta::{MetaEngine, MetaReads};
 use crate::namespace::bucket_config::BucketConfigKind::{Cors, Lifecycle, Policy, RequestPayment};
-use crate::namespace::command::{Applied, Attempt, Layout, MissingShard, Op, Outcome, Refusal, WriteCondition};
-use crate::namespace::drives::{DriveRole, Then};
-use crate::namespace::query::{ListEntry, ListFrom, ListQuery, UploadEntry, UploadFrom, UploadQuery};
+use crate::namespace::command::{Applied, Attempt, Op, Outcome, Refusal, WriteCondition};
 use crate::namespace::rows::OwnerPlace;
 
 pub(super) async fn run<E: MetaEngine>(make: impl Fn() -> E) {
@@ -21,14 +19,12 @@ pub(super) async fn run<E: MetaEngine>(make: impl Fn() -> E) {
     a_rewrap_keeps_the_data_and_wants_the_version_that_was_read(&ready(&make).await).await;
     a_run_has_the_owner_that_names_it_and_none_after(&ready(&make).await).await;
     uploads_are_completed_with_the_parts_that_are_stored(&ready(&make).await).await;
-    listings_page_in_byte_order_and_roll_up(&ready(&make).await).await;
-    uploads_list_by_key_then_id(&ready(&make).await).await;
-    users_and_keys_are_unique_and_root_stays(&ready(&make).await).await;
     a_log_never_signs_two_trees(&ready(&make).await).await;
     leaves_say_what_happened_and_time_never_goes_back(&ready(&make).await).await;
-    drives_come_and_go(&make()).await;
-    layouts_follow_one_another(&ready(&make).await).await;
     documents_of_a_bucket_are_kept_and_go_with_it(&ready(&make).await).await;
+    super::listings::run(&make).await;
+    super::users::run(&make).await;
+    super::drives::run(&make).await;
     super::events::run(&make).await;
     super::quota::run(&make).await;
     super::versions::run(&make).await;
@@ -249,157 +245,6 @@ async fn uploads_are_completed_with_the_parts_that_are_stored(engine: &impl Meta
     assert_eq!(refused(engine, abort(1, "k", 1)).await.0, Refusal::NoSuchUpload);
 }
 
-async fn listings_page_in_byte_order_and_roll_up(engine: &impl MetaEngine) {
-    for key in ["a", "b/1", "b/2", "b/é", "b0", "c\u{0}", "c\u{0}x", "é/1", "\u{10ffff}"] {
-        done(engine, put(1, key, version(key, vec![part(0, 0)]), WriteCondition::None)).await;
-    }
-    // Another bucket's keys are never seen.
-    done(engine, create_bucket(2, "other")).await;
-    done(engine, put(2, "b/3", version("x", vec![part(0, 0)]), WriteCondition::None)).await;
-
-    let page = |prefix: &str, delimiter: Option<&str>, after: Option<ListFrom>, limit: usize| {
-        let query = ListQuery {
-            bucket: bucket_id(1),
-            prefix: prefix.to_owned(),
-            delimiter: delimiter.map(str::to_owned),
-            after,
-            limit,
-        };
-        let page = engine.reads().list_objects(&query).unwrap();
-        let names: Vec<String> = page
-            .entries
-            .into_iter()
-            .map(|entry| match entry {
-                ListEntry::Object { key, .. } => key,
-                ListEntry::Prefix(prefix) => format!("<{prefix}>"),
-            })
-            .collect();
-        (names, page.next)
-    };
-    let (all, next) = page("", None, None, 100);
-    assert_eq!(all, ["a", "b/1", "b/2", "b/é", "b0", "c\u{0}", "c\u{0}x", "é/1", "\u{10ffff}"]);
-    assert_eq!(next, None);
-    assert_eq!(page("", Some("/"), None, 100).0, ["a", "<b/>", "b0", "c\u{0}", "c\u{0}x", "<é/>", "\u{10ffff}"]);
-    assert_eq!(page("b/", Some("/"), None, 100).0, ["b/1", "b/2", "b/é"]);
-    assert_eq!(page("b", Some("/"), None, 100).0, ["<b/>", "b0"]);
-    assert_eq!(page("", None, None, 0), (vec![], None));
-    // Nine keys in pages of one, by the page's own cursor.
-    for delimiter in [None, Some("/"), Some("\u{0}")] {
-        let whole = page("", delimiter, None, 100).0;
-        let (mut seen, mut after) = (Vec::new(), None);
-        loop {
-            let (names, next) = page("", delimiter, after, 1);
-            seen.extend(names);
-            after = next;
-            if after.is_none() {
-                break;
-            }
-        }
-        assert_eq!(seen, whole);
-    }
-    let from = |key: &str| Some(ListFrom::AfterKey(key.to_owned()));
-    assert_eq!(page("", Some("/"), from("b/1"), 100).0[0], "<b/>");
-    assert_eq!(page("", Some("/"), Some(ListFrom::PastPrefix("b/".to_owned())), 100).0[0], "b0");
-    assert_eq!(page("b/", None, from("a"), 100).0, ["b/1", "b/2", "b/é"]);
-    assert_eq!(page("b/", None, from("zz"), 100).0, Vec::<String>::new());
-}
-
-async fn uploads_list_by_key_then_id(engine: &impl MetaEngine) {
-    for (key, n) in [("a", 2), ("a", 1), ("b/x", 1), ("b/y", 3), ("c\u{0}", 1)] {
-        done(engine, create_upload(1, key, n)).await;
-    }
-    let page = |delimiter: Option<&str>, after: Option<UploadFrom>, limit: usize| {
-        let query = UploadQuery {
-            bucket: bucket_id(1),
-            prefix: String::new(),
-            delimiter: delimiter.map(str::to_owned),
-            after,
-            limit,
-        };
-        let page = engine.reads().list_uploads(&query).unwrap();
-        let names: Vec<String> = page
-            .entries
-            .into_iter()
-            .map(|entry| match entry {
-                UploadEntry::Upload { key, row } => format!("{key}#{}", row.id.as_bytes()[0]),
-                UploadEntry::Prefix(prefix) => format!("<{prefix}>"),
-            })
-            .collect();
-        (names, page.next)
-    };
-    assert_eq!(page(None, None, 9).0, ["a#1", "a#2", "b/x#1", "b/y#3", "c\u{0}#1"]);
-    assert_eq!(page(Some("/"), None, 9).0, ["a#1", "a#2", "<b/>", "c\u{0}#1"]);
-    let after = Some(UploadFrom::AfterUpload("a".to_owned(), upload_id(1)));
-    assert_eq!(page(None, after, 2).0, ["a#2", "b/x#1"]);
-    assert_eq!(page(None, Some(UploadFrom::AfterKey("a".to_owned())), 1).0, ["b/x#1"]);
-    let (mut seen, mut after) = (0, None);
-    loop {
-        let (names, next) = page(Some("/"), after, 1);
-        seen += names.len();
-        after = next;
-        if after.is_none() {
-            break;
-        }
-    }
-    assert_eq!(seen, 4);
-}
-
-async fn users_and_keys_are_unique_and_root_stays(engine: &impl MetaEngine) {
-    done(engine, user("root", "id-root", &["AK1"], true)).await;
-    done(engine, user("ana", "owner", &["AK2"], false)).await;
-    for taken in [
-        user("ana", "id-3", &[], false),
-        user("bob", "owner", &[], false),
-        user("bob", "id-3", &["AK1"], false),
-        user("bob", "id-3", &["AK3", "AK3"], false),
-    ] {
-        assert_eq!(refused(engine, taken).await.0, Refusal::UserExists);
-    }
-    let found = engine.reads().user_by_access_key("AK2").unwrap().unwrap();
-    assert_eq!((found.0.name.as_str(), found.1.access_key_id.as_str()), ("ana", "AK2"));
-
-    let add = |user: &str, id: &str| Op::AddAccessKey { user: user.to_owned(), key: access_key(id) };
-    let take = |user: &str, id: &str| Op::RemoveAccessKey { user: user.to_owned(), access_key_id: id.to_owned() };
-    let remove = |name: &str| Op::RemoveUser { name: name.to_owned() };
-    assert_eq!(refused(engine, add("ana", "AK1")).await.0, Refusal::UserExists);
-    assert_eq!(leaf(engine, &done(engine, add("ana", "AK4")).await).target.access_key.as_deref(), Some("AK4"));
-    assert_eq!(engine.reads().user_by_access_key("AK4").unwrap().unwrap().0.access_keys.len(), 2);
-    done(engine, take("ana", "AK2")).await;
-    assert_eq!(engine.reads().user_by_access_key("AK2").unwrap(), None);
-    assert_eq!(refused(engine, take("ana", "AK2")).await.0, Refusal::NoSuchAccessKey);
-    assert_eq!(refused(engine, take("root", "AK1")).await.0, Refusal::UserInUse);
-    let date = |user: &str, id: &str, disabled, expires_us| Op::SetAccessKey {
-        user: user.to_owned(),
-        access_key_id: id.to_owned(),
-        disabled,
-        expires_us,
-    };
-    assert_eq!(refused(engine, date("root", "AK1", true, None)).await.0, Refusal::UserInUse);
-    assert_eq!(refused(engine, date("root", "AK1", false, Some(9))).await.0, Refusal::UserInUse);
-    assert_eq!(refused(engine, date("ana", "AK1", true, None)).await.0, Refusal::NoSuchAccessKey);
-    assert_eq!(leaf(engine, &done(engine, date("ana", "AK4", true, Some(9))).await).event.name(), "user.change");
-    let key = engine.reads().user_by_access_key("AK4").unwrap().unwrap().1;
-    assert_eq!((key.disabled, key.expires_us), (true, Some(9)));
-    done(engine, set_document("ana", "", "one")).await;
-    assert_eq!(refused(engine, set_document("ana", "", "two")).await.0, Refusal::Superseded);
-    assert_eq!(refused(engine, set_document("nobody", "", "two")).await.0, Refusal::NoSuchUser);
-    assert_eq!(engine.reads().user("ana").unwrap().unwrap().document, b"one");
-    // An account with members stays.
-    let Op::CreateUser(mut member) = user("member", "id-4", &[], false) else { panic!("it makes a user") };
-    member.account = "owner".to_owned();
-    done(engine, Op::CreateUser(member)).await;
-    assert_eq!(refused(engine, remove("root")).await.0, Refusal::UserInUse);
-    // She owns bucket `b`.
-    assert_eq!(refused(engine, remove("ana")).await.0, Refusal::UserInUse);
-    done(engine, Op::DeleteBucket { name: "b".to_owned() }).await;
-    assert_eq!(refused(engine, remove("ana")).await.0, Refusal::UserInUse);
-    done(engine, remove("member")).await;
-    done(engine, remove("ana")).await;
-    assert_eq!(refused(engine, remove("ana")).await.0, Refusal::NoSuchUser);
-    assert_eq!(engine.reads().user_by_access_key("AK4").unwrap(), None);
-    assert_eq!(engine.reads().users().unwrap().len(), 1);
-}
-
 async fn a_log_never_signs_two_trees(engine: &impl MetaEngine) {
     let signer = Signer::new(ORIGIN, &[7; 32]).unwrap();
     let mut tree = chartrier_journal::Frontier::new();
@@ -450,67 +295,6 @@ async fn leaves_say_what_happened_and_time_never_goes_back(engine: &impl MetaEng
     assert_eq!(second.data["replaces_leaf"], first.seq.into());
     let digest = blake3::hash(&[1, 2, 3]).to_hex().to_string();
     assert_eq!(second.data["ciphertext_blake3"], digest.as_str().into());
-}
-
-async fn drives_come_and_go(engine: &impl MetaEngine) {
-    let set = |table, layout| Op::SetDrives { table, layout };
-    let leaving = DriveRole::Leaving(Then::Retire);
-    // Nobody has a place before the first layout.
-    assert_eq!(refused(engine, set(drives(1, 2, &[]), None)).await.0, Refusal::DrivesRefused);
-    // The first table makes the installation, before its journal has a name.
-    assert_eq!(done(engine, set(drives(1, 2, &[]), Some(layout(1, 2)))).await.leaf_index, None);
-    done(engine, journal()).await;
-    // A drive with places stays active; a layout names no other.
-    assert_eq!(refused(engine, set(drives(2, 3, &[(2, leaving)]), None)).await.0, Refusal::DrivesRefused);
-    assert_eq!(refused(engine, set(drives(2, 3, &[(2, leaving)]), Some(layout(3, 3)))).await.0, Refusal::LayoutRefused);
-    assert_eq!(refused(engine, set(drives(2, 3, &[]), Some(layout(2, 3)))).await.0, Refusal::DrivesRefused);
-    assert_eq!(
-        refused(engine, set(drives(2, 3, &[(2, DriveRole::Retired)]), Some(layout(2, 3)))).await.0,
-        Refusal::DrivesRefused
-    );
-    done(engine, set(drives(2, 3, &[(2, leaving)]), Some(layout(2, 3)))).await;
-    // No way back while it leaves, nor from retirement.
-    assert_eq!(refused(engine, set(drives(3, 3, &[(2, DriveRole::Active)]), None)).await.0, Refusal::DrivesRefused);
-    let out = leaf(engine, &done(engine, set(drives(3, 3, &[(2, DriveRole::Retired)]), None)).await);
-    assert_eq!((out.event.name(), &out.data["layout"]), ("storage.drives", &2_u64.into()));
-    assert_eq!(refused(engine, set(drives(4, 3, &[(2, leaving)]), None)).await.0, Refusal::DrivesRefused);
-    assert_eq!(engine.reads().drive_table().unwrap(), drives(3, 3, &[(2, DriveRole::Retired)]));
-    // What a drive is good for is said once; one that is not there is not said of.
-    assert_eq!(refused(engine, drive_health(9, 2, 1)).await.0, Refusal::DrivesRefused);
-    assert_eq!(refused(engine, drive_health(3, 2, 300)).await.0, Refusal::TooLarge);
-    let leaves = engine.reads().journal_size();
-    done(engine, drive_health(3, 0, 0)).await;
-    assert_eq!(engine.reads().journal_size(), leaves, "it was never seen to fail");
-    for (health, was) in [(2, "online"), (1, "failed"), (0, "read-only")] {
-        let said = leaf(engine, &done(engine, drive_health(3, health, 10)).await);
-        assert_eq!((said.event.name(), &said.data["was"]), ("storage.drive-health", &was.into()));
-        assert_eq!(done(engine, drive_health(3, health, 20)).await.leaf_index, None);
-    }
-    assert_eq!(engine.reads().journal_size(), leaves + 3);
-    assert_eq!(engine.reads().layout().unwrap(), Some(layout(2, 3)));
-}
-
-async fn layouts_follow_one_another(engine: &impl MetaEngine) {
-    assert_eq!(engine.reads().layout().unwrap(), None);
-    assert_eq!(refused(engine, Op::SetLayout(layout(2, 3))).await.0, Refusal::LayoutRefused);
-    done(engine, Op::SetLayout(layout(1, 3))).await;
-    let mut twice = layout(2, 4);
-    twice.groups[0][1] = twice.groups[0][0];
-    assert_eq!(refused(engine, Op::SetLayout(twice)).await.0, Refusal::LayoutRefused);
-    // Stripes name their group by number: a pool keeps its shape.
-    let more_groups = Layout { groups: vec![layout(2, 4).groups[0].clone(); 2], ..layout(2, 4) };
-    assert_eq!(refused(engine, Op::SetLayout(more_groups)).await.0, Refusal::LayoutRefused);
-    let wider = Layout { k: 3, groups: vec![(0..4).map(|n| DriveId::from_bytes([n; 16])).collect()], ..layout(2, 4) };
-    assert_eq!(refused(engine, Op::SetLayout(wider)).await.0, Refusal::LayoutRefused);
-    done(engine, Op::SetLayout(layout(2, 4))).await;
-    assert_eq!(engine.reads().layout().unwrap(), Some(layout(2, 4)));
-    // Shards that a degraded write missed go with their object.
-    let missing = vec![MissingShard { stripe: run_of(1).first.nth(2), shard_index: 5 }];
-    let row = version("e", vec![part(0, 1)]);
-    let put =
-        Op::PutVersion { bucket: bucket_id(1), key: "k".to_owned(), row, condition: WriteCondition::None, missing };
-    done(engine, put).await;
-    done(engine, delete(1, "k", WriteCondition::None)).await;
 }
 
 async fn documents_of_a_bucket_are_kept_and_go_with_it(engine: &impl MetaEngine) {
