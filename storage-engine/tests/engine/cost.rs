@@ -28,40 +28,15 @@ fn command(op: Op) -> Command {
 }
 
 fn put_op(n: u64, inline: usize) -> Op {
-    let part = PartRow {
-        number: 0,
-        plain_bytes: inline as u64,
-        salt: [0; 24],
-        commitment: [0; 32],
-        etag: String::new(),
-        modified_us: 1,
-        blob: BlobRef::Inline(vec![7; inline]),
-        sealed_checksums: vec![1; 40],
-    };
+    let blob = BlobRef::Inline(vec![7; inline]);
+    let part = PartRow { sealed_checksums: vec![1; 40], ..part_row(0, inline, blob) };
     let row = Box::new(VersionRow {
-        version_id: VersionId::NULL,
-        commit_index: 0,
-        leaf_index: 0,
-        object_uuid: ObjectUuid::from_bytes([2; 16]),
-        mode: b'O',
-        size_bytes: inline as u64,
         etag: "0123456789abcdef0123456789abcdef".to_owned(),
         modified_us: 1_770_000_000_000_000,
         owner: "ab".repeat(32),
-        checksum: None,
-        multipart_parts: None,
-        parts: vec![part],
         wrap: vec![1; 100],
         sealed_metadata: vec![2; 150],
-        manifest_mac: [3; 32],
-        key_commitment: [4; 32],
-        wrap_version: VersionId::NULL,
-        delete_marker: false,
-        sealed_tags: Vec::new(),
-        retention: None,
-        legal_hold: None,
-        acl: Vec::new(),
-        storage_class: StorageClass::default(),
+        ..version_row(vec![part])
     });
     let key = format!("dir{:04}/file-{n:09}.dat", n % 1000);
     Op::PutVersion { bucket: BUCKET, key, row, condition: WriteCondition::None, missing: Vec::new() }

@@ -272,7 +272,7 @@ async fn a_folder_that_went_away_and_came_back_is_opened_again() {
     let rig = Rig::new();
     let engine = rig.open_with_bucket().await;
     fill(&engine).await;
-    std::fs::rename(rig.drive(4), rig.away(4)).unwrap();
+    rig.take_away(4);
     for n in 0..OBJECTS / 2 {
         put(&engine, &format!("k{n}"), len_of(n)).await;
     }
@@ -284,7 +284,7 @@ async fn a_folder_that_went_away_and_came_back_is_opened_again() {
     let lost = engine.status().lost_drives;
     assert!(lost.len() == 1 && lost[0].reason.contains("is its disk mounted?"), "{lost:?}");
     wipe(rig.drive(4));
-    std::fs::rename(rig.away(4), rig.drive(4)).unwrap();
+    rig.bring_back(4);
     let patience = Instant::now() + Duration::from_secs(90);
     while engine.status().lost_drives.len() + engine.status().shards_to_heal as usize > 0 {
         assert!(Instant::now() < patience, "{:?}", engine.status());
@@ -301,9 +301,9 @@ async fn a_folder_that_went_away_and_came_back_is_opened_again() {
 async fn a_folder_that_came_back_at_once_is_opened_again() {
     let rig = Rig::new();
     let engine = rig.open_with_bucket().await;
-    std::fs::rename(rig.drive(2), rig.away(2)).unwrap();
+    rig.take_away(2);
     fill(&engine).await;
-    std::fs::rename(rig.away(2), rig.drive(2)).unwrap();
+    rig.bring_back(2);
     let patience = Instant::now() + Duration::from_secs(90);
     while !engine.status().is_whole() || engine.status().shards_to_heal > 0 {
         assert!(Instant::now() < patience, "{:?}", engine.status());

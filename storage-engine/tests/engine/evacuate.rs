@@ -120,7 +120,7 @@ async fn an_outage_of_many_drives_moves_nothing() {
     fill(&engine).await;
     let lost: Vec<DriveId> = [1, 4, 6].map(|n| id_at(&engine, rig.drive(n))).to_vec();
     for n in [1, 4, 6] {
-        std::fs::rename(rig.drive(n), rig.away(n)).unwrap();
+        rig.take_away(n);
     }
     until(&engine, "three are out", |engine| engine.drive_cares().len() == 3).await;
     tokio::time::sleep(Duration::from_secs(12)).await;
@@ -129,7 +129,7 @@ async fn an_outage_of_many_drives_moves_nothing() {
     }
     assert!(lost.iter().all(|id| role_of(&engine, *id) == DriveRole::Active));
     for n in [1, 4, 6] {
-        std::fs::rename(rig.away(n), rig.drive(n)).unwrap();
+        rig.bring_back(n);
     }
     until(&engine, "all are back", |engine| engine.status().is_whole() && engine.drive_cares().is_empty()).await;
     for id in lost {

@@ -29,22 +29,20 @@ async fn any_two_drives_may_be_missing_at_the_start() {
     let rig = Rig::new();
     let engine = rig.open_with_bucket().await;
     fill(&engine).await;
-    engine.close().await.unwrap();
-    drop(engine);
+    close(engine).await;
     for (a, b) in [(0, 1), (2, 5), (3, 4)] {
         for n in [a, b] {
-            std::fs::rename(rig.drive(n), rig.away(n)).unwrap();
+            rig.take_away(n);
         }
         let engine = rig.open().await;
         assert_eq!(engine.status().lost_drives.len(), 2);
         check_all(&engine).await;
         write_what_two_losses_allow(&engine, "degraded").await;
-        engine.close().await.unwrap();
-        drop(engine);
+        close(engine).await;
         for n in [a, b] {
             // A lost drive's directory is not made anew.
             assert!(!rig.drive(n).exists());
-            std::fs::rename(rig.away(n), rig.drive(n)).unwrap();
+            rig.bring_back(n);
         }
     }
     let engine = rig.open().await;
@@ -57,14 +55,14 @@ async fn any_two_drives_may_be_missing_at_the_start() {
 async fn with_one_drive_missing_everything_is_written() {
     let rig = Rig::new();
     drop(rig.open_with_bucket().await);
-    std::fs::rename(rig.drive(4), rig.away(4)).unwrap();
+    rig.take_away(4);
     let engine = rig.open().await;
     fill(&engine).await;
     check_all(&engine).await;
     assert!(engine.status().shards_to_heal > 0);
     drop(engine);
-    std::fs::rename(rig.away(4), rig.drive(4)).unwrap();
-    std::fs::rename(rig.drive(0), rig.away(0)).unwrap();
+    rig.bring_back(4);
+    rig.take_away(0);
     check_all(&*rig.open().await).await;
 }
 
@@ -79,8 +77,7 @@ async fn any_two_drives_may_vanish_while_it_runs() {
     for n in 0..8 {
         write_what_two_losses_allow(&engine, &format!("late{n}")).await;
     }
-    engine.close().await.unwrap();
-    drop(engine);
+    close(engine).await;
     let engine = rig.open().await;
     check_all(&engine).await;
     for n in 0..8 {
@@ -111,8 +108,7 @@ async fn a_damaged_index_is_rebuilt() {
     let rig = Rig::new();
     let engine = rig.open_with_bucket().await;
     fill(&engine).await;
-    engine.close().await.unwrap();
-    drop(engine);
+    close(engine).await;
     let index = rig.config.data_dir.join("index");
     for entry in std::fs::read_dir(&index).unwrap() {
         let path = entry.unwrap().path();
@@ -128,13 +124,13 @@ async fn three_missing_drives_are_too_many() {
     let rig = Rig::new();
     drop(rig.open_with_bucket().await);
     for n in 0..3 {
-        std::fs::rename(rig.drive(n), rig.away(n)).unwrap();
+        rig.take_away(n);
     }
     let error = rig.try_open().await.unwrap_err();
     assert!(matches!(error, OpenError::TooFewDrives { present: 3, total: 6, needed: 4, .. }), "{error}");
     assert!(!error.to_string().contains('\n'));
     for n in 0..3 {
-        std::fs::rename(rig.away(n), rig.drive(n)).unwrap();
+        rig.bring_back(n);
     }
     rig.open().await;
 }

@@ -28,38 +28,16 @@ async fn check_all(engine: &Engine) {
 }
 
 /// Waits until a condition holds.
-async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..600 {
-        if holds() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("not within 30 s: {what}");
-}
-
-/// Opens again as soon as the last engine has let go of the directories.
-async fn reopen(rig: &Rig) -> Arc<Engine> {
-    for _ in 0..100 {
-        match rig.try_open().await {
-            Err(OpenError::InUse { .. }) => tokio::time::sleep(Duration::from_millis(20)).await,
-            other => return other.unwrap(),
-        }
-    }
-    rig.open().await
-}
-
 /// Reads everything with two drives away, so that each of the others must be whole.
 async fn check_without(rig: &Rig, away: [usize; 2]) {
     for n in away {
-        std::fs::rename(rig.drive(n), rig.away(n)).unwrap();
+        rig.take_away(n);
     }
-    let engine = reopen(rig).await;
+    let engine = rig.open().await;
     check_all(&engine).await;
-    engine.close().await.unwrap();
-    drop(engine);
+    close(engine).await;
     for n in away {
-        std::fs::rename(rig.away(n), rig.drive(n)).unwrap();
+        rig.bring_back(n);
     }
 }
 
@@ -90,20 +68,19 @@ fn damage_segments(drive: &Path, at: impl Fn(u64) -> u64) -> usize {
 async fn what_a_degraded_write_did_without_is_healed() {
     let rig = Rig::new();
     drop(rig.open_with_bucket().await);
-    std::fs::rename(rig.drive(4), rig.away(4)).unwrap();
-    let engine = reopen(&rig).await;
+    rig.take_away(4);
+    let engine = rig.open().await;
     fill(&engine).await;
     put(&engine, "gone", 400_000).await;
     let gone = engine.current(BUCKET, "gone").unwrap().unwrap();
     delete(&engine, "gone").await;
     assert!(engine.status().shards_to_heal > 0);
     assert!(leaves(&engine, "storage.repair").is_empty(), "a drive that is away is not replaced by another");
-    engine.close().await.unwrap();
-    drop(engine);
-    std::fs::rename(rig.away(4), rig.drive(4)).unwrap();
+    close(engine).await;
+    rig.bring_back(4);
 
-    let engine = reopen(&rig).await;
-    until("every shard is healed", || engine.status().shards_to_heal == 0).await;
+    let engine = rig.open().await;
+    eventually("every shard is healed", || engine.status().shards_to_heal == 0).await;
     assert!(!leaves(&engine, "storage.repair").is_empty());
     assert!(leaves(&engine, "storage.corruption").is_empty(), "nothing was damaged");
     // What was deleted is not brought back.
@@ -114,8 +91,7 @@ async fn what_a_degraded_write_did_without_is_healed() {
         let there = drive.locate(run.first, shard as u8).unwrap().is_some();
         assert!(!there || drive.io().label() != rig.drive(4).display().to_string());
     }
-    engine.close().await.unwrap();
-    drop(engine);
+    close(engine).await;
     check_without(&rig, [0, 1]).await;
     check_without(&rig, [2, 5]).await;
 }
@@ -125,20 +101,18 @@ async fn a_cell_that_a_read_finds_damaged_is_rebuilt() {
     let rig = Rig::new();
     let engine = rig.open_with_bucket().await;
     fill(&engine).await;
-    engine.close().await.unwrap();
-    drop(engine);
+    close(engine).await;
     assert!(damage_segments(rig.drive(1), |_| 500_000) > 0);
 
-    let engine = reopen(&rig).await;
+    let engine = rig.open().await;
     check_all(&engine).await;
-    until("the damage is mended", || engine.mender().status().shards > 0 && engine.mender().is_idle()).await;
+    eventually("the damage is mended", || engine.mender().status().shards > 0 && engine.mender().is_idle()).await;
     check_all(&engine).await;
     let found = leaves(&engine, "storage.corruption");
     assert!(found.iter().all(|leaf| leaf.contains("\"found_by\":\"read\"")), "{found:?}");
     assert_eq!(leaves(&engine, "storage.repair").len(), found.len());
     assert!(engine.blobs().status().iter().any(|drive| drive.dead_bytes > 0), "the old record is dead");
-    engine.close().await.unwrap();
-    drop(engine);
+    close(engine).await;
     check_without(&rig, [0, 2]).await;
     check_without(&rig, [3, 5]).await;
 }
@@ -148,12 +122,11 @@ async fn a_drive_that_lost_everything_is_filled() {
     let rig = Rig::new();
     let engine = rig.open_with_bucket().await;
     fill(&engine).await;
-    engine.close().await.unwrap();
-    drop(engine);
+    close(engine).await;
     for folder in ["segments", "index"] {
         std::fs::remove_dir_all(rig.drive(2).join(folder)).unwrap();
     }
-    let engine = reopen(&rig).await;
+    let engine = rig.open().await;
     let label = rig.drive(2).display().to_string();
     let drive = engine.blobs().drives().into_iter().find(|drive| drive.io().label() == label).unwrap();
     let rebuild = engine.mender().rebuild_drive(drive.id());
@@ -165,8 +138,7 @@ async fn a_drive_that_lost_everything_is_filled() {
     let stripes: usize = leaves(&engine, "storage.repair").iter().map(|leaf| leaf.matches("\"stripe\":").count()).sum();
     assert_eq!(stripes as u64, progress.missing, "each stripe is in a leaf");
     drop(drive);
-    engine.close().await.unwrap();
-    drop(engine);
+    close(engine).await;
     check_without(&rig, [0, 1]).await;
     check_without(&rig, [3, 5]).await;
 }
@@ -176,18 +148,17 @@ async fn a_stripe_beyond_repair_is_recorded_once() {
     let rig = Rig::new();
     let engine = rig.open_with_bucket().await;
     put(&engine, "k0", 900_000).await;
-    engine.close().await.unwrap();
-    drop(engine);
+    close(engine).await;
     for n in 0..3 {
         damage_segments(rig.drive(n), |_| 9_000);
     }
-    let engine = reopen(&rig).await;
+    let engine = rig.open().await;
     let row = engine.current(BUCKET, "k0").unwrap().unwrap();
     for _ in 0..2 {
         let mut reader = engine.blobs().reader(&row.parts[0].blob, 0..row.parts[0].blob.len_bytes());
         assert!(matches!(reader.next().await, Err(StorageError::Corrupted { .. })));
-        until("the mender has seen it", || engine.mender().status().lost_stripes > 0).await;
-        until("it is idle", || engine.mender().is_idle()).await;
+        eventually("the mender has seen it", || engine.mender().status().lost_stripes > 0).await;
+        eventually("it is idle", || engine.mender().is_idle()).await;
     }
     assert_eq!(engine.mender().status().lost_stripes, 1);
     let found = leaves(&engine, "storage.corruption");
@@ -235,10 +206,9 @@ async fn a_scrub_finds_and_mends_every_kind_of_damage_while_it_serves() {
     let rig = Rig::new();
     let engine = rig.open_with_bucket().await;
     fill(&engine).await;
-    engine.close().await.unwrap();
-    drop(engine);
+    close(engine).await;
     // Sealed segments, a checkpoint, drive indexes in tables: all of it is on the disk.
-    let engine = reopen(&rig).await;
+    let engine = rig.open().await;
     put(&engine, "k0", len_of(0)).await;
     let clean = scrub(&engine, ScrubScope::All).await;
     assert!(clean.found.is_empty() && clean.unrepaired == 0, "{clean:?}");
@@ -280,8 +250,7 @@ async fn a_scrub_finds_and_mends_every_kind_of_damage_while_it_serves() {
     }
     assert_eq!(leaves(&engine, "storage.scrub").len(), 3);
     assert!(!leaves(&engine, "storage.repair").is_empty());
-    engine.close().await.unwrap();
-    drop(engine);
+    close(engine).await;
     check_without(&rig, [0, 2]).await;
     check_without(&rig, [3, 5]).await;
     // The drives' indexes can be thrown away: what was mended is in the segments.
@@ -298,9 +267,8 @@ async fn a_damaged_index_is_mended_from_the_checkpoint_while_it_serves() {
     let rig = Rig::new();
     let engine = rig.open_with_bucket().await;
     fill(&engine).await;
-    engine.close().await.unwrap();
-    drop(engine);
-    let engine = reopen(&rig).await;
+    close(engine).await;
+    let engine = rig.open().await;
     let index = rig.config.data_dir.join("index");
     let tables = files(&index, ".sst");
     assert!(!tables.is_empty());
@@ -311,9 +279,8 @@ async fn a_damaged_index_is_mended_from_the_checkpoint_while_it_serves() {
     assert!(again.found.is_empty(), "{again:?}");
     put(&engine, "k0", len_of(0)).await;
     check_all(&engine).await;
-    engine.close().await.unwrap();
-    drop(engine);
-    check_all(&*reopen(&rig).await).await;
+    close(engine).await;
+    check_all(&*rig.open().await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -321,15 +288,14 @@ async fn no_checkpoint_is_taken_of_a_damaged_index() {
     let rig = Rig::new();
     let engine = rig.open_with_bucket().await;
     fill(&engine).await;
-    engine.close().await.unwrap();
-    drop(engine);
-    let engine = reopen(&rig).await;
+    close(engine).await;
+    let engine = rig.open().await;
     put(&engine, "after", 50_000).await;
     files(&rig.config.data_dir.join("index"), ".sst").iter().for_each(|table| flip(table, 30));
     // A checkpoint of what is on the disk would take the place of the good one.
     assert!(engine.close().await.is_err());
     drop(engine);
-    let engine = reopen(&rig).await;
+    let engine = rig.open().await;
     check_all(&engine).await;
     check(&engine, "after", 50_000).await;
     let clean = scrub(&engine, ScrubScope::All).await;
@@ -341,9 +307,8 @@ async fn a_segment_that_is_gone_and_shards_that_were_forgotten_come_back() {
     let rig = Rig::new();
     let engine = rig.open_with_bucket().await;
     fill(&engine).await;
-    engine.close().await.unwrap();
-    drop(engine);
-    let engine = reopen(&rig).await;
+    close(engine).await;
+    let engine = rig.open().await;
     for segment in files(&rig.drive(3).join("segments"), ".seg") {
         // Not one that is reserved and was never begun.
         if std::fs::read(&segment).unwrap().starts_with(b"CHRTSEG1") {
@@ -368,8 +333,7 @@ async fn a_segment_that_is_gone_and_shards_that_were_forgotten_come_back() {
     let bucket = scrub(&engine, ScrubScope::Bucket(BUCKET)).await;
     assert!(bucket.checked.stripes > one.checked.stripes);
     drop(drive);
-    engine.close().await.unwrap();
-    drop(engine);
+    close(engine).await;
     check_without(&rig, [0, 1]).await;
     check_without(&rig, [2, 5]).await;
 }

@@ -15,18 +15,18 @@ mod packs;
 mod reclaim;
 mod small_drives;
 
+use std::hash::BuildHasher as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use chartrier_storage::blob::WrittenBlob;
 use chartrier_storage::engine::{Engine, EngineConfig};
-use chartrier_storage::env::{Clock, Env, Random};
+use chartrier_storage::env::{Clock, Env, Random, SimEnv};
 use chartrier_storage::error::{OpenError, StorageError};
-use chartrier_storage::ids::{BucketId, ObjectUuid, VersionId};
+use chartrier_storage::ids::{BucketId, ObjectUuid, UploadId, VersionId};
 use chartrier_storage::namespace::command::{Applied, Command, CommandContext, Op, WriteCondition};
-use chartrier_storage::namespace::rows::{BlobRef, BucketRow, PartRow, VersionRow};
+use chartrier_storage::namespace::rows::{BlobRef, BucketRow, PartRow, UploadRow, VersionRow};
 use chartrier_storage::namespace::storage_class::StorageClass;
 
 pub(crate) const BUCKET: BucketId = BucketId::from_bytes([1; 16]);
@@ -39,21 +39,13 @@ impl Clock for WallClock {
     }
 }
 
-/// Different in each process and each call; not for keys.
-pub(crate) struct Counted(pub(crate) AtomicU64);
-
-impl Random for Counted {
-    fn fill(&self, bytes: &mut [u8]) {
-        for chunk in bytes.chunks_mut(8) {
-            let mut hasher = std::hash::DefaultHasher::new();
-            std::hash::Hash::hash(&(self.0.fetch_add(1, Ordering::Relaxed), WallClock.now_us()), &mut hasher);
-            chunk.copy_from_slice(&std::hash::Hasher::finish(&hasher).to_le_bytes()[..chunk.len()]);
-        }
-    }
+/// The wall clock, and bytes that are others in each process and at each call; not for keys.
+pub(crate) fn env() -> Env {
+    Env { clock: Arc::new(WallClock), random: random() }
 }
 
-pub(crate) fn env() -> Env {
-    Env { clock: Arc::new(WallClock), random: Arc::new(Counted(AtomicU64::new(0))) }
+pub(crate) fn random() -> Arc<dyn Random> {
+    SimEnv::env(std::hash::RandomState::new().hash_one(0)).random
 }
 
 pub(crate) struct Rig {
@@ -103,6 +95,21 @@ impl Rig {
     pub(crate) fn away(&self, n: usize) -> PathBuf {
         self.dir.path().join(format!("away{n}"))
     }
+
+    /// Takes a drive away, as an unplugged disk.
+    pub(crate) fn take_away(&self, n: usize) {
+        std::fs::rename(self.drive(n), self.away(n)).unwrap();
+    }
+
+    /// Puts it back where it was.
+    pub(crate) fn bring_back(&self, n: usize) {
+        std::fs::rename(self.away(n), self.drive(n)).unwrap();
+    }
+}
+
+/// Closes an engine in good order; nothing of it is left.
+pub(crate) async fn close(engine: Arc<Engine>) {
+    engine.close().await.unwrap();
 }
 
 pub(crate) fn create_bucket(id: BucketId, name: &str) -> Op {
@@ -164,29 +171,27 @@ pub(crate) async fn put(engine: &Engine, key: &str, len: usize) -> Applied {
 
 /// The command that names written bytes.
 pub(crate) fn put_op(key: &str, len: usize, written: WrittenBlob) -> Op {
-    let part = PartRow {
-        number: 0,
-        plain_bytes: len as u64,
-        salt: [0; 24],
-        commitment: [0; 32],
-        etag: String::new(),
-        modified_us: 1,
-        blob: written.blob,
-        sealed_checksums: Vec::new(),
-    };
-    let row = Box::new(VersionRow {
+    let row = Box::new(version_row(vec![part_row(0, len, written.blob)]));
+    let condition = WriteCondition::None;
+    Op::PutVersion { bucket: BUCKET, key: key.to_owned(), row, condition, missing: written.missing }
+}
+
+/// A version of these parts.
+pub(crate) fn version_row(parts: Vec<PartRow>) -> VersionRow {
+    let size_bytes = parts.iter().map(|part| part.plain_bytes).sum();
+    VersionRow {
         version_id: VersionId::NULL,
         commit_index: 0,
         leaf_index: 0,
         object_uuid: ObjectUuid::from_bytes([2; 16]),
         mode: b'O',
-        size_bytes: len as u64,
-        etag: format!("{len}"),
+        size_bytes,
+        etag: format!("{size_bytes}"),
         modified_us: 1,
         owner: "owner".to_owned(),
         checksum: None,
         multipart_parts: None,
-        parts: vec![part],
+        parts,
         wrap: vec![1; 60],
         sealed_metadata: vec![2; 80],
         manifest_mac: [3; 32],
@@ -198,10 +203,48 @@ pub(crate) fn put_op(key: &str, len: usize, written: WrittenBlob) -> Op {
         legal_hold: None,
         acl: Vec::new(),
         storage_class: StorageClass::default(),
-    });
-    let condition = WriteCondition::None;
-    let missing = written.missing;
-    Op::PutVersion { bucket: BUCKET, key: key.to_owned(), row, condition, missing }
+    }
+}
+
+/// An upload of the bucket's owner.
+pub(crate) fn upload_row(id: UploadId) -> UploadRow {
+    UploadRow {
+        id,
+        wrap_version: VersionId::NULL,
+        object_uuid: ObjectUuid::from_bytes([2; 16]),
+        mode: b'O',
+        initiated_us: 4,
+        owner: "owner".to_owned(),
+        checksum: None,
+        wrap: vec![1; 60],
+        sealed_metadata: vec![2; 80],
+        pending_keys: vec![3; 80],
+        key_commitment: [6; 32],
+        sealed_tags: Vec::new(),
+        retention: None,
+        legal_hold: None,
+        acl: Vec::new(),
+        storage_class: StorageClass::default(),
+    }
+}
+
+/// The part that names written bytes.
+pub(crate) fn part_row(number: u16, len: usize, blob: BlobRef) -> PartRow {
+    PartRow {
+        number,
+        plain_bytes: len as u64,
+        salt: [0; 24],
+        commitment: [0; 32],
+        etag: String::new(),
+        modified_us: 1,
+        blob,
+        sealed_checksums: Vec::new(),
+    }
+}
+
+/// Bytes that the drives hold.
+pub(crate) fn stored(engine: &Engine) -> u64 {
+    engine.status().drives.iter().map(|drive| drive.stored_bytes).sum()
 }
 
 pub(crate) async fn delete(engine: &Engine, key: &str) -> Applied {
@@ -225,13 +268,13 @@ pub(crate) async fn check(engine: &Engine, key: &str, len: usize) {
     assert!(read(engine, &row.parts[0].blob).await == pattern(key, len), "{key} reads back other bytes");
 }
 
-/// Waits until something holds, up to 20 s.
+/// Waits until something holds, up to 30 s.
 pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..400 {
+    for _ in 0..600 {
         if holds() {
             return;
         }
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
-    panic!("{what}: not within 20 s");
+    panic!("{what}: not within 30 s");
 }

@@ -16,8 +16,7 @@ async fn objects_come_back_after_a_clean_stop() {
         check(&engine, &format!("k{len}"), len).await;
     }
     engine.close().await.unwrap();
-    engine.close().await.unwrap();
-    drop(engine);
+    close(engine).await;
     let engine = rig.open().await;
     assert!(engine.status().is_whole(), "{:?}", engine.status());
     for len in SIZES {
@@ -77,8 +76,7 @@ async fn dead_stripes_are_remembered_until_the_drives_forgot_them() {
     eventually("the dead of the last run are freed", || freed() == 1).await;
     let live: u64 = engine.status().drives.iter().map(|drive| drive.stored_bytes - drive.dead_bytes).sum();
     assert_eq!(live, 0);
-    engine.close().await.unwrap();
-    drop(engine);
+    close(engine).await;
     let engine = rig.open().await;
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     assert_eq!(engine.status().reclaim.runs_freed, 0, "forgotten at the stop");

@@ -1,13 +1,13 @@
 //! Small objects: whole copies first, packed into stripes later. Every object reads back right at every step, whatever
 //! is removed, packed, killed or lost in between, and in the end they take little more than (k+m)/k of their bytes.
 
-use std::collections::BTreeMap;
+mod drives;
+mod random;
+
 use std::time::Duration;
 
 use chartrier_storage::engine::{PackConfig, ReclaimConfig};
 use chartrier_storage::ids::UploadId;
-use chartrier_storage::mend::ScrubScope;
-use chartrier_storage::namespace::rows::UploadRow;
 
 use super::*;
 
@@ -22,10 +22,6 @@ fn rig() -> Rig {
     let mut rig = Rig::new();
     quiet(&mut rig);
     rig
-}
-
-fn stored(engine: &Engine) -> u64 {
-    engine.status().drives.iter().map(|drive| drive.stored_bytes).sum()
 }
 
 /// Objects of 9 to 250 KB.
@@ -98,8 +94,7 @@ async fn small_objects_end_near_the_overhead_of_stripes() {
     assert_eq!(engine.pack_now().await.unwrap(), Default::default());
     assert_eq!(engine.reclaim_now().await.unwrap().runs_freed, 0);
     check_all(&engine, 0..150).await;
-    engine.close().await.unwrap();
-    drop(engine);
+    close(engine).await;
     let engine = rig.open().await;
     check_all(&engine, 0..150).await;
     assert_eq!(engine.pack_status().counts, counts);
@@ -120,8 +115,7 @@ async fn they_are_packed_by_themselves_when_they_are_old_enough() {
     eventually("whole stripes are packed", || engine.pack_status().counts.waiting_bytes < 1 << 20).await;
     assert!(engine.pack_status().counts.waiting_runs > 0, "what does not fill a stripe waits");
     check_all(&engine, 0..40).await;
-    engine.close().await.unwrap();
-    drop(engine);
+    close(engine).await;
     rig.config.pack.leftover_age = Duration::from_secs(1);
     let engine = rig.open().await;
     eventually("the others follow", || engine.pack_status().counts.waiting_runs == 0).await;
@@ -188,8 +182,7 @@ async fn what_was_deleted_is_read_within_the_grace_also_when_it_was_packed() {
     let freed = engine.reclaim_now().await.unwrap().runs_freed;
     assert!(freed > 10, "the ten and their packs: {freed}");
     assert_eq!((stored(&engine), engine.pack_status().counts), (0, Default::default()));
-    engine.close().await.unwrap();
-    drop(engine);
+    close(engine).await;
     let engine = rig.open().await;
     assert_eq!(engine.reclaim_now().await.unwrap().runs_freed, 0, "all is forgotten");
     engine.close().await.unwrap();
@@ -220,34 +213,14 @@ async fn packs_with_much_that_is_dead_give_their_space_back() {
 async fn parts_are_packed_before_and_after_their_upload_is_complete() {
     let rig = rig();
     let engine = rig.open_with_bucket().await;
-    let upload = UploadRow {
-        id: UploadId::from_bytes([7; 16]),
-        wrap_version: VersionId::NULL,
-        object_uuid: ObjectUuid::from_bytes([2; 16]),
-        mode: b'O',
-        initiated_us: 4,
-        owner: "owner".to_owned(),
-        checksum: None,
-        wrap: vec![1; 60],
-        sealed_metadata: vec![2; 80],
-        pending_keys: vec![3; 80],
-        key_commitment: [6; 32],
-        sealed_tags: Vec::new(),
-        retention: None,
-        legal_hold: None,
-        acl: Vec::new(),
-        storage_class: Default::default(),
-    };
+    let upload = upload_row(UploadId::from_bytes([7; 16]));
     let (bucket, key, id) = (BUCKET, "of-parts".to_owned(), upload.id);
     propose(&engine, Op::CreateUpload { bucket, key: key.clone(), row: Box::new(upload) }).await;
     let mut parts = Vec::new();
-    let mut version = None;
     for number in 1..=6_u16 {
         let len = 50_000 + usize::from(number) * 9_000;
         let written = write(&engine, &format!("part{number}"), len).await.unwrap();
-        let Op::PutVersion { mut row, .. } = put_op(&key, len, written) else { unreachable!() };
-        let part = PartRow { number, ..row.parts.remove(0) };
-        version = Some(row);
+        let part = part_row(number, len, written.blob);
         let stored = Box::new(part.clone());
         propose(&engine, Op::PutPart { bucket, key: key.clone(), upload: id, part: stored, missing: vec![] }).await;
         parts.push(part);
@@ -261,7 +234,7 @@ async fn parts_are_packed_before_and_after_their_upload_is_complete() {
     let part = Box::new(parts[1].clone());
     propose(&engine, Op::PutPart { bucket, key: key.clone(), upload: id, part, missing: Vec::new() }).await;
     parts.remove(4);
-    let row = Box::new(VersionRow { parts: parts.clone(), size_bytes: 1, ..*version.unwrap() });
+    let row = Box::new(version_row(parts.clone()));
     let condition = WriteCondition::None;
     propose(&engine, Op::CompleteUpload { bucket, key: key.clone(), upload: id, row, condition }).await;
     let read_parts = async |engine: &Engine| {
@@ -275,241 +248,11 @@ async fn parts_are_packed_before_and_after_their_upload_is_complete() {
     assert_eq!(engine.pack_now().await.unwrap().runs, 3, "the others");
     engine.reclaim_now().await.unwrap();
     read_parts(&engine).await;
-    engine.close().await.unwrap();
-    drop(engine);
+    close(engine).await;
     let engine = rig.open().await;
     read_parts(&engine).await;
     delete(&engine, "of-parts").await;
     engine.reclaim_now().await.unwrap();
     assert_eq!((stored(&engine), engine.pack_status().counts), (0, Default::default()));
     engine.close().await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn two_drives_may_be_lost_before_while_and_after_it_is_packed() {
-    let rig = rig();
-    let engine = rig.open_with_bucket().await;
-    fill(&engine, 60).await;
-    engine.close().await.unwrap();
-    drop(engine);
-    let move_away = |n: usize| std::fs::rename(rig.drive(n), rig.away(n)).unwrap();
-    let bring_back = |n: usize| std::fs::rename(rig.away(n), rig.drive(n)).unwrap();
-
-    // Before: nothing is packed on fewer drives, and small objects are written all the same.
-    move_away(0);
-    move_away(3);
-    let engine = rig.open().await;
-    check_all(&engine, 0..60).await;
-    assert!(matches!(engine.pack_now().await, Err(StorageError::Unavailable { .. })));
-    assert_eq!(engine.pack_status().counts.waiting_runs, 60);
-    put(&engine, "while-away", 100_000).await;
-    check(&engine, "while-away", 100_000).await;
-    engine.close().await.unwrap();
-    drop(engine);
-    bring_back(0);
-    bring_back(3);
-
-    // While: two drives go in the middle. Whatever was packed by then, all is read.
-    let engine = rig.open().await;
-    let packing = tokio::spawn({
-        let engine = engine.clone();
-        async move { engine.pack_now().await }
-    });
-    tokio::time::sleep(Duration::from_millis(40)).await;
-    for n in [1, 4] {
-        let id = engine.status().drives.iter().find(|drive| Path::new(&drive.path) == rig.drive(n)).unwrap().id;
-        engine.blobs().drive(id).unwrap().fail("a test");
-    }
-    let _ = packing.await.unwrap();
-    check_all(&engine, 0..60).await;
-    check(&engine, "while-away", 100_000).await;
-    drop(engine);
-
-    // After, and with what was killed above.
-    let engine = rig.open().await;
-    check_all(&engine, 0..60).await;
-    engine.pack_now().await.unwrap();
-    engine.reclaim_now().await.unwrap();
-    engine.close().await.unwrap();
-    drop(engine);
-    for (a, b) in [(0, 1), (2, 5), (3, 4)] {
-        move_away(a);
-        move_away(b);
-        let engine = rig.open().await;
-        check_all(&engine, 0..60).await;
-        check(&engine, "while-away", 100_000).await;
-        engine.close().await.unwrap();
-        drop(engine);
-        bring_back(a);
-        bring_back(b);
-    }
-}
-
-/// Changes one byte in every so many of each segment of a drive.
-fn damage(drive: &Path, every: usize) {
-    for entry in std::fs::read_dir(drive.join("segments")).unwrap() {
-        let path = entry.unwrap().path();
-        let mut bytes = std::fs::read(&path).unwrap();
-        (8192..bytes.len()).step_by(every).for_each(|at| bytes[at] ^= 0x11);
-        std::fs::write(&path, bytes).unwrap();
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn scrub_mends_copies_and_packs() {
-    let rig = rig();
-    let engine = rig.open_with_bucket().await;
-    fill(&engine, 60).await;
-    engine.pack_now().await.unwrap();
-    // These stay copies.
-    for n in 60..90 {
-        put(&engine, &format!("k{n}"), len_of(n)).await;
-    }
-    engine.reclaim_now().await.unwrap();
-    engine.close().await.unwrap();
-    drop(engine);
-    damage(rig.drive(0), 200_000);
-    damage(rig.drive(2), 150_000);
-
-    let engine = rig.open().await;
-    check_all(&engine, 0..90).await;
-    engine.mender().begin_scrub(&engine, ScrubScope::All).unwrap();
-    eventually("the scrub ends", || engine.mender().scrub_status().unwrap().running.is_none()).await;
-    let report = engine.mender().scrub_status().unwrap().last.unwrap();
-    assert!(report.repaired > 0 && report.unrepaired == 0, "{report:?}");
-    assert_eq!(report.checked.unowned_records, 0, "{report:?}");
-    // By bucket: every shard of every object is where it should be, and good.
-    engine.mender().begin_scrub(&engine, ScrubScope::Bucket(BUCKET)).unwrap();
-    eventually("the scrub ends", || engine.mender().scrub_status().unwrap().running.is_none()).await;
-    let report = engine.mender().scrub_status().unwrap().last.unwrap();
-    assert!(report.found.is_empty() && report.notes.is_empty() && report.checked.stripes > 30, "{report:?}");
-    engine.close().await.unwrap();
-    drop(engine);
-    for (a, b) in [(1, 3), (4, 5)] {
-        [a, b].iter().for_each(|n| std::fs::rename(rig.drive(*n), rig.away(*n)).unwrap());
-        let engine = rig.open().await;
-        check_all(&engine, 0..90).await;
-        engine.close().await.unwrap();
-        drop(engine);
-        [a, b].iter().for_each(|n| std::fs::rename(rig.away(*n), rig.drive(*n)).unwrap());
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn copies_and_packs_follow_a_drive_that_is_replaced() {
-    let rig = rig();
-    let engine = rig.open_with_bucket().await;
-    fill(&engine, 50).await;
-    engine.pack_now().await.unwrap();
-    for n in 50..80 {
-        put(&engine, &format!("k{n}"), len_of(n)).await;
-    }
-    let new = rig.dir.path().join("new");
-    engine.replace_drive(rig.drive(2).to_str().unwrap(), Some(new)).await.unwrap();
-    for n in 80..90 {
-        put(&engine, &format!("k{n}"), len_of(n)).await;
-    }
-    eventually("every shard is in its place", || engine.is_settled() && engine.status().shards_to_heal == 0).await;
-    engine.pack_now().await.unwrap();
-    engine.reclaim_now().await.unwrap();
-    check_all(&engine, 0..90).await;
-    engine.mender().begin_scrub(&engine, ScrubScope::All).unwrap();
-    eventually("the scrub ends", || engine.mender().scrub_status().unwrap().running.is_none()).await;
-    let report = engine.mender().scrub_status().unwrap().last.unwrap();
-    assert!(report.found.is_empty(), "{report:?}");
-    assert_eq!(engine.metrics().data.cells_rebuilt, 0);
-    engine.close().await.unwrap();
-}
-
-/// Random puts, overwrites, deletes, packings, reclaims, kills and lost drives beside a map: what the map has reads back
-/// right after every step, and nothing is left when all is deleted.
-async fn a_story(seed: u64) {
-    let mut random = Draw(seed);
-    let rig = rig();
-    let mut engine = rig.open_with_bucket().await;
-    let mut model: BTreeMap<usize, usize> = BTreeMap::new();
-    let name = |key: usize, len: usize| format!("{key}-{len}");
-    let mut away: Option<usize> = None;
-    for step in 0..60 {
-        match random.below(20) {
-            0..8 => {
-                for _ in 0..6 {
-                    let (key, len) = (random.below(30), 8_300 + random.below(200_000));
-                    let written = write(&engine, &name(key, len), len).await.unwrap();
-                    propose(&engine, put_op(&format!("k{key}"), len, written)).await;
-                    model.insert(key, len);
-                }
-            }
-            8..12 => {
-                for _ in 0..4 {
-                    let key = random.below(30);
-                    delete(&engine, &format!("k{key}")).await;
-                    model.remove(&key);
-                }
-            }
-            12..15 => {
-                let packed = engine.pack_now().await;
-                assert!(packed.is_ok() || away.is_some(), "seed {seed}, step {step}: {packed:?}");
-            }
-            15..17 => drop(engine.reclaim_now().await.unwrap()),
-            17 => {
-                // Killed, at times in the middle of packing.
-                let packing = tokio::spawn({
-                    let engine = engine.clone();
-                    async move { engine.pack_now().await }
-                });
-                tokio::time::sleep(Duration::from_millis(random.below(40) as u64)).await;
-                packing.abort();
-                let _ = packing.await;
-                drop(engine);
-                engine = rig.open().await;
-            }
-            _ => {
-                engine.close().await.unwrap();
-                drop(engine);
-                match away.take() {
-                    Some(n) => std::fs::rename(rig.away(n), rig.drive(n)).unwrap(),
-                    None => {
-                        let n = random.below(6);
-                        std::fs::rename(rig.drive(n), rig.away(n)).unwrap();
-                        away = Some(n);
-                    }
-                }
-                engine = rig.open().await;
-            }
-        }
-        for (key, len) in &model {
-            let row = engine.current(BUCKET, &format!("k{key}")).unwrap().expect("it is in the map");
-            assert!(
-                read(&engine, &row.parts[0].blob).await == pattern(&name(*key, *len), *len),
-                "seed {seed}, step {step}: k{key}"
-            );
-        }
-        let counts = engine.pack_status().counts;
-        assert_eq!(counts.waiting_runs + counts.members, model.len() as u64, "seed {seed}, step {step}");
-    }
-    for key in 0..30 {
-        delete(&engine, &format!("k{key}")).await;
-    }
-    assert_eq!(engine.pack_status().counts, Default::default());
-    engine.close().await.unwrap();
-}
-
-struct Draw(u64);
-
-impl Draw {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) % bound as u64) as usize
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn every_object_reads_back_right_at_every_step() {
-    let seeds = std::env::var("CHARTRIER_PACK_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(4);
-    for seed in 0..seeds {
-        a_story(seed).await;
-    }
 }

@@ -1,11 +1,10 @@
 //! Space comes back: after deletes, crashed uploads and restarts, and never under a reader.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use chartrier_storage::engine::ReclaimConfig;
 use chartrier_storage::ids::UploadId;
-use chartrier_storage::namespace::rows::UploadRow;
-use chartrier_storage::namespace::storage_class::StorageClass;
 
 use super::*;
 
@@ -38,7 +37,7 @@ impl Story {
     }
 
     async fn open(&self) -> Arc<Engine> {
-        let env = Env { clock: Arc::new(Ahead(self.ahead.clone())), random: Arc::new(Counted(AtomicU64::new(0))) };
+        let env = Env { clock: Arc::new(Ahead(self.ahead.clone())), random: random() };
         Engine::open(self.rig.config.clone(), env).await.unwrap()
     }
 
@@ -47,10 +46,6 @@ impl Story {
         propose(&engine, create_bucket(BUCKET, "b")).await;
         engine
     }
-}
-
-fn stored(engine: &Engine) -> u64 {
-    engine.status().drives.iter().map(|drive| drive.stored_bytes).sum()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,8 +74,7 @@ async fn deleted_bytes_come_back_at_once_when_asked_and_the_rest_reads_on() {
     }
     assert_eq!(engine.metrics().data.cells_rebuilt, 0);
     assert_eq!(engine.reclaim_now().await.unwrap().compaction, Default::default(), "nothing is left to do");
-    engine.close().await.unwrap();
-    drop(engine);
+    close(engine).await;
     let engine = story.open().await;
     assert_eq!(stored(&engine), after);
     for (_, (key, len)) in &left {
@@ -140,30 +134,12 @@ async fn orphans_go_when_they_are_old_and_nothing_else_does() {
     let story = Story::new();
     let engine = story.open_with_bucket().await;
     put(&engine, "kept", 300_000).await;
-    let upload = UploadRow {
-        id: UploadId::from_bytes([7; 16]),
-        wrap_version: VersionId::NULL,
-        object_uuid: ObjectUuid::from_bytes([4; 16]),
-        mode: b'O',
-        initiated_us: 4,
-        owner: "owner".to_owned(),
-        checksum: None,
-        wrap: vec![1; 60],
-        sealed_metadata: vec![2; 80],
-        pending_keys: vec![3; 80],
-        key_commitment: [6; 32],
-        sealed_tags: Vec::new(),
-        retention: None,
-        legal_hold: None,
-        acl: Vec::new(),
-        storage_class: StorageClass::default(),
-    };
+    let upload = upload_row(UploadId::from_bytes([7; 16]));
     let (bucket, key, id) = (BUCKET, "of-upload".to_owned(), upload.id);
     propose(&engine, Op::CreateUpload { bucket, key: key.clone(), row: Box::new(upload) }).await;
     let written = write(&engine, "part", 200_000).await.unwrap();
     let part_blob = written.blob.clone();
-    let Op::PutVersion { mut row, .. } = put_op("part", 200_000, written) else { unreachable!() };
-    let part = Box::new(PartRow { number: 1, ..row.parts.remove(0) });
+    let part = Box::new(part_row(1, 200_000, written.blob));
     propose(&engine, Op::PutPart { bucket, key, upload: id, part, missing: Vec::new() }).await;
     let live = stored(&engine);
     // Written whole and never named, as when the server is killed before the command.

@@ -96,8 +96,7 @@ async fn all_drives_full_then_deletes_then_service() {
     }
     let status = engine.status();
     assert!(status.is_whole(), "{status:?}");
-    engine.close().await.unwrap();
-    drop(engine);
+    close(engine).await;
     let engine = rig.open().await;
     check(&engine, "again", LEN).await;
     engine.close().await.unwrap();

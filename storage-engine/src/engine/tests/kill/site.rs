@@ -1,12 +1,12 @@
 //! One installation on real directories, whose clock is ahead more and more.
 
+use std::hash::BuildHasher as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::engine::{Engine, EngineConfig, ReclaimConfig};
-use crate::env::{Clock, Env, Random};
+use crate::env::{Clock, Env, SimEnv};
 use crate::mend::MendConfig;
 
 /// Drives of the first start: a group of 2+1 leaves one over.
@@ -24,20 +24,6 @@ struct Ahead(u64);
 impl Clock for Ahead {
     fn now_us(&self) -> u64 {
         SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as u64 + self.0
-    }
-}
-
-/// Different in each process and each call; not for keys.
-struct Counted(AtomicU64);
-
-impl Random for Counted {
-    fn fill(&self, bytes: &mut [u8]) {
-        for chunk in bytes.chunks_mut(8) {
-            let seed = (std::process::id(), self.0.fetch_add(1, Ordering::Relaxed), Ahead(0).now_us());
-            let mut hasher = std::hash::DefaultHasher::new();
-            std::hash::Hash::hash(&seed, &mut hasher);
-            chunk.copy_from_slice(&std::hash::Hasher::finish(&hasher).to_le_bytes()[..chunk.len()]);
-        }
     }
 }
 
@@ -69,7 +55,9 @@ impl Site {
     pub(super) async fn open(&mut self) -> Arc<Engine> {
         self.openings += 1;
         let ahead = Ahead(self.openings * STEP_HOURS * 3_600_000_000);
-        let env = Env { clock: Arc::new(ahead), random: Arc::new(Counted(AtomicU64::new(0))) };
+        // Other ids at each opening; not for keys.
+        let random = SimEnv::env(std::hash::RandomState::new().hash_one(self.openings)).random;
+        let env = Env { clock: Arc::new(ahead), random };
         Engine::open(self.config(), env).await.unwrap()
     }
 
