@@ -14,10 +14,10 @@ use super::config::LogConfig;
 use super::entry::{BATCH_ALIGN, ENTRY_ALIGN, EntryHeader, InBatch, crc64, entry_bytes};
 use super::error::LogError;
 use super::files::MirrorFiles;
-use super::membership;
+use super::membership::Herald;
 use super::mirror::{Mirror, WriteDone, WriteJob};
 use super::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
-use super::shared::{Dropped, LogShared, Preparer, SILENCE_MAX, SegmentSpan};
+use super::shared::{Dropped, LogShared, Preparer, SegmentSpan};
 use super::status::LogStatus;
 use crate::drive::{Drive, DriveSet, LogMembership};
 use crate::failpoint::{Step, failpoint};
@@ -43,6 +43,7 @@ pub struct MirroredLog {
     done_sender: mpsc::Sender<WriteDone>,
     done: mpsc::Receiver<WriteDone>,
     mirror_number_next: usize,
+    herald: Herald,
     preparer: Preparer,
     shared: Arc<LogShared>,
 }
@@ -68,6 +69,7 @@ pub(crate) struct LogStart {
     pub(crate) drives: DriveSet,
     pub(crate) mirrors: Vec<ReadyMirror>,
     pub(crate) membership: LogMembership,
+    pub(crate) herald: Herald,
     pub(crate) position: Position,
     pub(crate) segments: Vec<SegmentSpan>,
 }
@@ -75,7 +77,7 @@ pub(crate) struct LogStart {
 impl MirroredLog {
     /// Starts the mirrors' threads on a recovered log. The membership is already published.
     pub(crate) fn start(start: LogStart) -> Result<Self, LogError> {
-        let LogStart { config, drives, mirrors, membership, mut position, segments } = start;
+        let LogStart { config, drives, mirrors, membership, herald, mut position, segments } = start;
         position.term = membership.term;
         let (done_sender, done) = mpsc::channel();
         let durable = position.next_index - 1;
@@ -95,6 +97,7 @@ impl MirroredLog {
             done_sender,
             done,
             mirror_number_next: 0,
+            herald,
             preparer,
             shared,
         };
@@ -103,6 +106,12 @@ impl MirroredLog {
         }
         log.prepare_next();
         Ok(log)
+    }
+
+    /// Waits less long for drives that hang.
+    #[cfg(test)]
+    pub(crate) fn set_silence_max(&mut self, silence_max: std::time::Duration) {
+        self.herald.set_silence_max(silence_max);
     }
 
     /// What other threads may look at.
@@ -194,7 +203,7 @@ impl MirroredLog {
     pub fn wait(&mut self) -> Result<RangeInclusive<u64>, LogError> {
         let mut batch = self.outstanding.take().expect("a batch was submitted");
         while !batch.waiting.is_empty() {
-            match self.done.recv_timeout(SILENCE_MAX) {
+            match self.done.recv_timeout(self.herald.silence_max()) {
                 Ok(done) if done.batch == self.batch && batch.waiting.contains(&done.mirror) => {
                     batch.waiting.retain(|&number| number != done.mirror);
                     batch.failed.extend(done.result.err().map(|error| (done.mirror, error)));
@@ -346,7 +355,10 @@ impl MirroredLog {
         for number in batch.waiting.drain(..) {
             let silent = io::Error::new(io::ErrorKind::TimedOut, "the log mirror does not answer");
             batch.failed.push((number, silent));
-            self.mirrors.iter_mut().filter(|mirror| mirror.number == number).for_each(|mirror| mirror.silent = true);
+            for mirror in self.mirrors.iter_mut().filter(|mirror| mirror.number == number) {
+                mirror.silent = true;
+                self.herald.note_silent(&mirror.drive);
+            }
         }
     }
 
@@ -412,7 +424,7 @@ impl MirroredLog {
         while self.mirrors.len() >= self.config.mirrors_needed() {
             self.membership.epoch += 1;
             self.membership.mirrors = self.mirrors.iter().map(|mirror| mirror.drive.id()).collect();
-            let refused = membership::publish(&self.drives.all(), &self.membership);
+            let refused = self.herald.publish(&self.drives.all(), &self.membership);
             let before = self.mirrors.len();
             for (drive, error) in &refused {
                 if let Some(at) = self.mirrors.iter().position(|mirror| mirror.drive.id() == *drive) {

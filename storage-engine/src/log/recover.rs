@@ -12,7 +12,7 @@ use super::config::LogConfig;
 use super::entry::{Chain, ENTRY_HEADER_BYTES};
 use super::error::{LogError, drive_list};
 use super::files::MirrorFiles;
-use super::membership;
+use super::membership::{self, Herald};
 use super::mirrored::{LogStart, MirroredLog, ReadyMirror};
 use super::repair::{Sources, put_away_after, repair_mirror};
 use super::scan::MirrorScan;
@@ -109,11 +109,13 @@ impl MirroredLog {
         let scans = scan_all(&members, &config);
         let (log, from_state) = choose_log(&scans, &members, known)?;
         let whole = mend(&members, &scans, &log, &config)?;
-        let membership = begin_term(&drives, &members, &whole, membership, log.end.term)?;
+        let mut herald = Herald::default();
+        let membership = begin_term(&mut herald, &drives, &members, &whole, membership, log.end.term)?;
         let mirrors = ready_mirrors(&members, &scans, &log, &config, &membership)?;
         let holders = mirrors.iter().map(|mirror| mirror.drive.clone()).collect();
         let segments = spans(&scans, &log);
-        let start = LogStart { config: config.clone(), drives: set, mirrors, membership, position: log.end, segments };
+        let start =
+            LogStart { config: config.clone(), drives: set, mirrors, membership, herald, position: log.end, segments };
         let replay = Replay { log, holders, config, applied: known.applied, from_state };
         Ok(Recovered { log: MirroredLog::start(start)?, replay })
     }
@@ -184,6 +186,7 @@ fn mend(
 
 /// Publishes a new term with the whole members as mirrors, leaving out those that refuse it.
 fn begin_term(
+    herald: &mut Herald,
     drives: &[Arc<Drive>],
     members: &[Arc<Drive>],
     whole: &[usize],
@@ -195,7 +198,7 @@ fn begin_term(
     let mut next = LogMembership { epoch: last.epoch, term, mirrors };
     loop {
         next.epoch += 1;
-        let refused = membership::publish(drives, &next);
+        let refused = herald.publish(drives, &next);
         let before = next.mirrors.len();
         next.mirrors.retain(|id| refused.iter().all(|(drive, _)| drive != id));
         if next.mirrors.is_empty() {
@@ -276,7 +279,8 @@ fn begin(set: DriveSet, drives: &[Arc<Drive>], config: LogConfig, known: KnownSt
     }
     let members: Vec<Arc<Drive>> = mirrors.iter().map(|mirror| mirror.drive.clone()).collect();
     let places: Vec<usize> = (0..members.len()).collect();
-    let membership = begin_term(drives, &members, &places, LogMembership::default(), 0)?;
+    let mut herald = Herald::default();
+    let membership = begin_term(&mut herald, drives, &members, &places, LogMembership::default(), 0)?;
     mirrors.retain(|mirror| membership.mirrors.contains(&mirror.drive.id()));
     let end = Position {
         segment: 1,
@@ -288,7 +292,7 @@ fn begin(set: DriveSet, drives: &[Arc<Drive>], config: LogConfig, known: KnownSt
     };
     let log = ChosenLog { segments: Vec::new(), end };
     let segments = vec![SegmentSpan { sequence: 1, first_index: 1, end: SEGMENT_HEADER_BYTES, end_index: 1 }];
-    let start = LogStart { config: config.clone(), drives: set, mirrors, membership, position: end, segments };
+    let start = LogStart { config: config.clone(), drives: set, mirrors, membership, herald, position: end, segments };
     Ok(Recovered {
         log: MirroredLog::start(start)?,
         replay: Replay { log, holders: Vec::new(), config, applied: 0, from_state: false },

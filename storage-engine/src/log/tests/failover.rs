@@ -1,6 +1,8 @@
 //! Goal: a mirror that fails, vanishes or fills up is dropped before the next acknowledgement, is
 //! known to be stale afterwards, and too few mirrors refuse writes instead of losing them.
 
+use std::time::{Duration, Instant};
+
 use super::rig::{Rig, contents};
 use crate::io::SimFault;
 use crate::log::LogError;
@@ -29,6 +31,33 @@ fn a_failing_mirror_is_dropped_and_its_stale_copy_is_not_believed() {
         let refused = rig.recover(&[1, 2]).unwrap_err();
         assert!(matches!(refused, LogError::MirrorsMissing { .. }), "the stale copy alone is refused: {refused}");
     }
+}
+
+/// The committer once wrote the new set of mirrors to the hanging drive too, and hung with it.
+#[test]
+fn a_mirror_that_hangs_is_dropped_and_nobody_waits_for_its_superblock() {
+    let rig = Rig::new(6, 2, 64 << 10);
+    let mut log = rig.recover(&[]).unwrap().log;
+    log.set_silence_max(Duration::from_secs(1));
+    log.append_batch(&[entry(1)]).unwrap();
+    let hang = Duration::from_secs(15);
+    rig.ios[0].set_delay(Some(hang));
+    let begun = Instant::now();
+    for number in 2..10 {
+        log.append_batch(&[entry(number)]).unwrap();
+    }
+    assert!(begun.elapsed() < hang, "it was waited for: {:?}", begun.elapsed());
+    assert_eq!((log.status().mirrors.len(), log.status().dropped.len()), (2, 1));
+    // A drive that is no mirror hangs: it is waited for once, and not at every change.
+    rig.ios[5].set_delay(Some(hang));
+    let begun = Instant::now();
+    (0..8).for_each(|_| log.drives_changed());
+    log.append_batch(&[entry(10)]).unwrap();
+    assert!(begun.elapsed() < hang / 3, "it was waited for: {:?}", begun.elapsed());
+    drop(log);
+    rig.ios.iter().for_each(|io| io.set_delay(None));
+    assert!(!rig.mirrors_without(Some(0)).contains(&0), "the superblocks say so");
+    assert_eq!(contents(&rig.recover(&[0, 5]).unwrap()), (1..=10).map(entry).collect::<Vec<_>>());
 }
 
 #[test]
