@@ -52,7 +52,7 @@ use self::reclaim::{Grace, Reclaim};
 use self::roster::Roster;
 use crate::blob::BlobStore;
 use crate::env::Env;
-use crate::error::{OpenError, StorageError};
+use crate::error::{OpenError, StorageError, chain};
 use crate::ids::{ClusterId, DriveId};
 use crate::mend::Mender;
 use crate::meta::MetaReads;
@@ -375,7 +375,7 @@ async fn tick(engine: std::sync::Weak<Engine>) {
         };
         engine.blobs.tick();
         if let Err(error) = engine.bury(Grace::Kept).await {
-            tracing::warn!(%error, "dead stripes wait: the index cannot be read");
+            tracing::warn!(error = chain(&error), "dead stripes wait: the index cannot be read");
         }
         engine.follow_layout().await;
         if count.is_multiple_of(LOOK_FOR_DRIVES_TICKS) {

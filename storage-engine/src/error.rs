@@ -112,6 +112,17 @@ impl StateError {
     }
 }
 
+/// An error with its causes, in one line: each error tells its own level only.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
 /// Why the engine did not open. One line tells the operator what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -151,13 +162,14 @@ pub enum OpenError {
     #[error("{0}")]
     Mismatch(String),
     /// A file operation failed.
-    #[error("{op} {path}: {source}")]
+    #[error("{op} {path} failed")]
     Io {
         /// What was attempted.
         op: &'static str,
         /// On which file.
         path: PathBuf,
         /// The cause.
+        #[source]
         source: io::Error,
     },
     /// Recovery could not rebuild the state.

@@ -16,7 +16,7 @@ use super::data_dir::DescribedDrive;
 use super::moves::MoveProgress;
 use super::open::absolute;
 use crate::drive::{Drive, DriveState, DriveStatus};
-use crate::error::StorageError;
+use crate::error::{StorageError, chain};
 use crate::failpoint::{Step, failpoint};
 use crate::ids::DriveId;
 use crate::meta::MetaReads;
@@ -222,7 +222,7 @@ impl Engine {
         let described =
             tokio::task::spawn_blocking(move || engine.roster.describe(&engine.roster.table(), joining.as_slice()));
         let described = described.await.map_err(|error| DriveChangeError::Refused(error.to_string()))?;
-        described.map_err(|error| DriveChangeError::Refused(error.to_string()))?;
+        described.map_err(|error| DriveChangeError::Refused(chain(&error)))?;
         let id = drive.id();
         // Open before the layout names it: the next write may go to it.
         self.roster.drives.insert(drive);

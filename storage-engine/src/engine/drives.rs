@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::config::EngineConfig;
 use crate::drive::{DataMetrics, Drive, DriveConfig, DriveOpenError, IndexFactory, Site, Superblock};
 use crate::env::Env;
-use crate::error::OpenError;
+use crate::error::{OpenError, chain};
 use crate::ids::{ClusterId, DriveId};
 use crate::io::{DriveIo, FileIo};
 use crate::state::kv::KvError;
@@ -121,14 +121,14 @@ impl DriveOpener {
     /// # Errors
     /// Why it is not used, for status.
     pub(super) fn open_known(&self, path: &Path, id: DriveId) -> Result<Arc<Drive>, String> {
-        let place = probe_one(path, Fresh::Refuse).map_err(|error| error.to_string())?;
+        let place = probe_one(path, Fresh::Refuse).map_err(|error| chain(&error))?;
         let place = Place { path: path.to_path_buf(), found: place };
         match place.id() {
             Some(found) if found != id => Err(format!("the directory holds drive {found}")),
             _ => match open_one(place, Fresh::Refuse, self) {
                 Ok(Ok(drive)) => Ok(drive),
                 Ok(Err((_, reason))) => Err(reason),
-                Err(error) => Err(error.to_string()),
+                Err(error) => Err(chain(&error)),
             },
         }
     }
@@ -237,15 +237,4 @@ fn refuse_duplicates(drives: &[Arc<Drive>]) -> Result<(), OpenError> {
         Some(pair) => Err(OpenError::Mismatch(format!("drive {} is there twice: was a directory copied?", pair[0]))),
         None => Ok(()),
     }
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -16,7 +16,7 @@ use super::balance::balance;
 use super::drive_changes::set_role;
 use super::{DriveChangeError, Engine};
 use crate::drive::DriveState;
-use crate::error::{StateError, StorageError};
+use crate::error::{StateError, StorageError, chain};
 use crate::ids::DriveId;
 use crate::meta::MetaReads;
 use crate::namespace::command::{Op, Outcome};
@@ -191,10 +191,10 @@ impl Engine {
     /// Puts changes of health on record, and leaves drives that are ill for too long.
     async fn look_after_drives(self: &Arc<Self>) {
         if let Err(error) = self.record_health().await {
-            tracing::debug!(%error, "the health of drives is not on record yet");
+            tracing::debug!(error = chain(&error), "the health of drives is not on record yet");
         }
         if let Err(error) = self.give_up_ill_drives().await {
-            tracing::warn!(%error, "a failing drive could not be left");
+            tracing::warn!(error = chain(&error), "a failing drive could not be left");
         }
     }
 

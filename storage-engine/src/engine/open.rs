@@ -16,7 +16,7 @@ use crate::blob::{BlobConfig, BlobStore, rotated_layout};
 use crate::budget::Budget;
 use crate::drive::{DataMetrics, Drive, DriveSet, rocks_index};
 use crate::env::Env;
-use crate::error::{OpenError, StateError};
+use crate::error::{OpenError, StateError, chain};
 use crate::ids::{ClusterId, DriveId};
 use crate::log::LogConfig;
 use crate::mend::Mender;
@@ -273,13 +273,15 @@ impl Engine {
             Ok(Outcome::Refused(refusal)) => {
                 Err(OpenError::Config(format!("the journal's name or the layout was refused: {refusal:?}")))
             }
-            Err(error) => Err(OpenError::Recovery(format!("the first entries could not be written: {error}"))),
+            Err(error) => {
+                Err(OpenError::Recovery(format!("the first entries could not be written: {}", chain(&error))))
+            }
         }
     }
 }
 
 fn unreadable(error: StateError) -> OpenError {
-    OpenError::Recovery(format!("the index cannot be read: {error}"))
+    OpenError::Recovery(format!("the index cannot be read: {}", chain(&error)))
 }
 
 fn geometry_differs(config: &EngineConfig, k: u8, m: u8) -> OpenError {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::Engine;
-use crate::error::{StateError, StorageError};
+use crate::error::{StateError, StorageError, chain};
 use crate::ids::{BucketId, StripeId, UploadId, VersionId};
 use crate::meta::MetaReads;
 use crate::namespace::bucket_config::{BucketConfigKind, BucketConfigRow};
@@ -187,8 +187,8 @@ impl Engine {
                 self.mender.index_is_damaged();
             }
             other if other.is_corruption() => {
-                tracing::error!(error = %other, "the index is damaged");
-                self.solo.index_is_damaged(&other.to_string());
+                tracing::error!(error = chain(other), "the index is damaged");
+                self.solo.index_is_damaged(&chain(other));
             }
             _ => {}
         }

@@ -9,7 +9,7 @@ use super::queue::Job;
 use super::stripe::{ShardSet, StripeTask, survey_stripe};
 use super::tally::{Tally, Ticket};
 use super::walk::RunWalk;
-use crate::error::StorageError;
+use crate::error::{StorageError, chain};
 use crate::ids::DriveId;
 use crate::namespace::rows::StripeRun;
 
@@ -95,7 +95,7 @@ impl Mender {
         let (mender, walking) = (self.clone(), rebuilds.clone());
         self.spawn(async move {
             if let Err(error) = mender.walk_for(&walking).await {
-                tracing::error!(%error, "the rebuild of drives stopped; ask for it again");
+                tracing::error!(error = chain(&error), "the rebuild of drives stopped; ask for it again");
                 // What was not looked at is not known to be there: a ticket that is dropped has failed.
                 walking.iter().for_each(|rebuild| drop(Ticket::new(&rebuild.counts.tally, None, 1)));
             }

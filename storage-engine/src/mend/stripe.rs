@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use crate::blob::{BlobStore, Placement, stripe_shape};
 use crate::codec::CannotRebuild;
 use crate::drive::{CellRead, Drive, DriveError};
+use crate::error::chain;
 use crate::ids::{DriveId, StripeId};
 use crate::namespace::integrity::{RepairedShard, ShardFault, StripeRepair};
 use crate::namespace::rows::StripeRun;
@@ -284,7 +285,7 @@ impl Column {
                 Ok(None) => {}
                 // What its index holds will be known when it is rebuilt.
                 Err(error) => {
-                    tracing::debug!(drive = %drive.id(), %error, "a shard cannot be located");
+                    tracing::debug!(drive = %drive.id(), error = chain(&error), "a shard cannot be located");
                     column.may_be_away = true;
                     if place == 0 {
                         column.target = None;
@@ -478,7 +479,7 @@ impl Columns {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(drive = %target.id(), stripe = ?self.id, shard, %error, "a rebuilt shard was not stored");
+                    tracing::warn!(drive = %target.id(), stripe = ?self.id, shard, error = chain(&error), "a rebuilt shard was not stored");
                     outcome.waiting.push((shard_index, fault));
                 }
             }

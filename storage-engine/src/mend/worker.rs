@@ -13,7 +13,7 @@ use super::journal::Record;
 use super::queue::Job;
 use super::stripe::{ShardSet, StripeError, StripeOutcome, StripeTask, mend_stripe, stripe_cost_bytes, survey_stripe};
 use crate::engine::Engine;
-use crate::error::StateError;
+use crate::error::{StateError, chain};
 use crate::ids::{DriveId, StripeId};
 use crate::meta::MetaReads;
 use crate::namespace::command::MissingShard;
@@ -99,7 +99,7 @@ impl Mender {
                     self.push(Job { task, redundancy, heal: ShardSet::NONE, found_by, tickets: Vec::new() });
                 }
                 Ok(None) => {}
-                Err(error) => tracing::warn!(%error, "a damaged shard cannot be looked up"),
+                Err(error) => tracing::warn!(error = chain(&error), "a damaged shard cannot be looked up"),
             }
         }
     }
@@ -141,7 +141,7 @@ impl Mender {
             let page = match self.machine.heal_queue(heals.after, HEAL_PAGE) {
                 Ok(page) => page,
                 Err(error) => {
-                    tracing::warn!(%error, "the shards to be healed cannot be read");
+                    tracing::warn!(error = chain(&error), "the shards to be healed cannot be read");
                     heals.walking = false;
                     heals.not_before = Some(now + RETRY_AFTER);
                     return;
@@ -215,7 +215,7 @@ impl Mender {
                     Ok(Some(_)) => Some(mend_stripe(&blobs, &job.task).await),
                     Ok(None) => None,
                     Err(error) => {
-                        tracing::warn!(%error, "the owner of a stripe cannot be looked up");
+                        tracing::warn!(error = chain(&error), "the owner of a stripe cannot be looked up");
                         Some(Err(StripeError::Away { good: 0, needed: 0, away: 0 }))
                     }
                 };
@@ -257,14 +257,14 @@ impl Mender {
                     self.note_lost(&job, (good, needed), &bad, &mut record, later);
                 }
                 Some(Err(error)) => {
-                    tracing::warn!(stripe = ?job.task.id(), %error, "a stripe cannot be mended now");
+                    tracing::warn!(stripe = ?job.task.id(), error = chain(&error), "a stripe cannot be mended now");
                     retry.push(job);
                 }
             }
         }
         if let Err(error) = record.propose(engine).await {
             // The shards are where they belong. The rows stay, and are cleared by the next round.
-            tracing::warn!(%error, "a repair is not in the journal");
+            tracing::warn!(error = chain(&error), "a repair is not in the journal");
             self.heals.lock().unwrap_or_else(PoisonError::into_inner).failed = true;
             stale.clear();
         }

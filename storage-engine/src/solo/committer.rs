@@ -11,7 +11,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::health::Health;
 use super::machine::Machine;
 use super::message::{AttachReply, KeeperMessage, Message, Proposal};
-use crate::error::StorageError;
+use crate::error::{StorageError, chain};
 use crate::failpoint::{Step, failpoint};
 use crate::log::copy::Candidate;
 use crate::log::{LogError, MirroredLog};
@@ -175,7 +175,7 @@ impl<M: Machine> Committer<M> {
         match waited {
             Ok(_) => Some(batch),
             Err(error) => {
-                tracing::error!(%error, first = batch.first, "a batch waits for another log mirror");
+                tracing::error!(error = chain(&error), first = batch.first, "a batch waits for another log mirror");
                 self.in_doubt = Some(batch);
                 self.wake_keeper();
                 None
@@ -217,8 +217,9 @@ impl<M: Machine> Committer<M> {
         let applied = self.machine.apply_batch(entries);
         failpoint(Step::ApplyDone);
         applied.map_err(|error| {
-            let why = format!("the index could not follow the log: {error}");
-            tracing::error!(%error, first = entries.first().map(|(index, _)| index), "cannot apply a batch");
+            let cause = chain(&error);
+            let why = format!("the index could not follow the log: {cause}");
+            tracing::error!(error = cause, first = entries.first().map(|(index, _)| index), "cannot apply a batch");
             self.health.poison(&why, error.is_corruption());
             why
         })
@@ -316,6 +317,6 @@ fn refusal(error: &LogError) -> StorageError {
     match error {
         LogError::Full => StorageError::Full,
         LogError::TooLarge { len_bytes, .. } => StorageError::TooLarge { len_bytes: *len_bytes },
-        other => StorageError::Unavailable { why: other.to_string() },
+        other => StorageError::Unavailable { why: chain(other) },
     }
 }

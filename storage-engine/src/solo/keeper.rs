@@ -17,6 +17,7 @@ use super::machine::Machine;
 use super::message::{AttachReply, KeeperMessage, Message};
 use crate::checkpoint::{self, DigestCache, remove_dir};
 use crate::drive::{Drive, DriveSet, DriveState};
+use crate::error::chain;
 use crate::failpoint::{Step, failpoint};
 use crate::ids::DriveId;
 use crate::io::is_full;
@@ -59,9 +60,9 @@ pub(super) struct Keeper<M> {
 /// Why a checkpoint was not taken.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CheckpointError {
-    #[error("the index gives no checkpoint: {0}")]
+    #[error("the index gives no checkpoint")]
     State(#[from] crate::error::StateError),
-    #[error("cannot read the index's checkpoint: {0}")]
+    #[error("cannot read the index's checkpoint")]
     Local(#[from] io::Error),
     #[error("cannot store the checkpoint on drive {0}: {1}")]
     Drive(DriveId, String),
@@ -90,7 +91,7 @@ impl<M: Machine> Keeper<M> {
             match self.inbox.recv_timeout(TICK) {
                 Ok(KeeperMessage::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Ok(KeeperMessage::Checkpoint(reply)) => {
-                    let taken = self.checkpoint(None).map_err(|error| error.to_string());
+                    let taken = self.checkpoint(None).map_err(|error| chain(&error));
                     // Who asked may be gone.
                     let _ = reply.send(taken);
                     continue;
@@ -197,7 +198,7 @@ impl<M: Machine> Keeper<M> {
 
     fn add_mirror(&mut self, drive: Arc<Drive>) -> Result<(), String> {
         let mut candidate = Candidate::new(drive.clone(), self.config.clone()).map_err(|error| error.to_string())?;
-        self.checkpoint(Some(&drive)).map_err(|error| error.to_string())?;
+        self.checkpoint(Some(&drive)).map_err(|error| chain(&error))?;
         for _ in 0..COPY_ROUNDS_MAX {
             candidate.copy_durable(&self.shared.view()).map_err(|error| error.to_string())?;
             let (reply, answer) = mpsc::channel();
@@ -205,7 +206,7 @@ impl<M: Machine> Keeper<M> {
             match answer.recv() {
                 Ok(AttachReply::Attached) => return Ok(()),
                 Ok(AttachReply::Behind(again)) => candidate = again,
-                Ok(AttachReply::Failed(error)) => return Err(error.to_string()),
+                Ok(AttachReply::Failed(error)) => return Err(chain(&error)),
                 Err(mpsc::RecvError) => return Err("the log is closing".into()),
             }
         }
@@ -216,7 +217,7 @@ impl<M: Machine> Keeper<M> {
         match self.checkpoint(None) {
             Ok(applied) => tracing::debug!(applied, "checkpoint taken"),
             Err(error) => {
-                tracing::warn!(%error, "checkpoint failed; the log grows until one succeeds");
+                tracing::warn!(error = chain(&error), "checkpoint failed; the log grows until one succeeds");
                 self.checkpoint_not_before = self.now + RETRY_TICKS;
             }
         }
@@ -247,8 +248,9 @@ impl<M: Machine> Keeper<M> {
             Err(error) if error.is_damage() => {
                 // Published, it would take the place of a good one.
                 remove_dir(&self.work_dir)?;
-                tracing::error!(%error, "the index is damaged on the disk: no checkpoint is taken of it");
-                self.health.suspect_index(&error.to_string());
+                let why = chain(&error);
+                tracing::error!(error = why, "the index is damaged on the disk: no checkpoint is taken of it");
+                self.health.suspect_index(&why);
                 return Err(error);
             }
             other => other?,

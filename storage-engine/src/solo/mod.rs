@@ -36,7 +36,7 @@ use self::open::{Places, forget_old_index, open_machine, replay};
 pub use self::scrub::{MendedFiles, MirrorCheck, MirrorDamage};
 use crate::checkpoint::{self, DigestCache};
 use crate::drive::{Drive, DriveSet};
-use crate::error::{MetaError, OpenError, StateError, StorageError};
+use crate::error::{MetaError, OpenError, StateError, StorageError, chain};
 use crate::log::shared::LogShared;
 use crate::log::{LogConfig, LogStatus, MirroredLog};
 use crate::meta::MetaEngine;
@@ -123,7 +123,7 @@ impl<M: Machine> Solo<M> {
         let places = Places { index: config.index_dir.clone() };
         let opened = open_machine(&places, &drives.all(), &config.log, &open)?;
         let recovered = MirroredLog::recover(drives.clone(), config.log.clone(), opened.known)
-            .map_err(|error| OpenError::Recovery(error.to_string()))?;
+            .map_err(|error| OpenError::Recovery(chain(&error)))?;
         let (replayed, freed) = replay(&*opened.machine, &recovered.replay)?;
         forget_old_index(&places);
         let from_index = recovered.replay.is_from_state();

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::machine::Machine;
 use crate::checkpoint::{Checkpoints, remove_dir, sync_parent};
 use crate::drive::Drive;
-use crate::error::{OpenError, StateError};
+use crate::error::{OpenError, StateError, chain};
 use crate::failpoint::{Step, failpoint};
 use crate::log::{KnownState, LogConfig, LogError, Replay};
 use crate::namespace::command::Command;
@@ -73,8 +73,8 @@ pub(super) fn open_machine<M: Machine>(
             "every checkpoint is damaged on every drive at hand: bring back a missing drive".into(),
         ));
     }
-    let machine =
-        open(&places.index).map_err(|error| OpenError::Recovery(format!("the index does not open: {error}")))?;
+    let machine = open(&places.index)
+        .map_err(|error| OpenError::Recovery(format!("the index does not open: {}", chain(&error))))?;
     let known = KnownState { applied: machine.applied_index(), checkpoint: restored.unwrap_or(0) };
     Ok(OpenedMachine { machine, known, rebuilt: had_index || restored.is_some() })
 }
@@ -117,7 +117,7 @@ pub(super) fn replay<M: Machine>(machine: &M, replay: &Replay) -> Result<(u64, V
             Ok(())
         })
         .and_then(|()| flush(&mut batch));
-    replayed.map_err(|error: ReplayError| OpenError::Recovery(error.to_string()))?;
+    replayed.map_err(|error: ReplayError| OpenError::Recovery(chain(&error)))?;
     Ok((count, freed))
 }
 
@@ -125,9 +125,9 @@ pub(super) fn replay<M: Machine>(machine: &M, replay: &Replay) -> Result<(u64, V
 enum ReplayError {
     #[error(transparent)]
     Log(#[from] LogError),
-    #[error("cannot apply the log: {0}")]
+    #[error("cannot apply the log")]
     State(#[from] StateError),
-    #[error("log entry {index}: {source}: was it written by a newer program?")]
+    #[error("log entry {index} does not decode, was it written by a newer program?")]
     Undecodable { index: u64, source: encoding::DecodeError },
 }
 
@@ -156,7 +156,7 @@ fn open_index<M: Machine>(
         // It is whole, and somebody writes to it: put aside, it would go on under him.
         Err(StateError::Kv(KvError::Locked { path })) => Err(OpenError::InUse { path }),
         Err(error) => {
-            tracing::error!(%error, "the index does not open: rebuilding it from the drives");
+            tracing::error!(error = chain(&error), "the index does not open: rebuilding it from the drives");
             Ok(None)
         }
     }

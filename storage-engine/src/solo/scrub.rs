@@ -13,7 +13,7 @@ use super::message::KeeperMessage;
 use super::{Solo, checkpoint};
 use crate::checkpoint::scrub::{BadCheckpoint, check, discard, mend, mend_local};
 use crate::drive::Drive;
-use crate::error::StorageError;
+use crate::error::{StorageError, chain};
 use crate::ids::DriveId;
 use crate::log::scrub::{is_whole, mend_segment, needed_segments, place_of};
 use crate::namespace::integrity::CorruptionKind;
@@ -169,7 +169,7 @@ impl<M: Machine> Keeper<M> {
         // Whole nowhere: a new checkpoint holds it again.
         discard(drive, cluster, bad).map_err(|error| error.to_string())?;
         self.checkpointed = None;
-        self.checkpoint(None).map_err(|error| error.to_string())?;
+        self.checkpoint(None).map_err(|error| chain(&error))?;
         Ok(match bad {
             BadCheckpoint::Manifest(_) => 0,
             BadCheckpoint::File(file) => file.len_bytes,

@@ -21,7 +21,7 @@ pub use orphans::OrphanReport;
 pub(super) use self::dead::{DeadRuns, Grace};
 use super::Engine;
 use crate::drive::{CompactionPolicy, CompactionReport};
-use crate::error::StorageError;
+use crate::error::{StorageError, chain};
 use crate::ids::StripeId;
 use crate::namespace::command::Op;
 
@@ -142,7 +142,7 @@ impl Engine {
             match self.blobs.compact(&drive, policy).await {
                 Ok(Ok(done)) => report.compaction.add(&done),
                 Ok(Err(error)) => {
-                    tracing::warn!(drive = %drive.id(), %error, "compaction ended early");
+                    tracing::warn!(drive = %drive.id(), error = chain(&error), "compaction ended early");
                     report.drives_failed += 1;
                 }
                 Err(_closed) => report.drives_failed += 1,
@@ -203,7 +203,7 @@ async fn compact_drives(engine: &Weak<Engine>) {
                         "segments compacted"
                     );
                 }
-                Ok(Err(error)) => tracing::warn!(%error, "compaction ended early"),
+                Ok(Err(error)) => tracing::warn!(error = chain(&error), "compaction ended early"),
                 Ok(Ok(_)) | Err(_) => {}
             }
         }
@@ -227,7 +227,7 @@ pub(super) async fn keep_walking(engine: Weak<Engine>) {
                 interval
             }
             Err(error) => {
-                tracing::warn!(%error, "the walk for orphans ended early");
+                tracing::warn!(error = chain(&error), "the walk for orphans ended early");
                 WALK_AGAIN.min(interval)
             }
         };

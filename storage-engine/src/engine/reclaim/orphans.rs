@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::super::Engine;
 use super::strays::{self, OwnedPlaces};
 use crate::drive::{DataMetrics, Drive};
-use crate::error::StorageError;
+use crate::error::{StorageError, chain};
 use crate::failpoint::{Step, failpoint};
 use crate::ids::{SegmentId, StripeId};
 use crate::meta::MetaReads;
@@ -210,5 +210,5 @@ fn interrupted() -> StorageError {
 }
 
 fn unreadable(error: &crate::drive::DriveError) -> StorageError {
-    StorageError::Unavailable { why: format!("a drive's index cannot be walked: {error}") }
+    StorageError::Unavailable { why: format!("a drive's index cannot be walked: {}", chain(error)) }
 }

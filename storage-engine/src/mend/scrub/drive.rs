@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::ScrubScope;
 use super::pass::{Pass, Speed, blocking};
 use crate::drive::{Drive, DriveError, SegmentCheck, stripes_of};
+use crate::error::chain;
 use crate::ids::{SegmentId, StripeId};
 use crate::meta::MetaReads;
 use crate::namespace::integrity::{CorruptionKind, FileRepair};
@@ -43,8 +44,10 @@ impl Pass {
                 let file = |name: &&str| file_repair(CorruptionKind::Superblock, drive, name, 4096);
                 self.mended(damaged.iter().map(file).collect()).await;
             }
-            Ok(Err(error)) => self.unmended(format!("a superblock of drive {} cannot be written: {error}", drive.id())),
-            Err(error) => self.unmended(format!("a superblock of drive {}: {error}", drive.id())),
+            Ok(Err(error)) => {
+                self.unmended(format!("a superblock of drive {} cannot be written: {}", drive.id(), chain(&error)))
+            }
+            Err(error) => self.unmended(format!("a superblock of drive {}: {}", drive.id(), chain(&error))),
         }
     }
 
@@ -61,7 +64,7 @@ impl Pass {
                 self.rebuild_index(drive).await
             }
             Ok(Err(error)) => {
-                self.note(format!("the index of drive {} was not checked: {error}", drive.id()));
+                self.note(format!("the index of drive {} was not checked: {}", drive.id(), chain(&error)));
                 true
             }
             Err(_) => false,
@@ -83,7 +86,7 @@ impl Pass {
                 true
             }
             Ok(Err(error)) => {
-                self.unmended(format!("the index of drive {} cannot be made anew: {error}", drive.id()));
+                self.unmended(format!("the index of drive {} cannot be made anew: {}", drive.id(), chain(&error)));
                 false
             }
             Err(_) => false,
@@ -111,7 +114,7 @@ impl Pass {
                 Ok(Ok(None)) if !self.is_stopped() => {}
                 Ok(Ok(None)) | Err(_) => return false,
                 Ok(Err(error)) => {
-                    self.note(format!("a segment of drive {} was not checked: {error}", drive.id()));
+                    self.note(format!("a segment of drive {} was not checked: {}", drive.id(), chain(&error)));
                     if !drive.state().reads() {
                         return false;
                     }
@@ -188,8 +191,10 @@ impl Pass {
                 let share = bytes / ends.len() as u64;
                 self.mended(ends.iter().map(|kind| file_repair(*kind, drive, &place, share)).collect()).await;
             }
-            Ok(Err(error)) => self.unmended(format!("segment {place} of drive {id} cannot be mended: {error}")),
-            Err(error) => self.unmended(format!("segment {place} of drive {id}: {error}")),
+            Ok(Err(error)) => {
+                self.unmended(format!("segment {place} of drive {id} cannot be mended: {}", chain(&error)))
+            }
+            Err(error) => self.unmended(format!("segment {place} of drive {id}: {}", chain(&error))),
         }
     }
 

@@ -7,6 +7,7 @@ use super::super::stripe::{ShardSet, StripeTask, survey_stripe};
 use super::super::walk::RunWalk;
 use super::pass::{Pass, Speed, blocking};
 use crate::blob::BlobStore;
+use crate::error::chain;
 use crate::ids::{BucketId, DriveId};
 use crate::namespace::command::MissingShard;
 use crate::namespace::integrity::{CorruptionKind, FileRepair, FoundBy};
@@ -53,7 +54,9 @@ impl Pass {
             let runs = match walk.next_page().await {
                 Ok(Some(runs)) => runs,
                 Ok(None) => break,
-                Err(error) => return self.unmended(format!("the owners of stripes cannot be listed: {error}")),
+                Err(error) => {
+                    return self.unmended(format!("the owners of stripes cannot be listed: {}", chain(&error)));
+                }
             };
             let (blobs, machine) = (self.mender.blobs.clone(), self.mender.machine.clone());
             let offset = if std::mem::take(&mut first) { 0 } else { until_parity };
@@ -109,7 +112,7 @@ impl Pass {
             let (runs, next) = match page {
                 Ok(Ok(page)) => page,
                 Ok(Err(error)) => {
-                    self.unmended(format!("the objects cannot be listed: {error}"));
+                    self.unmended(format!("the objects cannot be listed: {}", chain(&error)));
                     return Vec::new();
                 }
                 Err(_) => return Vec::new(),
@@ -143,7 +146,7 @@ impl Pass {
         let files = match mended {
             Ok(Ok(files)) => files,
             Ok(Err(error)) => {
-                self.note(format!("the index cannot be mended from the checkpoints: {error}"));
+                self.note(format!("the index cannot be mended from the checkpoints: {}", chain(&error)));
                 Vec::new()
             }
             Err(_) => return,
@@ -176,9 +179,9 @@ impl Pass {
                 self.count(|counts| counts.index_rows += rows);
                 Ok(())
             }
-            Ok(Err(error)) if error.is_corruption() => Err(error_text(&error)),
+            Ok(Err(error)) if error.is_corruption() => Err(chain(&error)),
             Ok(Err(error)) => {
-                self.note(format!("the index was not checked: {error}"));
+                self.note(format!("the index was not checked: {}", chain(&error)));
                 Ok(())
             }
             Err(_) => Ok(()),
@@ -216,7 +219,7 @@ impl Pass {
                 Ok(Ok(bytes)) => self.mended(vec![FileRepair { kind, drive: Some(drive), place, bytes }]).await,
                 Ok(Err(error)) => {
                     all = false;
-                    self.unmended(format!("{place} on drive {drive} cannot be mended: {error}"));
+                    self.unmended(format!("{place} on drive {drive} cannot be mended: {}", chain(&error)));
                 }
                 Err(_) => return false,
             }
@@ -257,8 +260,4 @@ fn survey(
         }
     }
     (page, until_parity)
-}
-
-fn error_text(error: &dyn std::error::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), ToString::to_string)
 }

@@ -15,7 +15,7 @@ use super::super::tally::{Tally, Ticket};
 use super::{NOTES_MAX, ScrubReport, ScrubScope};
 use crate::drive::Drive;
 use crate::engine::Engine;
-use crate::error::StorageError;
+use crate::error::{StorageError, chain};
 use crate::ids::{DriveId, StripeId};
 use crate::namespace::command::{MissingShard, Op};
 use crate::namespace::integrity::{
@@ -132,7 +132,7 @@ impl Pass {
             match checked {
                 Ok((id, true)) => whole.push(id),
                 Ok((_, false)) => {}
-                Err(error) => self.note(format!("the check of a drive broke off: {error}")),
+                Err(error) => self.note(format!("the check of a drive broke off: {}", chain(&error))),
             }
         }
         whole.sort();
@@ -158,7 +158,7 @@ impl Pass {
             unrepaired: report.unrepaired,
         };
         if let Err(error) = engine.record(Op::RecordScrub(Box::new(pass))).await {
-            report.notes.push(format!("the end of the pass is not in the journal: {error}"));
+            report.notes.push(format!("the end of the pass is not in the journal: {}", chain(&error)));
         }
         report
     }
@@ -199,7 +199,7 @@ impl Pass {
     pub(super) async fn record(&self, op: Op) {
         let Some(engine) = self.engine.upgrade() else { return };
         if let Err(error) = engine.record(op).await {
-            self.note(format!("a finding is not in the journal: {error}"));
+            self.note(format!("a finding is not in the journal: {}", chain(&error)));
         }
     }
 
@@ -212,7 +212,7 @@ impl Pass {
             report.repaired_bytes += files.iter().map(|file| file.bytes).sum::<u64>();
         }
         if let Err(error) = self.mender.record_files(&engine, &files).await {
-            self.note(format!("a repair is not in the journal: {error}"));
+            self.note(format!("a repair is not in the journal: {}", chain(&error)));
         }
     }
 
@@ -273,7 +273,7 @@ impl Pass {
                     owned.push(MissingShard { stripe, shard_index: shard });
                 }
                 Ok(None) => {}
-                Err(error) => self.unmended(format!("the owner of a stripe cannot be looked up: {error}")),
+                Err(error) => self.unmended(format!("the owner of a stripe cannot be looked up: {}", chain(&error))),
             }
         }
         owned

@@ -11,6 +11,7 @@ use super::ScrubScope;
 use super::pass::{Pass, Speed};
 use crate::drive::Drive;
 use crate::engine::Engine;
+use crate::error::chain;
 
 /// How often there is a look for what is due.
 const TICK: Duration = Duration::from_secs(30);
@@ -61,7 +62,7 @@ pub(in super::super) async fn run(mender: Weak<Mender>, engine: Weak<Engine>) {
 fn begin_due_drives(mender: &Arc<Mender>, engine: &Arc<Engine>, period_s: u64) {
     let marks = match mender.machine.scrub_marks() {
         Ok(marks) => marks,
-        Err(error) => return tracing::warn!(%error, "when drives were scrubbed cannot be read"),
+        Err(error) => return tracing::warn!(error = chain(&error), "when drives were scrubbed cannot be read"),
     };
     let now_us = engine.env().clock.now_us();
     for drive in mender.blobs.drives() {
