@@ -9,7 +9,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::super::Engine;
-use crate::error::StateError;
+use crate::error::{StateError, chain};
 use crate::failpoint::{Step, failpoint};
 use crate::ids::StripeId;
 use crate::meta::MetaReads;
@@ -42,14 +42,24 @@ struct State {
     freed: Vec<StripeId>,
     /// Where the rows that are in neither begin.
     behind: Option<Rows>,
+    /// Counts how often all rows were wanted: a page that was being read then is not the last word.
+    wanted: u64,
     /// Something could not be freed or forgotten: all rows are read again then.
     retry_us: Option<u64>,
     forgotten_us: u64,
     runs_freed: u64,
 }
 
+impl State {
+    /// Has all rows read again.
+    fn want_all(&mut self) {
+        self.behind = Some(Rows::All);
+        self.wanted += 1;
+    }
+}
+
 /// Rows still to be read.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rows {
     All,
     After(StripeId),
@@ -67,7 +77,7 @@ pub(in crate::engine) enum Grace {
 impl DeadRuns {
     /// At the start: all rows are of runs that nobody reads.
     pub(in crate::engine) fn read_rows(&self) {
-        self.lock().behind = Some(Rows::All);
+        self.lock().want_all();
     }
 
     /// Takes runs that a command has just killed.
@@ -77,7 +87,7 @@ impl DeadRuns {
             if state.waiting.len() < WAITING_MAX {
                 state.waiting.push_back(DeadRun { run: run.clone(), died_us: now_us });
             } else {
-                state.behind = Some(Rows::All);
+                state.want_all();
             }
         }
     }
@@ -105,17 +115,30 @@ impl DeadRuns {
 
     /// Reads more rows when there are none in memory; says whether there were any.
     fn refill(&self, engine: &Engine) -> Result<bool, StateError> {
-        let after = match self.lock().behind {
-            None => return Ok(false),
-            Some(Rows::All) => None,
-            Some(Rows::After(last)) => Some(last),
+        let Some((from, wanted)) = self.to_read() else { return Ok(false) };
+        let after = match from {
+            Rows::All => None,
+            Rows::After(last) => Some(last),
         };
         let rows = engine.machine.dead_runs(after, PAGE_ROWS)?;
-        let mut state = self.lock();
-        state.behind = rows.last().map(|row| Rows::After(row.run.first));
         let any = !rows.is_empty();
-        state.waiting.extend(rows);
+        self.note_read(rows, wanted);
         Ok(any)
+    }
+
+    /// Where reading goes on, and how often all rows were wanted by now; `None` when all were read.
+    fn to_read(&self) -> Option<(Rows, u64)> {
+        let state = self.lock();
+        Some((state.behind?, state.wanted))
+    }
+
+    /// Takes a page of rows. If all were wanted while it was read, reading begins anew after it.
+    fn note_read(&self, rows: Vec<DeadRun>, wanted: u64) {
+        let mut state = self.lock();
+        if state.wanted == wanted {
+            state.behind = rows.last().map(|row| Rows::After(row.run.first));
+        }
+        state.waiting.extend(rows);
     }
 
     fn note_freed(&self, runs: &[DeadRun], all: bool, now_us: u64) {
@@ -158,7 +181,7 @@ impl DeadRuns {
         let mut state = self.lock();
         if state.retry_us.is_some_and(|at| at_once || at <= now_us) {
             state.retry_us = None;
-            state.behind = Some(Rows::All);
+            state.want_all();
         }
     }
 
@@ -215,7 +238,7 @@ impl Engine {
                 && match self.machine.put_into_pack(run.first) {
                     Ok(members) => members.into_iter().any(|member| self.blobs.is_read(member)),
                     Err(error) => {
-                        tracing::warn!(%error, "a dead pack waits: its members cannot be read");
+                        tracing::warn!(error = chain(&error), "a dead pack waits: its members cannot be read");
                         true
                     }
                 }
@@ -252,7 +275,7 @@ impl Engine {
             failpoint(Step::DeadFlushed);
         }
         if forgotten && let Err(error) = self.machine.forget_dead(runs) {
-            tracing::warn!(%error, "dead stripes are remembered");
+            tracing::warn!(error = chain(&error), "dead stripes are remembered");
             forgotten = false;
         }
         failpoint(Step::DeadForgotten);
@@ -265,7 +288,7 @@ impl Engine {
     async fn flush_drives(&self) -> bool {
         for drive in self.blobs.drives() {
             if let Err(error) = drive.flush_index().await {
-                tracing::warn!(drive = %drive.id(), %error, "dead stripes are remembered: a drive index was not flushed");
+                tracing::warn!(drive = %drive.id(), error = chain(&error), "dead stripes are remembered: a drive index was not flushed");
                 return false;
             }
         }
@@ -275,5 +298,32 @@ impl Engine {
     /// A drive that is away keeps its shards: the rows stay until it has been told.
     fn all_drives_online(&self) -> bool {
         self.roster.is_complete()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::meta::suite::commands::run_of;
+
+    /// A drive that came back while a page was read was once never told of the rows before the page.
+    #[test]
+    fn all_rows_that_are_wanted_while_a_page_is_read_are_read_again() {
+        let dead = DeadRuns::default();
+        dead.read_rows();
+        let (from, wanted) = dead.to_read().unwrap();
+        assert_eq!(from, Rows::All);
+        let page = vec![DeadRun { run: run_of(1), died_us: 5 }];
+        dead.note_read(page.clone(), wanted);
+        let (from, wanted) = dead.to_read().unwrap();
+        assert_eq!(from, Rows::After(run_of(1).first));
+        dead.read_rows();
+        dead.note_read(Vec::new(), wanted);
+        let (from, wanted) = dead.to_read().unwrap();
+        assert_eq!(from, Rows::All, "the end of the rows was not the end");
+        dead.note_read(page, wanted);
+        let (_, wanted) = dead.to_read().unwrap();
+        dead.note_read(Vec::new(), wanted);
+        assert_eq!(dead.to_read(), None);
     }
 }
