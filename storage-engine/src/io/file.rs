@@ -239,10 +239,13 @@ impl OsFile {
             Fill::Empty => Ok(()),
             // The system call refuses to reserve nothing.
             Fill::Allocate if len == 0 => Ok(()),
-            Fill::Allocate => match fs::fallocate(&self.fd, FallocateFlags::empty(), 0, len) {
-                // A file system that cannot reserve still works; it may run full later.
-                Err(Errno::OPNOTSUPP) => self.set_len(len),
-                other => Ok(other?),
+            Fill::Allocate => loop {
+                match fs::fallocate(&self.fd, FallocateFlags::empty(), 0, len) {
+                    Err(Errno::INTR) => {}
+                    // A file system that cannot reserve still works; it may run full later.
+                    Err(Errno::OPNOTSUPP) => return self.set_len(len),
+                    other => return Ok(other?),
+                }
             },
             Fill::Zero => {
                 let zeros = vec![0; ZERO_CHUNK_BYTES];

@@ -1,9 +1,12 @@
 //! What the committer, the keeper and the proposers tell one another beside the queue.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{OnceLock, PoisonError};
 
+use crate::checkpoint::sync_parent;
 use crate::log::MirroredLog;
 use crate::namespace::command::Applied;
 use crate::namespace::rows::StripeRun;
@@ -52,15 +55,26 @@ impl Health {
     pub(super) fn poison(&self, why: &str, index_is_damaged: bool) {
         // The first reason is the one to tell.
         let _ = self.poisoned.set(why.to_owned());
-        if index_is_damaged && let Err(error) = std::fs::write(&self.damage_marker, why) {
-            tracing::error!(%error, "cannot mark the index for a rebuild");
+        if index_is_damaged {
+            self.mark_damaged(why);
         }
     }
 
     /// Takes no checkpoint of the index any more, and has the next start rebuild it.
     pub(super) fn suspect_index(&self, why: &str) {
         *self.lock_suspected() = Some(why.to_owned());
-        if let Err(error) = std::fs::write(&self.damage_marker, why) {
+        self.mark_damaged(why);
+    }
+
+    /// Durable: after a power cut, too, a damaged index must not be taken for a good one.
+    fn mark_damaged(&self, why: &str) {
+        let mark = || {
+            let mut marker = File::create(&self.damage_marker)?;
+            marker.write_all(why.as_bytes())?;
+            marker.sync_all()?;
+            sync_parent(&self.damage_marker)
+        };
+        if let Err(error) = mark() {
             tracing::error!(%error, "cannot mark the index for a rebuild");
         }
     }
