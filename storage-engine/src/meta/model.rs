@@ -4,12 +4,14 @@
 //! check each other. It is also a double for unit tests of whoever proposes commands.
 
 mod apply;
+mod buckets;
 mod drives;
 mod events;
 mod integrity;
 mod leaves;
 mod listing;
 mod packs;
+mod uploads;
 mod users;
 mod versions;
 

@@ -1,14 +1,11 @@
 //! The commands on the model, one arm each.
 
-use std::collections::BTreeMap;
+use chartrier_journal::EventType;
 
-use chartrier_journal::{EventType, Json, Target};
-
+use super::State;
 use super::leaves::{facts, object, text};
-use super::versions::lock_facts;
-use super::{State, Upload};
 use crate::ids::{BucketId, VersionId};
-use crate::namespace::bucket_config::{BucketConfigKind, BucketConfigRow};
+use crate::namespace::bucket_config::BucketConfigKind;
 use crate::namespace::command::{Applied, Attempt, Command, Op, Outcome, Refusal, WriteCondition};
 use crate::namespace::lock::Versioning;
 use crate::namespace::rows::{PartRow, StripeRun, VersionRow};
@@ -49,34 +46,8 @@ impl State {
 
     fn decide(&mut self, index: u64, command: &Command) -> Verdict {
         match &command.op {
-            Op::CreateBucket(row) => {
-                if let Some(taken) = self.buckets.get(&row.name) {
-                    return refused(Refusal::BucketExists { owner: taken.owner.clone() });
-                }
-                if self.bucket_is(row.id) {
-                    return refused(Refusal::BucketExists { owner: row.owner.clone() });
-                }
-                if row.object_lock.is_some() && row.versioning != Versioning::Enabled {
-                    return refused(Refusal::InvalidBucketState);
-                }
-                self.buckets.insert(row.name.clone(), row.clone());
-                let target = Target { bucket: Some(row.id.to_string()), ..Target::default() };
-                let mut data = vec![("class", "standard".into())];
-                data.extend(row.object_lock.iter().flat_map(|lock| lock_facts(lock.default_retention)));
-                done(self.leaf(command, EventType::BucketCreate, target, None, data))
-            }
-            Op::DeleteBucket { name } => {
-                let Some(id) = self.buckets.get(name).map(|row| row.id) else {
-                    return refused(Refusal::NoSuchBucket);
-                };
-                if self.objects.keys().any(|(bucket, _)| *bucket == id) || self.uploads.keys().any(|(b, ..)| *b == id) {
-                    return refused(Refusal::BucketNotEmpty);
-                }
-                self.buckets.remove(name);
-                self.configs.retain(|(bucket, _), _| *bucket != id);
-                let target = Target { bucket: Some(id.to_string()), ..Target::default() };
-                done(self.leaf(command, EventType::BucketDelete, target, None, vec![]))
-            }
+            Op::CreateBucket(row) => self.create_bucket(command, row),
+            Op::DeleteBucket { name } => self.delete_bucket(command, name),
             Op::PutVersion { bucket, key, row, condition, .. } => {
                 match self.put(index, command, *bucket, key, row, condition) {
                     Ok(verdict) => verdict,
@@ -96,88 +67,30 @@ impl State {
             Op::ChangeVersion { bucket, key, version_id, wrap_version, change } => {
                 self.change_version(command, *bucket, key, (*version_id, *wrap_version), change)
             }
-            Op::CreateUpload { bucket, key, row } => {
-                let place = (*bucket, key.clone(), row.id);
-                if !self.bucket_is(*bucket) {
-                    return refused(Refusal::NoSuchBucket);
-                }
-                if !(1..=1024).contains(&key.len()) {
-                    return refused(Refusal::TooLarge);
-                }
-                if self.uploads.contains_key(&place) {
-                    return refused(Refusal::Superseded);
-                }
-                self.uploads.insert(place, Upload { row: (**row).clone(), parts: BTreeMap::new() });
-                done(None)
-            }
-            Op::PutPart { bucket, key, upload, part, .. } => {
-                let unowned = self.unowned(std::slice::from_ref(part));
-                let Some(upload) = self.uploads.get_mut(&(*bucket, key.clone(), *upload)) else {
-                    return Verdict { freed: unowned, ..refused(Refusal::NoSuchUpload) };
-                };
-                if !(1..=10_000).contains(&part.number) {
-                    return Verdict { freed: unowned, ..refused(Refusal::TooLarge) };
-                }
-                if part.blob.stripes().is_some_and(|run| self.packs.was_member(run.first)) {
-                    return Verdict { freed: unowned, ..refused(Refusal::Superseded) };
-                }
-                let old = upload.parts.insert(part.number, (**part).clone());
-                Verdict { freed: dropped(old.as_slice(), std::slice::from_ref(part)), ..done(None) }
-            }
+            Op::CreateUpload { bucket, key, row } => self.create_upload(*bucket, key, row),
+            Op::PutPart { bucket, key, upload, part, .. } => self.put_part(*bucket, key, *upload, part),
             Op::CompleteUpload { bucket, key, upload, row, condition } => {
-                let place = (*bucket, key.clone(), *upload);
-                let Some(stored) = self.uploads.get(&place) else {
-                    return refused(Refusal::NoSuchUpload);
-                };
-                let same = row.parts.iter().all(|part| stored.parts.get(&part.number) == Some(part));
-                if !same || row.parts.is_empty() {
-                    return refused(Refusal::PartsChanged);
-                }
-                let stored: Vec<PartRow> = stored.parts.values().cloned().collect();
-                self.completing = true;
-                let put = self.put(index, command, *bucket, key, row, condition);
-                self.completing = false;
-                match put {
-                    Ok(mut verdict) => {
-                        self.uploads.remove(&place);
-                        verdict.freed.extend(dropped(&stored, &row.parts));
-                        verdict
-                    }
-                    Err(verdict) => verdict,
-                }
+                self.complete_upload(index, command, (*bucket, key.clone(), *upload), row, condition)
             }
-            Op::AbortUpload { bucket, key, upload } => match self.uploads.remove(&(*bucket, key.clone(), *upload)) {
-                None => refused(Refusal::NoSuchUpload),
-                Some(upload) => {
-                    let parts: Vec<PartRow> = upload.parts.into_values().collect();
-                    Verdict { freed: dropped(&parts, &[]), ..done(None) }
-                }
-            },
+            Op::AbortUpload { bucket, key, upload } => self.abort_upload(*bucket, key, *upload),
             Op::RecordRefusal { bucket, key, attempted, reason } => {
-                if reason.is_empty() || reason.len() > 256 {
-                    return refused(Refusal::TooLarge);
-                }
-                let event = match attempted {
-                    Attempt::Modify => EventType::ObjectModifyRefused,
-                    Attempt::Delete => EventType::DeleteRefused,
-                };
-                let existing = self.existing(*bucket, key);
-                done(
-                    existing
-                        .and_then(|row| self.leaf(command, event, object(*bucket, &row), Some(reason.clone()), vec![])),
-                )
+                self.record_refusal(command, *bucket, key, *attempted, reason)
             }
             Op::SetNotifications { bucket, notifications, test_events } => {
                 self.set_notifications(index, command, *bucket, notifications, *test_events)
             }
             Op::RemoveEvents { target, through, discard } => self.remove_events(target, *through, *discard),
-            Op::CreateUser(_)
-            | Op::RemoveUser { .. }
-            | Op::AddAccessKey { .. }
-            | Op::RemoveAccessKey { .. }
-            | Op::SetAccessKey { .. }
-            | Op::SetUserDocument { .. }
-            | Op::SetAccountQuota { .. } => self.decide_user(command),
+            Op::CreateUser(row) => self.create_user(command, row),
+            Op::RemoveUser { name } => self.remove_user(command, name),
+            Op::AddAccessKey { user, key } => self.add_access_key(command, user, key),
+            Op::RemoveAccessKey { user, access_key_id } => self.remove_access_key(command, user, access_key_id),
+            Op::SetUserDocument { user, expected_digest, document } => {
+                self.set_user_document(command, user, expected_digest, document)
+            }
+            Op::SetAccessKey { user, access_key_id, disabled, expires_us } => {
+                self.set_access_key(command, user, access_key_id, *disabled, *expires_us)
+            }
+            Op::SetAccountQuota { user, quota } => self.set_account_quota(command, user, *quota),
             Op::SetBucketConfig { bucket, kind, document } => {
                 if *kind == BucketConfigKind::Notification {
                     return refused(Refusal::TooLarge);
@@ -223,46 +136,12 @@ impl State {
             Op::RecordRepair(repair) => self.record_repair(command, repair),
             Op::RecordCorruption(found) => self.record_corruption(command, found),
             Op::RecordScrub(pass) => self.record_scrub(command, pass),
-            _ => unreachable!("objects, buckets, uploads and users are decided by the caller"),
+            _ => unreachable!("the caller decides on objects, buckets, uploads and users"),
         }
-    }
-
-    pub(super) fn set_config(
-        &mut self,
-        command: &Command,
-        bucket: BucketId,
-        kind: BucketConfigKind,
-        document: Option<Vec<u8>>,
-    ) -> Verdict {
-        if !self.bucket_is(bucket) {
-            return refused(Refusal::NoSuchBucket);
-        }
-        if document.as_ref().is_some_and(|document| document.len() > kind.document_bytes_max()) {
-            return refused(Refusal::TooLarge);
-        }
-        let row = document.map(|document| BucketConfigRow {
-            document,
-            changed_us: command.context.time_us,
-            commit_index: self.applied,
-        });
-        let place = (bucket, kind);
-        let is_removal = row.is_none();
-        let after = row.as_ref().map_or(Json::Null, |row| text(blake3::hash(&row.document).as_bytes()));
-        let old = match row {
-            Some(row) => self.configs.insert(place, row),
-            None => self.configs.remove(&place),
-        };
-        if old.is_none() && is_removal {
-            return done(None);
-        }
-        let before = old.map_or(Json::Null, |row| text(blake3::hash(&row.document).as_bytes()));
-        let data = vec![("config", kind.name().into()), ("digest_before", before), ("digest_after", after)];
-        let target = Target { bucket: Some(bucket.to_string()), ..Target::default() };
-        done(self.leaf(command, EventType::BucketConfig, target, None, data))
     }
 
     /// Stores a version, or says why not. On an error nothing changed but the journal.
-    fn put(
+    pub(super) fn put(
         &mut self,
         index: u64,
         command: &Command,
@@ -275,7 +154,7 @@ impl State {
             return Err(refused(Refusal::NoSuchBucket));
         }
         let ascending = row.parts.windows(2).all(|pair| pair[0].number < pair[1].number);
-        if !(1..=1024).contains(&key.len()) || row.parts.is_empty() || !ascending {
+        if !(1..=1024).contains(&key.len()) || row.parts.is_empty() || !ascending || !can_be_listed(row) {
             return Err(refused(Refusal::TooLarge));
         }
         let locks = self.bucket_mut(bucket).is_some_and(|bucket| bucket.object_lock.is_some());
@@ -319,6 +198,9 @@ impl State {
         if bytes(&old) != bytes(row) || names(&old) != names(row) {
             return refused(Refusal::PartsChanged);
         }
+        if !can_be_listed(row) {
+            return refused(Refusal::TooLarge);
+        }
         let digest = |bytes: &[u8]| text(blake3::hash(bytes).as_bytes());
         let mut data = facts(row);
         data.push(("deposit_leaf", old.leaf_index.into()));
@@ -339,6 +221,25 @@ impl State {
             *last = stored;
         }
         Verdict { version_id: Some(VersionId::NULL), ..done(leaf) }
+    }
+
+    fn record_refusal(
+        &mut self,
+        command: &Command,
+        bucket: BucketId,
+        key: &str,
+        attempted: Attempt,
+        reason: &str,
+    ) -> Verdict {
+        if reason.is_empty() || reason.len() > 256 {
+            return refused(Refusal::TooLarge);
+        }
+        let event = match attempted {
+            Attempt::Modify => EventType::ObjectModifyRefused,
+            Attempt::Delete => EventType::DeleteRefused,
+        };
+        let existing = self.existing(bucket, key);
+        done(existing.and_then(|row| self.leaf(command, event, object(bucket, &row), Some(reason.to_owned()), vec![])))
     }
 
     /// The condition on a version; a refusal on an existing object leaves its leaf.
@@ -385,11 +286,17 @@ impl State {
         runs.iter().any(|run| owned.iter().any(|owned| owned.first == run.first))
     }
 
-    fn unowned(&self, parts: &[PartRow]) -> Vec<StripeRun> {
+    pub(super) fn unowned(&self, parts: &[PartRow]) -> Vec<StripeRun> {
         let owned = self.named_runs();
         let is_owned = |run: &StripeRun| owned.iter().any(|owned| owned.first == run.first);
         parts.iter().filter_map(|part| part.blob.stripes()).filter(|run| !is_owned(run)).cloned().collect()
     }
+}
+
+/// Whether the texts that listings repeat are short enough.
+fn can_be_listed(row: &VersionRow) -> bool {
+    let checksum = row.checksum.as_ref().map_or(0, |tag| tag.algorithm.len() + tag.kind.len());
+    row.etag.len() + row.owner.len() + checksum <= 8 << 10
 }
 
 /// Runs of `old` that are not also in `new`.

@@ -1,14 +1,16 @@
 //! Stories of listings: pages of objects and of uploads, in byte order, with keys rolled up.
 
 use super::commands::*;
-use super::stories::{done, ready};
+use super::stories::{done, ready, refused};
 use crate::meta::{MetaEngine, MetaReads};
-use crate::namespace::command::WriteCondition;
+use crate::namespace::command::{Refusal, WriteCondition};
 use crate::namespace::query::{ListEntry, ListFrom, ListQuery, UploadEntry, UploadFrom, UploadQuery};
+use crate::namespace::rows::{ChecksumTag, VersionRow};
 
 pub(super) async fn run<E: MetaEngine>(make: &impl Fn() -> E) {
     listings_page_in_byte_order_and_roll_up(&ready(make).await).await;
     uploads_list_by_key_then_id(&ready(make).await).await;
+    what_a_listing_could_not_hold_is_refused(&ready(make).await).await;
 }
 
 async fn listings_page_in_byte_order_and_roll_up(engine: &impl MetaEngine) {
@@ -104,4 +106,16 @@ async fn uploads_list_by_key_then_id(engine: &impl MetaEngine) {
         }
     }
     assert_eq!(seen, 4);
+}
+
+/// Such a version once took a row that could not be read back: the index counted as damaged.
+async fn what_a_listing_could_not_hold_is_refused(engine: &impl MetaEngine) {
+    let long = "x".repeat(17 << 10);
+    let tag = ChecksumTag { algorithm: long.clone(), kind: "FULL_OBJECT".to_owned() };
+    let by_owner = VersionRow { owner: long.clone(), ..*version("e", vec![part(0, 0)]) };
+    let by_checksum = VersionRow { checksum: Some(tag), ..*version("e", vec![part(0, 0)]) };
+    for row in [version(&long, vec![part(0, 0)]), Box::new(by_owner), Box::new(by_checksum)] {
+        assert_eq!(refused(engine, put(1, "k", row, WriteCondition::None)).await.0, Refusal::TooLarge);
+        assert_eq!(engine.reads().current(bucket_id(1), "k").unwrap(), None);
+    }
 }

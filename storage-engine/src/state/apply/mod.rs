@@ -44,6 +44,8 @@ pub const CONTEXT_TEXT_BYTES_MAX: usize = 256;
 pub const ACCESS_KEYS_MAX: usize = 64;
 /// Longest row of a bucket, user, part or upload, encoded.
 pub(super) const SMALL_ROW_BYTES_MAX: usize = 512 << 10;
+/// Most bytes of the texts of a version that its row in `cur` repeats.
+const SUMMARY_TEXT_BYTES_MAX: usize = 8 << 10;
 /// Most bytes of a delete marker's owner and salt.
 const MARKER_BYTES_MAX: usize = 4 << 10;
 
@@ -417,6 +419,7 @@ fn version_fits(row: &VersionRow) -> bool {
         && (1..=usize::from(PART_NUMBER_MAX)).contains(&row.parts.len())
         && numbers_ascend
         && opaque_bytes(row) <= SMALL_ROW_BYTES_MAX
+        && summary_text_bytes(row) <= SUMMARY_TEXT_BYTES_MAX
         && row.retention.is_none_or(|retention| retention.until_us <= UNTIL_US_MAX)
         && inline <= VERSION_ROW_BYTES_MAX - (1 << 20)
 }
@@ -428,6 +431,11 @@ fn opaque_bytes(row: &VersionRow) -> usize {
         + row.owner.len()
         + row.sealed_tags.len()
         + row.acl.len()
+}
+
+fn summary_text_bytes(row: &VersionRow) -> usize {
+    let checksum = row.checksum.as_ref().map_or(0, |tag| tag.algorithm.len() + tag.kind.len());
+    row.etag.len() + row.owner.len() + checksum
 }
 
 fn part_fits(part: &PartRow) -> bool {
