@@ -366,6 +366,25 @@ impl StateMachine {
         try_scan(|visit| self.kv.scan(family, from, until, visit), |key, value| visit(key, decode_row(family, value)?))
     }
 
+    /// Up to `limit` rows of a family from `from` up to `until`, each as `read` makes it.
+    pub(super) fn page_of_rows<T: Stored, R>(
+        &self,
+        family: Family,
+        (from, until): (&[u8], Option<&[u8]>),
+        limit: usize,
+        mut read: impl FnMut(&[u8], T) -> Result<R, StateError>,
+    ) -> Result<Vec<R>, StateError> {
+        let mut page = Vec::new();
+        self.scan_rows(family, from, until, |key, row| {
+            if page.len() == limit {
+                return Ok(ScanStep::Stop);
+            }
+            page.push(read(key, row)?);
+            Ok(ScanStep::Next)
+        })?;
+        Ok(page)
+    }
+
     fn core(&self) -> MutexGuard<'_, Core> {
         // A panic under the lock leaves `core` as it was before the batch: it is set last.
         self.core.lock().unwrap_or_else(PoisonError::into_inner)

@@ -48,15 +48,8 @@ impl StateMachine {
     pub fn waiting_runs(&self, after: Option<StripeId>, limit: usize) -> Result<Vec<StripeRun>, StateError> {
         let from =
             after.map_or_else(|| keys::WAITING_RUNS.to_vec(), |after| [&keys::waiting(&after)[..], &[0]].concat());
-        let mut runs = Vec::new();
-        self.scan_rows(keys::PAK, &from, prefix_end(keys::WAITING_RUNS).as_deref(), |_, run| {
-            if runs.len() == limit {
-                return Ok(ScanStep::Stop);
-            }
-            runs.push(run);
-            Ok(ScanStep::Next)
-        })?;
-        Ok(runs)
+        let until = prefix_end(keys::WAITING_RUNS);
+        self.page_of_rows(keys::PAK, (&from, until.as_deref()), limit, |_, run| Ok(run))
     }
 
     /// Up to `limit` packs with much that is dead, after `after`.

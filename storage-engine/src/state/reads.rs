@@ -27,12 +27,7 @@ use crate::namespace::rows::{AccessKeyRow, BucketRow, OwnedRun, PartRow, RunOwne
 impl StateMachine {
     /// All rows of a family whose keys start with `prefix`.
     fn rows_with_prefix<T: Stored>(&self, family: Family, prefix: &[u8]) -> Result<Vec<T>, StateError> {
-        let mut rows = Vec::new();
-        self.scan_rows(family, prefix, prefix_end(prefix).as_deref(), |_, row| {
-            rows.push(row);
-            Ok(ScanStep::Next)
-        })?;
-        Ok(rows)
+        self.page_of_rows(family, (prefix, prefix_end(prefix).as_deref()), usize::MAX, |_, row| Ok(row))
     }
 }
 
@@ -150,16 +145,13 @@ impl MetaReads for StateMachine {
     }
 
     fn event_queues(&self) -> Result<Vec<EventQueue>, StateError> {
-        let mut queues = Vec::new();
         let until = prefix_end(keys::EVENT_QUEUES);
-        self.scan_rows(keys::EVT, keys::EVENT_QUEUES, until.as_deref(), |key, row| {
+        self.page_of_rows(keys::EVT, (keys::EVENT_QUEUES, until.as_deref()), usize::MAX, |key, row| {
             let EventQueueRow { rows, bytes, dropped, .. } = row;
             let target = std::str::from_utf8(&key[keys::EVENT_QUEUES.len()..])
                 .map_err(|_| StateError::Inconsistent { what: "the queue of a target has no name" })?;
-            queues.push(EventQueue { target: target.to_owned(), rows, bytes, dropped });
-            Ok(ScanStep::Next)
-        })?;
-        Ok(queues)
+            Ok(EventQueue { target: target.to_owned(), rows, bytes, dropped })
+        })
     }
 
     fn events(
@@ -172,17 +164,11 @@ impl MetaReads for StateMachine {
         // Past what was taken out, which the store may still have to step over.
         let floor = queue.floor.max(after.unwrap_or_default());
         let from = [&keys::event(target, floor)[..], &[0]].concat();
-        let mut events = Vec::new();
-        self.scan_rows(keys::EVT, &from, prefix_end(&keys::events(target)).as_deref(), |key, row| {
-            if events.len() == limit {
-                return Ok(ScanStep::Stop);
-            }
-            let place = keys::place_of_event(key)
-                .ok_or(StateError::Inconsistent { what: "the key of an event is malformed" })?;
-            events.push((place, row));
-            Ok(ScanStep::Next)
-        })?;
-        Ok(events)
+        let until = prefix_end(&keys::events(target));
+        self.page_of_rows(keys::EVT, (&from, until.as_deref()), limit, |key, row| {
+            let place = keys::place_of_event(key);
+            Ok((place.ok_or(StateError::Inconsistent { what: "the key of an event is malformed" })?, row))
+        })
     }
 
     fn users(&self) -> Result<Vec<UserRow>, StateError> {

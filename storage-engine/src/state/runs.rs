@@ -24,15 +24,7 @@ pub struct RowPlace {
 impl StateMachine {
     /// Runs that lost their owner and that the drives may still hold, in order, after `after`.
     pub fn dead_runs(&self, after: Option<StripeId>, limit: usize) -> Result<Vec<DeadRun>, StateError> {
-        let mut runs = Vec::new();
-        self.scan_rows(keys::DEAD, &past_run(after), None, |_, run| {
-            if runs.len() == limit {
-                return Ok(ScanStep::Stop);
-            }
-            runs.push(run);
-            Ok(ScanStep::Next)
-        })?;
-        Ok(runs)
+        self.page_of_rows(keys::DEAD, (&past_run(after), None), limit, |_, run| Ok(run))
     }
 
     /// Whether a stripe is of a run that lost its owner and is still to be freed.
@@ -58,16 +50,10 @@ impl StateMachine {
 
     /// Runs that have an owner, in order, after `after`.
     pub fn owned_runs(&self, after: Option<StripeId>, limit: usize) -> Result<Vec<OwnedRun>, StateError> {
-        let mut runs = Vec::new();
-        self.scan_rows(keys::STP, &past_run(after), None, |key, owner| {
-            if runs.len() == limit {
-                return Ok(ScanStep::Stop);
-            }
+        self.page_of_rows(keys::STP, (&past_run(after), None), limit, |key, owner| {
             let first = keys::stripe_of(key).ok_or(MALFORMED_RUN_KEY)?;
-            runs.push(OwnedRun { first, owner });
-            Ok(ScanStep::Next)
-        })?;
-        Ok(runs)
+            Ok(OwnedRun { first, owner })
+        })
     }
 
     /// The run itself of one that has an owner; `None` if it lost it meanwhile.
@@ -136,15 +122,9 @@ impl StateMachine {
         limit: usize,
     ) -> Result<Vec<(MissingShard, StripeRun)>, StateError> {
         let from = after.map(|shard| [&keys::heal(&shard.stripe, shard.shard_index)[..], &[0]].concat());
-        let mut queue = Vec::new();
-        self.scan_rows(keys::HEAL, &from.unwrap_or_default(), None, |key, row: HealRow| {
-            if queue.len() == limit {
-                return Ok(ScanStep::Stop);
-            }
-            queue.push((keys::shard_of_heal(key).ok_or(MALFORMED_RUN_KEY)?, row.run));
-            Ok(ScanStep::Next)
-        })?;
-        Ok(queue)
+        self.page_of_rows(keys::HEAL, (&from.unwrap_or_default(), None), limit, |key, row: HealRow| {
+            Ok((keys::shard_of_heal(key).ok_or(MALFORMED_RUN_KEY)?, row.run))
+        })
     }
 
     /// Whether a degraded write left this shard to be healed.
