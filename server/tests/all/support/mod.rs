@@ -55,7 +55,12 @@ impl TestServer {
         let address = server.s3_address().unwrap();
         let app = Arc::clone(server.app());
         let (stop, receiver) = watch::channel(false);
-        let running = tokio::spawn(async move { server.run(receiver).await.unwrap() });
+        // A test that ends without a stop drops its end of the directory while the server may still close in it.
+        let held = Arc::clone(&data);
+        let running = tokio::spawn(async move {
+            server.run(receiver).await.unwrap();
+            drop(held);
+        });
         Self { address, app, stop, running, data }
     }
 
