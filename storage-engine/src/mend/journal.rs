@@ -2,6 +2,7 @@
 //! drive is not a commit for each stripe.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::Mender;
 use crate::engine::Engine;
@@ -13,7 +14,6 @@ use crate::namespace::integrity::{
     CORRUPTION_SHARDS_MAX, Corruption, CorruptionKind, FileRepair, FoundBy, REPAIR_FILES_MAX, REPAIR_HEALED_MAX,
     REPAIR_STRIPES_MAX, Repair, StripeRepair,
 };
-use std::sync::atomic::Ordering::Relaxed;
 
 /// What kind of damage, who met it, and on which drive.
 type Finding = (CorruptionKind, FoundBy, Option<DriveId>);
