@@ -4,7 +4,7 @@
 use serde::de::DeserializeOwned;
 
 use super::keys;
-use super::kv::{Kv, ScanStep, prefix_end};
+use super::kv::{Kv, ScanStep, ScanVisitor, prefix_end, try_scan};
 use super::overlay::decode_row;
 use super::rows::OwnedBucketRow;
 use crate::error::StateError;
@@ -26,23 +26,21 @@ fn page<T: Listed>(kv: &dyn Kv, names: &[u8], query: &BucketQuery) -> Result<Buc
     let after = query.after.as_ref().map(|after| [names, after.as_bytes(), &[0]].concat());
     let from = after.map_or_else(|| whole.clone(), |after| after.max(whole.clone()));
     let mut page = BucketPage::default();
-    let mut failed = None;
-    kv.scan(keys::BKT, &from, prefix_end(&whole).as_deref(), &mut |key, value| {
-        match entry::<T>(&key[names.len()..], value) {
-            Ok(entry) if query.region.as_ref().is_some_and(|region| *region != entry.region) => {}
-            Ok(_) if page.buckets.len() == query.limit => {
-                page.more = true;
-                return ScanStep::Stop;
-            }
-            Ok(entry) => page.buckets.push(entry),
-            Err(error) => {
-                failed = Some(error);
-                return ScanStep::Stop;
-            }
+    let until = prefix_end(&whole);
+    let scan = |visit: &mut ScanVisitor<'_>| kv.scan(keys::BKT, &from, until.as_deref(), visit);
+    try_scan(scan, |key, value| {
+        let entry = entry::<T>(&key[names.len()..], value)?;
+        if query.region.as_ref().is_some_and(|region| *region != entry.region) {
+            return Ok(ScanStep::Next);
         }
-        ScanStep::Next
+        if page.buckets.len() == query.limit {
+            page.more = true;
+            return Ok(ScanStep::Stop);
+        }
+        page.buckets.push(entry);
+        Ok::<_, StateError>(ScanStep::Next)
     })?;
-    failed.map_or(Ok(page), Err)
+    Ok(page)
 }
 
 fn entry<T: Listed>(name: &[u8], value: &[u8]) -> Result<BucketEntry, StateError> {
