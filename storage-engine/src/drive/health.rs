@@ -1,15 +1,16 @@
 //! Whether a drive takes writes and reads, and why not.
 
+use std::io;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use super::DriveCore;
 use super::error::DriveError;
+use super::{Drive, DriveCore};
 use crate::ids::DriveId;
 use crate::sync::{Mutex, MutexGuard};
 
 /// Failed writes or syncs after which a drive takes no more writes.
-pub(super) const WRITE_ERRORS_MAX: u64 = 2;
+const WRITE_ERRORS_MAX: u64 = 2;
 
 /// So many late answers in so many microseconds make a drive slow, and for how long it is spared then.
 const LATE_MAX: usize = 5;
@@ -225,7 +226,117 @@ impl Health {
     }
 }
 
+impl Drive {
+    /// Whether it takes writes and reads.
+    pub fn state(&self) -> DriveState {
+        self.core.health.state()
+    }
+
+    /// Whether the drive is to give up what it holds: nothing new is begun on it, the log's mirror moves.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.load(Relaxed)
+    }
+
+    /// Whether it failed because its directory went away: when that is back the drive can be opened again.
+    pub fn was_gone(&self) -> bool {
+        self.state() == DriveState::Failed && self.core.gone.load(Relaxed)
+    }
+
+    /// Says whether the drive is to give up what it holds.
+    pub fn set_leaving(&self, leaving: bool) {
+        self.leaving.store(leaving, Relaxed);
+    }
+
+    /// Counts an answer that came late while other drives answered in time; several in a short time make the
+    /// drive slow: it takes no writes for a while.
+    pub fn note_late(&self) {
+        if self.core.health.note_late(self.core.env.clock.now_us()) {
+            tracing::warn!(drive = %self.id(), path = %self.core.io.label(), "drive is slow beyond its peers: it takes no writes for a while");
+        }
+    }
+
+    /// Counts a read that came late while other drives answered in time; several in a short time make readers
+    /// ask this drive last, for a while.
+    pub fn note_late_read(&self) {
+        if self.core.health.note_late_read(self.core.env.clock.now_us()) {
+            tracing::warn!(drive = %self.id(), path = %self.core.io.label(), "drive reads slowly beyond its peers: it is asked last for a while");
+        }
+    }
+
+    /// Whether readers ask other drives first: it is slow beyond its peers.
+    pub fn is_spared(&self) -> bool {
+        self.core.health.is_spared_in_reads() || self.state() == DriveState::Slow
+    }
+
+    /// The time within which 95 of 100 reads from the disk were answered lately, in microseconds.
+    pub fn read_p95_us(&self) -> Option<u64> {
+        self.core.read_latency.percentile_us(95)
+    }
+
+    /// The time within which 99 of 100 durable writes were answered lately, in microseconds.
+    pub fn write_p99_us(&self) -> Option<u64> {
+        self.core.write_latency.percentile_us(99)
+    }
+
+    /// Counts a failed write or sync outside of the segments; the second one makes the drive read-only.
+    pub fn note_write_error(&self, what: &str, error: &io::Error) {
+        self.core.note_write_error(what, error);
+    }
+
+    /// Takes the drive out of service: queued work fails, nothing is sent to it any more.
+    pub fn fail(&self, reason: &str) {
+        self.core.fail(reason);
+    }
+
+    /// Looks whether the directory is still there, and fails the drive if not. No disk access.
+    ///
+    /// A drive that was slow gets another chance when its time has come.
+    pub fn check(&self) -> bool {
+        self.core.health.forgive_reads(self.core.env.clock.now_us());
+        if self.state() == DriveState::Slow && self.core.health.forgive(self.core.env.clock.now_us()) {
+            tracing::info!(drive = %self.id(), "slow drive takes writes again");
+        }
+        self.core.check_alive().is_ok()
+    }
+
+    /// State, space and error counts.
+    pub fn status(&self) -> DriveStatus {
+        self.core.status()
+    }
+}
+
 impl DriveCore {
+    pub(super) fn fail(&self, reason: &str) {
+        if self.health.fail(reason) {
+            tracing::error!(drive = %self.id, path = %self.io.label(), reason, "drive taken out of service");
+        }
+        for job in self.jobs.purge() {
+            job.refuse(&self.health);
+        }
+        for job in self.syncs.purge() {
+            job.refuse(&self.health);
+        }
+        self.reads.purge();
+        self.compactions.purge();
+    }
+
+    pub(super) fn check_alive(&self) -> Result<(), DriveError> {
+        self.io.check_alive().map_err(|error| {
+            self.gone.store(true, Relaxed);
+            self.fail(&format!("the directory is gone: {error}"));
+            self.health.offline()
+        })
+    }
+
+    /// Counts a failed write or sync; the second one makes the drive read-only.
+    pub(super) fn note_write_error(&self, what: &str, error: &io::Error) {
+        self.counts.add_write_error();
+        tracing::error!(drive = %self.id, path = %self.io.label(), %error, "{what} failed");
+        if self.counts.write_errors() >= WRITE_ERRORS_MAX && self.health.make_read_only(what) {
+            tracing::error!(drive = %self.id, path = %self.io.label(), "drive is read-only from now on");
+        }
+    }
+
     pub(super) fn status(&self) -> DriveStatus {
         let usage = self.segments.usage();
         DriveStatus {

@@ -7,6 +7,7 @@
 
 mod appender;
 mod compact;
+mod contents;
 mod damage;
 mod error;
 mod health;
@@ -54,7 +55,7 @@ use crate::sync::{Mutex, MutexGuard, is_finished};
 use appender::{AppendJob, Job, Replaces};
 use compact::CompactJob;
 use health::Health;
-use index::{DriveIndex, IndexBatch};
+use index::DriveIndex;
 use latency::Latency;
 use queue::Queue;
 use reader::ReadJob;
@@ -201,118 +202,9 @@ impl Drive {
         &self.core.io
     }
 
-    /// Whether it takes writes and reads.
-    pub fn state(&self) -> DriveState {
-        self.core.health.state()
-    }
-
-    /// Whether the drive is to give up what it holds: nothing new is begun on it, the log's mirror moves.
-    pub fn is_leaving(&self) -> bool {
-        self.leaving.load(Ordering::Relaxed)
-    }
-
-    /// Whether it failed because its directory went away: when that is back the drive can be opened again.
-    pub fn was_gone(&self) -> bool {
-        self.state() == DriveState::Failed && self.core.gone.load(Ordering::Relaxed)
-    }
-
     /// Can be upgraded as long as a file of the drive, or its index, is open.
     pub fn in_use(&self) -> Weak<()> {
         Arc::downgrade(&self.core.in_use)
-    }
-
-    /// Says whether the drive is to give up what it holds.
-    pub fn set_leaving(&self, leaving: bool) {
-        self.leaving.store(leaving, Ordering::Relaxed);
-    }
-
-    /// Counts an answer that came late while other drives answered in time; several in a short time make the
-    /// drive slow: it takes no writes for a while.
-    pub fn note_late(&self) {
-        if self.core.health.note_late(self.core.env.clock.now_us()) {
-            tracing::warn!(drive = %self.id(), path = %self.core.io.label(), "drive is slow beyond its peers: it takes no writes for a while");
-        }
-    }
-
-    /// Counts a read that came late while other drives answered in time; several in a short time make readers
-    /// ask this drive last, for a while.
-    pub fn note_late_read(&self) {
-        if self.core.health.note_late_read(self.core.env.clock.now_us()) {
-            tracing::warn!(drive = %self.id(), path = %self.core.io.label(), "drive reads slowly beyond its peers: it is asked last for a while");
-        }
-    }
-
-    /// Whether readers ask other drives first: it is slow beyond its peers.
-    pub fn is_spared(&self) -> bool {
-        self.core.health.is_spared_in_reads() || self.state() == DriveState::Slow
-    }
-
-    /// The time within which 95 of 100 reads from the disk were answered lately, in microseconds.
-    pub fn read_p95_us(&self) -> Option<u64> {
-        self.core.read_latency.percentile_us(95)
-    }
-
-    /// The time within which 99 of 100 durable writes were answered lately, in microseconds.
-    pub fn write_p99_us(&self) -> Option<u64> {
-        self.core.write_latency.percentile_us(99)
-    }
-
-    /// Counts a failed write or sync outside of the segments; the second one makes the drive read-only.
-    pub fn note_write_error(&self, what: &str, error: &io::Error) {
-        self.core.note_write_error(what, error);
-    }
-
-    /// Takes the drive out of service: queued work fails, nothing is sent to it any more.
-    pub fn fail(&self, reason: &str) {
-        self.core.fail(reason);
-    }
-
-    /// Looks whether the directory is still there, and fails the drive if not. No disk access.
-    ///
-    /// A drive that was slow gets another chance when its time has come.
-    pub fn check(&self) -> bool {
-        self.core.health.forgive_reads(self.core.env.clock.now_us());
-        if self.state() == DriveState::Slow && self.core.health.forgive(self.core.env.clock.now_us()) {
-            tracing::info!(drive = %self.id(), "slow drive takes writes again");
-        }
-        self.core.check_alive().is_ok()
-    }
-
-    /// State, space and error counts.
-    pub fn status(&self) -> DriveStatus {
-        self.core.status()
-    }
-
-    /// Its superblock as last written.
-    pub fn superblock(&self) -> Superblock {
-        self.core.lock_superblock().clone()
-    }
-
-    /// Changes the superblock durably: the older copy is replaced.
-    ///
-    /// # Errors
-    /// The write failed; the drive keeps saying what it said before.
-    pub fn update_superblock(&self, change: impl FnOnce(&mut Superblock)) -> io::Result<()> {
-        let mut current = self.core.lock_superblock();
-        let mut next = current.clone();
-        change(&mut next);
-        next.sequence = current.sequence + 1;
-        superblock::write(&*self.core.io, &next)?;
-        *current = next;
-        Ok(())
-    }
-
-    /// Who holds the log, as this drive knows.
-    pub fn log_membership(&self) -> LogMembership {
-        self.core.lock_superblock().log.clone()
-    }
-
-    /// Writes who holds the log. Durable when this returns.
-    pub fn set_log_membership(&self, membership: &LogMembership) -> io::Result<()> {
-        if membership.mirrors.len() > superblock::MIRRORS_MAX {
-            return Err(io::Error::other("too many log mirrors for a superblock"));
-        }
-        self.update_superblock(|superblock| superblock.log = membership.clone())
     }
 
     /// Queues one shard of a stripe. The answer comes when it is written or, with
@@ -393,53 +285,6 @@ impl Drive {
         let _ = self.core.damage.set(sink);
     }
 
-    /// Up to `limit` shards in order, after `after`, and where they lie. Reads the index: may wait for the disk.
-    pub fn shards(&self, after: Option<&ShardKey>, limit: usize) -> Result<Vec<(ShardKey, ShardLocation)>, DriveError> {
-        if !self.state().reads() {
-            return Err(self.core.health.offline());
-        }
-        self.core.index.shards(after, limit)
-    }
-
-    /// The sealed segments: no entry of the index ever points into one that did not before.
-    pub fn sealed_segments(&self) -> Vec<SegmentId> {
-        self.core.segments.rows().into_iter().filter(|(_, row)| row.sealed).map(|(id, _)| id).collect()
-    }
-
-    /// Takes what a walk over the whole index found live in segments that were sealed when it began:
-    /// what else they hold is dead, though nothing counted it.
-    pub fn note_live(&self, live_bytes: &HashMap<SegmentId, u64>) -> Result<(), DriveError> {
-        let _rows = self.core.index.lock_rows();
-        let mut batch = IndexBatch::default();
-        for (id, row) in self.core.segments.rows() {
-            let Some(live) = live_bytes.get(&id) else { continue };
-            let dead_bytes = row.stored_bytes.saturating_sub(*live);
-            if let Some(row) = self.core.segments.raise_dead(id, dead_bytes) {
-                batch.put_segment(id, &row);
-            }
-        }
-        Ok(self.core.index.write(batch)?)
-    }
-
-    /// Where a shard lies, or `None` if the index does not know it.
-    pub fn locate(&self, stripe: StripeId, shard: u8) -> Result<Option<ShardLocation>, DriveError> {
-        if !self.state().reads() {
-            return Err(self.core.health.offline());
-        }
-        self.core.index.shard(&ShardKey { stripe, shard })
-    }
-
-    /// Whether a segment is one of this drive's.
-    pub fn has_segment(&self, segment: SegmentId) -> bool {
-        self.core.segments.has(segment)
-    }
-
-    /// Whether a sync of a segment failed since the drive was opened: what the index names in it may be read, and may
-    /// be gone after a power cut. It belongs in another segment.
-    pub fn is_doubtful(&self, segment: SegmentId) -> bool {
-        self.core.segments.is_poisoned(segment)
-    }
-
     /// Reads cells of one column: those in the page cache at once, the others by a reader thread.
     ///
     /// The location may be an old one: a shard that compaction moved since is read where it is now.
@@ -515,43 +360,8 @@ pub enum Durability {
 }
 
 impl DriveCore {
-    fn lock_superblock(&self) -> MutexGuard<'_, Superblock> {
-        self.superblock.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn fail(&self, reason: &str) {
-        if self.health.fail(reason) {
-            tracing::error!(drive = %self.id, path = %self.io.label(), reason, "drive taken out of service");
-        }
-        for job in self.jobs.purge() {
-            job.refuse(&self.health);
-        }
-        for job in self.syncs.purge() {
-            job.refuse(&self.health);
-        }
-        self.reads.purge();
-        self.compactions.purge();
-    }
-
     fn lock_blocked(&self) -> MutexGuard<'_, HashMap<SegmentId, u64>> {
         self.blocked.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn check_alive(&self) -> Result<(), DriveError> {
-        self.io.check_alive().map_err(|error| {
-            self.gone.store(true, Ordering::Relaxed);
-            self.fail(&format!("the directory is gone: {error}"));
-            self.health.offline()
-        })
-    }
-
-    /// Counts a failed write or sync; the second one makes the drive read-only.
-    fn note_write_error(&self, what: &str, error: &io::Error) {
-        self.counts.add_write_error();
-        tracing::error!(drive = %self.id, path = %self.io.label(), %error, "{what} failed");
-        if self.counts.write_errors() >= health::WRITE_ERRORS_MAX && self.health.make_read_only(what) {
-            tracing::error!(drive = %self.id, path = %self.io.label(), "drive is read-only from now on");
-        }
     }
 }
 

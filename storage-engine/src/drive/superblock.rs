@@ -1,16 +1,18 @@
 //! Who a drive is: one block, in two files that are replaced in turn.
 
 use std::io;
+use std::sync::PoisonError;
 
-use super::DriveConfig;
 use super::error::DriveOpenError;
 use super::site::Site;
+use super::{Drive, DriveConfig, DriveCore};
 use crate::env::Env;
 use crate::failpoint::{Step, failpoint};
 use crate::ids::{ClusterId, DriveId};
 use crate::io::DriveIo;
 use crate::segment::bytes::{check_crc64, put, seal_crc64, take, take_u32, take_u64};
 use crate::segment::{BLOCK_BYTES, FormatError};
+use crate::sync::MutexGuard;
 
 const MAGIC: &[u8; 8] = b"CHRTDRV1";
 /// The newest format of drives that this code writes and reads.
@@ -166,6 +168,46 @@ pub(super) fn write(io: &dyn DriveIo, superblock: &Superblock) -> io::Result<()>
     io.write_atomic(name, &superblock.encode())?;
     failpoint(Step::SuperblockWritten);
     Ok(())
+}
+
+impl Drive {
+    /// Its superblock as last written.
+    pub fn superblock(&self) -> Superblock {
+        self.core.lock_superblock().clone()
+    }
+
+    /// Changes the superblock durably: the older copy is replaced.
+    ///
+    /// # Errors
+    /// The write failed; the drive keeps saying what it said before.
+    pub fn update_superblock(&self, change: impl FnOnce(&mut Superblock)) -> io::Result<()> {
+        let mut current = self.core.lock_superblock();
+        let mut next = current.clone();
+        change(&mut next);
+        next.sequence = current.sequence + 1;
+        write(&*self.core.io, &next)?;
+        *current = next;
+        Ok(())
+    }
+
+    /// Who holds the log, as this drive knows.
+    pub fn log_membership(&self) -> LogMembership {
+        self.core.lock_superblock().log.clone()
+    }
+
+    /// Writes who holds the log. Durable when this returns.
+    pub fn set_log_membership(&self, membership: &LogMembership) -> io::Result<()> {
+        if membership.mirrors.len() > MIRRORS_MAX {
+            return Err(io::Error::other("too many log mirrors for a superblock"));
+        }
+        self.update_superblock(|superblock| superblock.log = membership.clone())
+    }
+}
+
+impl DriveCore {
+    pub(super) fn lock_superblock(&self) -> MutexGuard<'_, Superblock> {
+        self.superblock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[cfg(test)]

@@ -324,14 +324,7 @@ impl Engine {
                 self.packing.note_failed(candidate.first);
                 continue;
             };
-            let mut rest = &bytes[..];
-            while !rest.is_empty() {
-                let window = writer.spare().await?;
-                let count = window.len().min(rest.len());
-                window[..count].copy_from_slice(&rest[..count]);
-                writer.advance(count);
-                rest = &rest[count..];
-            }
+            writer.write_all(&bytes).await?;
             let Candidate { first, len_bytes, from, .. } = candidate;
             members.push(PackedRun { first, offset, len_bytes, from });
             offset += len_bytes;

@@ -152,14 +152,7 @@ pub(crate) fn pattern(key: &str, len: usize) -> Vec<u8> {
 pub(crate) async fn write(engine: &Engine, key: &str, len: usize) -> Result<WrittenBlob, StorageError> {
     let bytes = pattern(key, len);
     let mut writer = engine.blobs().writer(Some(len as u64)).await;
-    let mut rest = &bytes[..];
-    while !rest.is_empty() {
-        let window = writer.spare().await?;
-        let count = window.len().min(rest.len());
-        window[..count].copy_from_slice(&rest[..count]);
-        writer.advance(count);
-        rest = &rest[count..];
-    }
+    writer.write_all(&bytes).await?;
     writer.finish().await
 }
 

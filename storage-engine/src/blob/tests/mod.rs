@@ -103,14 +103,9 @@ pub(crate) fn pattern(seed: u64, len: usize) -> Vec<u8> {
 
 pub(crate) async fn write(store: &BlobStore, bytes: &[u8], hint: Option<u64>) -> Result<WrittenBlob, StorageError> {
     let mut writer = store.writer(hint).await;
-    let mut rest = bytes;
     // Odd steps, so that windows, rows and stripes end anywhere.
-    while !rest.is_empty() {
-        let window = writer.spare().await?;
-        let take = window.len().min(rest.len()).min(37_123);
-        window[..take].copy_from_slice(&rest[..take]);
-        writer.advance(take);
-        rest = &rest[take..];
+    for step in bytes.chunks(37_123) {
+        writer.write_all(step).await?;
     }
     writer.finish().await
 }

@@ -285,13 +285,6 @@ fn part_of(number: u16, body: &Body, written: WrittenBlob) -> PartRow {
 pub(super) async fn write(engine: &Engine, body: &Body) -> Result<WrittenBlob, StorageError> {
     let bytes = body.bytes();
     let mut writer = engine.blobs().writer(Some(body.len as u64)).await;
-    let mut rest = &bytes[..];
-    while !rest.is_empty() {
-        let window = writer.spare().await?;
-        let count = window.len().min(rest.len());
-        window[..count].copy_from_slice(&rest[..count]);
-        writer.advance(count);
-        rest = &rest[count..];
-    }
+    writer.write_all(&bytes).await?;
     writer.finish().await
 }
