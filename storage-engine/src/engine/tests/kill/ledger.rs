@@ -120,6 +120,9 @@ impl Ledger {
         let path = dir.join("ledger");
         let text = std::fs::read_to_string(&path).unwrap_or_default();
         let file = OpenOptions::new().create(true).append(true).open(&path).unwrap();
+        // A process may be killed in the middle of a line: that change was not begun, or is still in flight.
+        let text = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
+        file.set_len(text.len() as u64).unwrap();
         let mut ledger = Self { file, workers: vec![Worker::default(); WORKERS + 1], lines: 0 };
         for line in text.lines() {
             ledger.follow(serde_json::from_str(line).unwrap());
