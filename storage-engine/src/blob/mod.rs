@@ -19,6 +19,7 @@
 mod damage;
 mod fetch;
 mod layout;
+mod leaning;
 pub(crate) mod leases;
 mod patience;
 mod reader;
@@ -26,8 +27,7 @@ mod reader;
 pub(crate) mod tests;
 mod writer;
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 
 pub use damage::{DamageReports, DamagedShard};
@@ -37,6 +37,7 @@ pub(crate) use reader::stripe_shape;
 pub use reader::{BlobReader, ReadBuf};
 pub use writer::{BlobWriter, WrittenBlob};
 
+use leaning::Leaning;
 use leases::Leases;
 use patience::Patience;
 use tokio::sync::{Notify, oneshot};
@@ -113,7 +114,7 @@ struct StoreCore {
     /// Rung when a write found no room.
     space_wanted: Arc<Notify>,
     /// Spreads the first stripes of blobs over the groups.
-    next_group: AtomicU32,
+    leaning: Leaning,
 }
 
 impl BlobStore {
@@ -148,7 +149,7 @@ impl BlobStore {
             packed: OnceLock::new(),
             damage,
             space_wanted: Arc::default(),
-            next_group: AtomicU32::new(0),
+            leaning: Leaning::default(),
         };
         Ok(Self { core: Arc::new(core) })
     }
@@ -286,13 +287,19 @@ impl BlobStore {
         self.core.leases.settle(first);
     }
 
-    /// Looks whether each drive's directory is still there, and how long the drives take. No disk access.
+    /// Looks whether each drive's directory is still there, how long the drives take and how empty they are. No disk
+    /// access.
     pub fn tick(&self) {
         let drives = self.drives();
         for drive in &drives {
             drive.check();
         }
         self.core.patience.measure(drives.iter().map(|drive| &**drive));
+        let (layouts, _) = self.core.layouts();
+        let free = |id| self.core.ready_drive(id).and_then(|drive| drive.free_permille());
+        let free: HashMap<DriveId, u64> =
+            drives.iter().filter_map(|drive| Some((drive.id(), free(drive.id())?))).collect();
+        self.core.leaning.measure(layouts.newest(), |id| free.get(&id).copied());
     }
 
     /// All drives, in order of id.
@@ -354,8 +361,13 @@ impl StoreCore {
         }
     }
 
-    fn next_group(&self, groups: usize) -> u32 {
-        self.next_group.fetch_add(1, Ordering::Relaxed) % groups as u32
+    fn next_group(&self, layout: &Layout) -> u32 {
+        self.leaning.next(layout, || u64::from_le_bytes(self.env.random_bytes()))
+    }
+
+    /// A drive that takes what is new.
+    fn ready_drive(&self, id: DriveId) -> Option<Arc<Drive>> {
+        self.drive(id).filter(|drive| drive.state().writes() && !drive.is_leaving())
     }
 
     fn stripe_bytes(&self, geometry: Geometry) -> usize {

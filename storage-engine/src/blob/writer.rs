@@ -59,7 +59,7 @@ pub struct BlobWriter {
 impl BlobWriter {
     pub(super) fn new(store: Arc<StoreCore>, len_hint: Option<u64>) -> Self {
         let (layouts, geometry) = store.layouts();
-        let first_group = store.next_group(layouts.newest().groups.len());
+        let first_group = store.next_group(layouts.newest());
         Self::on(store, geometry, Placement::new(layouts, first_group), len_hint)
     }
 

@@ -45,6 +45,13 @@ impl Drive {
         self.core.index.shard(&ShardKey { stripe, shard })
     }
 
+    /// Of a thousand bytes that are free or hold records, how many are free; `None` if the drive does not say.
+    pub fn free_permille(&self) -> Option<u64> {
+        let free = u128::from(self.core.io.free_bytes().ok()?);
+        let space = free + u128::from(self.core.segments.usage().stored_bytes);
+        u64::try_from((free * 1000).checked_div(space)?).ok()
+    }
+
     /// Whether a segment is one of this drive's.
     pub fn has_segment(&self, segment: SegmentId) -> bool {
         self.core.segments.has(segment)

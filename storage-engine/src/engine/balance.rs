@@ -4,7 +4,10 @@
 //! a group. Deterministic: the same drives and layout give the same answer.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use crate::blob::rotated_layout;
+use crate::drive::Drive;
 use crate::ids::DriveId;
 use crate::namespace::command::Layout;
 
@@ -30,6 +33,28 @@ pub(super) fn balance(layout: &Layout, drives: &[Candidate]) -> Option<Layout> {
     plan.fill_vacated();
     while plan.move_one() {}
     Some(Layout { version: layout.version + 1, k: layout.k, m: layout.m, groups: plan.groups })
+}
+
+/// Drives with their capacities. One that is away counts as the smallest of the others.
+pub(super) fn candidates(
+    ids: impl Iterator<Item = DriveId>,
+    open: impl Fn(DriveId) -> Option<Arc<Drive>>,
+) -> Vec<Candidate> {
+    let capacity = |id| {
+        let status = open(id).map(|drive| drive.status());
+        status.map_or(0, |status| status.stored_bytes.saturating_add(status.free_bytes.unwrap_or(0)))
+    };
+    let mut drives: Vec<Candidate> =
+        ids.map(|id| Candidate { id, capacity_bytes: capacity(id), frozen: false }).collect();
+    let usual = drives.iter().map(|drive| drive.capacity_bytes).filter(|bytes| *bytes > 0).min().unwrap_or(1);
+    drives.iter_mut().filter(|drive| drive.capacity_bytes == 0).for_each(|drive| drive.capacity_bytes = usual);
+    drives
+}
+
+/// The layout of a new pool, version 1: rotated, and then by capacity. `None` if the drives are too few.
+pub(super) fn first_layout(k: u8, m: u8, drives: &[Candidate]) -> Option<Layout> {
+    let ids: Vec<DriveId> = drives.iter().map(|drive| drive.id).collect();
+    (ids.len() >= usize::from(k) + usize::from(m)).then(|| balance(&rotated_layout(0, k, m, &ids), drives))?
 }
 
 /// The next layout with `new` in every place of `old`; `None` if `new` holds a place already.
@@ -194,7 +219,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::blob::rotated_layout;
 
     fn id(n: usize) -> DriveId {
         DriveId::from_bytes([n as u8; 16])
@@ -244,6 +268,27 @@ mod tests {
         assert_eq!(held(&next, id(7)), layout.groups.len());
         let share = held(&next, id(6)) as f64 / held(&next, id(0)) as f64;
         assert!((1.2..1.4).contains(&share), "{share}");
+    }
+
+    #[test]
+    fn a_new_pool_of_unequal_drives_begins_by_capacity() {
+        let mut drives = candidates(0..8);
+        let even = rotated_layout(1, 4, 2, &(0..8).map(id).collect::<Vec<_>>());
+        assert_eq!(first_layout(4, 2, &drives), Some(even.clone()));
+        drives[2].capacity_bytes = 95;
+        assert_eq!(first_layout(4, 2, &drives), Some(even), "as good as equal");
+        (drives[2].capacity_bytes, drives[5].capacity_bytes) = (50, 25);
+        let first = first_layout(4, 2, &drives).unwrap();
+        assert_eq!((first.version, first.groups.len()), (1, 128));
+        // 768 places over 675: at most one a group for the large, so that the small get a little more than their share.
+        for (n, places) in [(0, 114), (2, 57), (5, 28)] {
+            let held = held(&first, id(n));
+            assert!(held.abs_diff(places) <= 2, "{n}: {held} places");
+        }
+        assert!(first_layout(4, 2, &candidates(0..5)).is_none());
+        // As many drives as shards: each is in every group, whatever its size.
+        drives.truncate(6);
+        assert!((0..6).all(|n| held(&first_layout(4, 2, &drives).unwrap(), id(n)) == 132));
     }
 
     #[test]

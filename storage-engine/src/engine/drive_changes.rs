@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Engine;
-use super::balance::{Candidate, balance, hand_over};
+use super::balance::{Candidate, balance, candidates, hand_over};
 use super::config::DRIVES_MAX;
 use super::data_dir::DescribedDrive;
 use super::moves::MoveProgress;
@@ -292,19 +292,8 @@ impl Engine {
 
     /// The active drives of a table with their capacities.
     pub(super) fn candidates(&self, table: &DriveTable, joining: Option<&Arc<Drive>>) -> Vec<Candidate> {
-        let capacity = |id| {
-            let open = joining.filter(|drive| drive.id() == id).cloned().or_else(|| self.roster.drives.get(id));
-            let status = open.map(|drive| drive.status());
-            status.map_or(0, |status| status.stored_bytes.saturating_add(status.free_bytes.unwrap_or(0)))
-        };
-        let mut drives: Vec<Candidate> = table
-            .active()
-            .map(|row| Candidate { id: row.id, capacity_bytes: capacity(row.id), frozen: false })
-            .collect();
-        // One that is away counts as one like the others.
-        let usual = drives.iter().map(|drive| drive.capacity_bytes).filter(|bytes| *bytes > 0).min().unwrap_or(1);
-        drives.iter_mut().filter(|drive| drive.capacity_bytes == 0).for_each(|drive| drive.capacity_bytes = usual);
-        drives
+        let open = |id| joining.filter(|drive| drive.id() == id).cloned().or_else(|| self.roster.drives.get(id));
+        candidates(table.active().map(|row| row.id), open)
     }
 
     /// The drive that an operator names: by id, by the first digits of it, by its path or the folder's name.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::Engine;
+use super::balance::{candidates, first_layout};
 use super::config::EngineConfig;
 use super::data_dir::{self, DescribedDrive, Description, KnownDrive};
 use super::drives::{self, DriveOpener, Fresh, OpenDrives};
@@ -12,7 +13,7 @@ use super::moves::Moves;
 use super::packing::Packing;
 use super::reclaim::Reclaim;
 use super::roster::Roster;
-use crate::blob::{BlobConfig, BlobStore, rotated_layout};
+use crate::blob::{BlobConfig, BlobStore};
 use crate::budget::Budget;
 use crate::drive::{DataMetrics, Drive, DriveSet, rocks_index};
 use crate::env::Env;
@@ -45,9 +46,9 @@ pub(super) fn open(config: &EngineConfig, env: Env) -> Result<(Engine, First), O
     let stored = machine.drive_table().map_err(unreadable)?;
     // Not yet in the log on the first start: nothing is written before it is.
     let table = if stored.version == 0 { first_table(&set, &active, &env) } else { stored.clone() };
-    let active: Vec<DriveId> = table.active().map(|row| row.id).collect();
-    let first_layout = newest.is_none().then(|| rotated_layout(1, config.k, config.m, &active));
-    let layout = newest.or_else(|| first_layout.clone()).expect("one or the other");
+    let active = candidates(table.active().map(|row| row.id), |id| set.get(id));
+    let first_layout = if newest.is_none() { first_layout(config.k, config.m, &active) } else { None };
+    let layout = newest.or_else(|| first_layout.clone()).ok_or_else(|| too_few_for_layout(config, active.len()))?;
     let data_dir = config.data_dir.clone();
     let roster = Roster::new(set.clone(), opener, data_dir, cluster, (config.k, config.m));
     roster.set_table(table.clone());
@@ -293,6 +294,11 @@ fn geometry_differs(config: &EngineConfig, k: u8, m: u8) -> OpenError {
 
 fn too_few(config: &EngineConfig, present: usize, total: usize, detail: String) -> OpenError {
     OpenError::TooFewDrives { present, total, needed: total.saturating_sub(usize::from(config.m)), detail }
+}
+
+fn too_few_for_layout(config: &EngineConfig, known: usize) -> OpenError {
+    let (k, m) = (config.k, config.m);
+    OpenError::Config(format!("{k}+{m} needs {} drives, and {known} are known", k + m))
 }
 
 fn losses(lost: &[(PathBuf, String)]) -> String {

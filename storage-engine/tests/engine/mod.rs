@@ -5,6 +5,7 @@ mod cost;
 mod drives;
 mod evacuate;
 mod full;
+mod growth;
 mod journal;
 mod listing;
 mod loss;

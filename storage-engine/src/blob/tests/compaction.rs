@@ -2,7 +2,7 @@
 //! drive in the middle of it costs a record.
 
 use std::collections::HashSet;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use proptest::prelude::*;
 

@@ -1,7 +1,7 @@
 //! The same on real files: removed and moved directories, kill without warning, the page cache.
 
 use std::path::Path;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
 use crate::drive::IndexFactory;

@@ -6,6 +6,7 @@ mod crashes;
 mod damage;
 mod faults;
 mod files;
+mod fullness;
 mod layouts;
 mod round_trip;
 

@@ -5,21 +5,20 @@ use std::sync::Arc;
 use super::BlobWriter;
 use crate::blob::{Placement, StoreCore};
 use crate::drive::{DataMetrics, Durability};
-use crate::ids::{DriveId, StripeId};
+use crate::ids::StripeId;
 use crate::segment::shape::{CELL_BYTES, ROWS_MAX, StripeShape};
 use crate::segment::stripe::encode_row;
 
 impl BlobWriter {
-    /// A stripe however few bytes it gets, on the next group whose drives all take writes.
+    /// A stripe however few bytes it gets, on the next group whose drives all take writes; `None` if there is none.
     pub(in crate::blob) fn for_pack(store: Arc<StoreCore>, len: u64) -> Option<Self> {
         let (layouts, geometry) = store.layouts();
-        let groups = layouts.newest().groups.len();
-        let takes_writes = |id: &DriveId| {
-            let drive = store.drive(*id);
-            drive.is_some_and(|drive| drive.state().writes() && !drive.is_leaving())
-        };
-        let mut next = (0..groups).map(|_| store.next_group(groups));
-        let whole = next.find(|group| layouts.newest().groups[*group as usize].iter().all(takes_writes))?;
+        let newest = layouts.newest();
+        let is_whole =
+            |group: &u32| newest.groups[*group as usize].iter().all(|drive| store.ready_drive(*drive).is_some());
+        let groups = newest.groups.len() as u32;
+        // Those that are drawn need not be all that there are.
+        let whole = (0..groups).map(|_| store.next_group(newest)).chain(0..groups).find(is_whole)?;
         let mut writer = Self::on(store, geometry, Placement::new(layouts, whole), Some(len));
         (writer.inline_bytes_max, writer.copies_bytes_max) = (0, 0);
         Some(writer)
@@ -50,10 +49,7 @@ impl StoreCore {
     fn places_for_copies(&self, placement: &Placement, first: StripeId, copies: usize) -> u16 {
         let drives = placement.group_drives(0);
         let start = usize::from(first.as_bytes()[11]) % drives.len();
-        let takes_writes = |place: &usize| {
-            let drive = self.drive(drives[*place]);
-            drive.is_some_and(|drive| drive.state().writes() && !drive.is_leaving())
-        };
+        let takes_writes = |place: &usize| self.ready_drive(drives[*place]).is_some();
         let (ready, others): (Vec<usize>, Vec<usize>) =
             (0..drives.len()).map(|step| (start + step) % drives.len()).partition(takes_writes);
         ready.into_iter().chain(others).take(copies).fold(0, |places, place| places | 1 << place)
