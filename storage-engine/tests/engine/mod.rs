@@ -1,5 +1,6 @@
 //! An engine on six small drives, and what its stories share.
 
+mod combinations;
 mod copies;
 mod cost;
 mod drives;

@@ -1,5 +1,6 @@
 //! The data plane as a whole, on simulated drives and on real files.
 
+mod combinations;
 mod compaction;
 mod copies;
 mod crashes;
