@@ -77,5 +77,6 @@ interleavings: setup
 torture: build interleavings
 	$(BIN)/chartrier-torture --server $(BIN)/chartrier --verify $(BIN)/chartrier-verify --rounds $(ROUNDS)
 	$(BIN)/chartrier-torture --server $(BIN)/chartrier --verify $(BIN)/chartrier-verify --rounds $(POWER_ROUNDS) --power-cut
+	$(BIN)/chartrier-torture --server $(BIN)/chartrier --verify $(BIN)/chartrier-verify --rounds $(POWER_ROUNDS) --packing --load-ms-max 4000
 	CHARTRIER_KILL_ROUNDS=$(KILL_ROUNDS) cargo test --release --locked -p chartrier-storage --lib kill:: -- --nocapture
 	CHARTRIER_SEQUENCES=$(SEQUENCES) cargo test --release --locked -p chartrier-storage --lib sequences:: -- --nocapture

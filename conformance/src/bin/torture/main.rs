@@ -55,6 +55,10 @@ struct Options {
     /// With `--power-cut`: a disk that ignores syncs. The run must fail, which shows that it can
     #[arg(long, requires = "power_cut")]
     lying_disk: bool,
+    /// Pack small objects as soon as they are written and give space back every second, so that kills meet both; the run
+    /// fails if nothing was ever packed. Wants a longer `--load-ms-max`: packing begins a second after a start
+    #[arg(long)]
+    packing: bool,
     /// Seed of the random choices; of the clock if not given
     #[arg(long)]
     seed: Option<u64>,
@@ -74,7 +78,11 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
+/// Settings with which a server packs, frees and compacts all the time.
+const PACKING: &str = "[storage.pack]\nage_s = 0\nleftover_age_s = 1\n\
+                       [storage.reclaim]\ngrace_s = 1\ncompaction_interval_s = 1\n";
+
+async fn run(mut options: Options) -> Result<(), Box<dyn std::error::Error>> {
     let seed = options.seed.unwrap_or_else(clock_seed);
     let mut random = Random::new(seed);
     let folder = options
@@ -84,6 +92,12 @@ async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
     let mut disk = if options.power_cut { Some(power::mount(new_disk(&options), &folder)?) } else { None };
     let data = if options.power_cut { folder.join("data") } else { folder.clone() };
     println!("torture: seed {seed}, data in {}", data.display());
+    let mut most_packs = 0;
+    if options.packing {
+        let settings = folder.with_extension("toml");
+        std::fs::write(&settings, PACKING)?;
+        options.server_arguments.extend(["--config".to_owned(), settings.display().to_string()]);
+    }
     let mut ledgers: Vec<Ledger> = (0..options.clients).map(|client| Ledger::new(client, random.next())).collect();
     let mut restart_ms_max = 0;
     let (mut pages_lost, mut names_lost) = (0, 0);
@@ -95,6 +109,9 @@ async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
         worker::prepare(&client).await?;
         for ledger in &mut ledgers {
             verify::settle(&client, ledger).await.map_err(|error| format!("round {round}: {error}"))?;
+        }
+        if options.packing {
+            most_packs = most_packs.max(verify::packs(&options.server, &server).await?);
         }
         if round % options.full_check_every == 0 {
             full_check(&options, &server, &client, &ledgers, round).await?;
@@ -123,6 +140,9 @@ async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
         verify::settle(&client, ledger).await?;
     }
     full_check(&options, &server, &client, &ledgers, options.rounds).await?;
+    // Nothing that is read is among what is given back.
+    verify::give_space_back(&options.server, &server).await?;
+    full_check(&options, &server, &client, &ledgers, options.rounds).await?;
     server.stop().await?;
     let totals = ledger::Totals::of(&ledgers);
     println!(
@@ -130,12 +150,21 @@ async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
          ({} of them happened), slowest start {restart_ms_max} ms",
         options.rounds, totals.deposits, totals.deletes, totals.in_flight, totals.in_flight_happened
     );
+    if options.packing {
+        if most_packs == 0 {
+            return Err("nothing was packed: the kills met no packing".into());
+        }
+        println!("torture: up to {most_packs} packs at a start");
+    }
     if options.power_cut {
         println!("torture: the power cuts lost {pages_lost} unsynced pages and {names_lost} unsynced names");
     }
     drop(disk);
     if options.data.is_none() {
         std::fs::remove_dir_all(&folder)?;
+        if options.packing {
+            std::fs::remove_file(folder.with_extension("toml"))?;
+        }
     }
     Ok(())
 }

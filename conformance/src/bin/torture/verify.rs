@@ -82,6 +82,18 @@ pub(crate) async fn journal(binary: &Path, verifier: &Path, server: &Server, led
     Ok(leaves)
 }
 
+/// Packs of small objects that the server has now.
+pub(crate) async fn packs(binary: &Path, server: &Server) -> io::Result<u64> {
+    let status = Command::new(binary).arg("admin").arg("--data").arg(&server.data).args(["--json", "status"]).output();
+    let status: serde_json::Value = serde_json::from_slice(&status.await?.stdout)?;
+    status["packing"]["packs"].as_u64().ok_or_else(|| io::Error::other(format!("no packs in {status}")))
+}
+
+/// Frees what is dead and compacts, at once.
+pub(crate) async fn give_space_back(binary: &Path, server: &Server) -> io::Result<()> {
+    succeed(Command::new(binary).arg("admin").arg("--data").arg(&server.data).args(["reclaim", "--wait"])).await
+}
+
 async fn succeed(command: &mut Command) -> io::Result<()> {
     let output = command.output().await?;
     if output.status.success() {
