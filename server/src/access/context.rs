@@ -30,7 +30,10 @@ impl Context for RequestContext<'_> {
             let tags = match name {
                 "s3:existingobjecttag" => (self.existing_tags)(),
                 "s3:requestobjecttag" => self.requested_tags(),
-                _ => return None,
+                _ => {
+                    let of_caller = key.strip_prefix("aws:")?;
+                    return self.request.caller.standing.condition_value(of_caller).map(|value| vec![value]);
+                }
             };
             return tags.into_iter().find(|(key, _)| key == tag).map(|(_, value)| vec![value]);
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::policy::{Policy, Principal, Request, Verdict};
+use crate::sts::tags::SessionTags;
 use crate::sts::token::Source;
 
 /// The id that S3 shows as owner of what anonymous requests write.
@@ -39,6 +40,8 @@ pub struct SessionFacts {
     pub role_id: String,
     /// What it hangs on.
     pub source: Source,
+    /// `aws:PrincipalTag/…` and `aws:SourceIdentity`.
+    pub tags: SessionTags,
     /// What limits by access key count it as.
     pub rate_key: Arc<str>,
 }
@@ -159,6 +162,9 @@ impl Standing {
         let signed = !self.principal.is_anonymous();
         let known = |text: &str| (signed && !text.is_empty()).then(|| text.to_owned());
         let session = self.session.as_ref();
+        if let Some(key) = name.strip_prefix("principaltag/") {
+            return session.and_then(|session| session.tags.get(key)).map(str::to_owned);
+        }
         match name {
             "username" => known(user_name),
             "userid" => Some(self.unique_id.clone()),
@@ -171,6 +177,7 @@ impl Standing {
                 chartrier_journal::format_time(u64::try_from(session.issued_s).ok()?.checked_mul(1_000_000)?)
             }),
             "rolesessionname" => session.map(|session| session.name.clone()).filter(|name| !name.is_empty()),
+            "sourceidentity" => session.and_then(|session| session.tags.source_identity()).map(str::to_owned),
             "federatedprovider" => session.and_then(|session| session.provider.clone()),
             _ => None,
         }

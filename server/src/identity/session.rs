@@ -54,6 +54,7 @@ impl Identities {
                 Subject::User { .. } => String::new(),
             },
             source: session.source.clone(),
+            tags: session.tags.clone(),
             rate_key,
         });
         identity.access_key_id = access_key_id.into();

@@ -34,7 +34,7 @@ pub fn federated(key: &str) -> Option<String> {
 pub const FEDERATED_CLAIMS: [&str; 5] = ["amr", "aud", "azp", "email", "sub"];
 
 /// Keys that hold several values: a condition on them says `ForAllValues` or `ForAnyValue`.
-pub const MULTIVALUED: [&str; 3] = ["s3:requestobjecttagkeys", "aws:tagkeys", "aws:calledvia"];
+pub const MULTIVALUED: [&str; 4] = ["s3:requestobjecttagkeys", "aws:tagkeys", "aws:calledvia", "sts:transitivetagkeys"];
 
 /// Keys with the key of a tag behind a slash.
 const TAG_KEYS: [&str; 7] = [
@@ -49,7 +49,7 @@ const TAG_KEYS: [&str; 7] = [
 
 /// Keys without. VPC keys are missing on purpose: there is no such network here, and a condition on one
 /// would never hold.
-const KEYS: [&str; 80] = [
+const KEYS: [&str; 82] = [
     "aws:calledvia",
     "aws:calledviafirst",
     "aws:calledvialast",
@@ -130,6 +130,8 @@ const KEYS: [&str; 80] = [
     "sts:authentication",
     "sts:externalid",
     "sts:rolesessionname",
+    "sts:sourceidentity",
+    "sts:transitivetagkeys",
 ];
 
 #[cfg(test)]

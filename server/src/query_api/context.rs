@@ -29,7 +29,8 @@ impl<'r> CallContext<'r> {
 
 impl Context for CallContext<'_> {
     fn values(&self, key: &str) -> Option<Vec<String>> {
-        if let Some(values) = self.added.get(key) {
+        // What conditions name has no case, the keys of session tags included.
+        if let Some((_, values)) = self.added.iter().find(|(added, _)| added.eq_ignore_ascii_case(key)) {
             return Some(values.clone());
         }
         let Call { app, caller, origin, user_agent, .. } = self.call;

@@ -210,8 +210,8 @@ fn decode(mut plain: &[u8]) -> Option<TagSet> {
     whole.then(|| TagSet(pairs.map(|pair| (pair[0].clone(), pair[1].clone())).collect()))
 }
 
-/// Letters, digits, spaces and `+ - = . _ : / @`.
-fn is_allowed(c: char) -> bool {
+/// Letters, digits, spaces and `+ - = . _ : / @`. Tags of sessions have the same.
+pub(crate) fn is_allowed(c: char) -> bool {
     c.is_alphanumeric() || c == ' ' || (c.is_whitespace() && !c.is_control()) || "+-=._:/@".contains(c)
 }
 

@@ -1,8 +1,10 @@
 //! AssumeRole: the role's trust policy lets the caller in, and the caller's own policies let it go.
 
+use std::iter::once;
 use std::sync::Arc;
 
 use super::grant::{Grant, Narrowing, duration_s, refuse_unknown, session_name};
+use super::tags::SessionTags;
 use super::token::{Source, Subject};
 use crate::app::App;
 use crate::identity::accounts::{Account, AssumableRole};
@@ -24,15 +26,24 @@ pub(super) fn assume_role(call: &Call<'_>, doc: &mut XmlWriter) -> Result<(), Ap
     let arn = call.parameter("RoleArn")?;
     let asked_s = duration_s(call, SESSION_S_MIN..=SESSION_S_MAX, SESSION_S_DEFAULT)?;
     let standing = &call.caller.standing;
-    let denied = || {
+    let denied = |action: &str| {
         let caller = &standing.principal.arn;
-        let message = format!("User: {caller} is not authorized to perform: sts:AssumeRole on resource: {arn}");
+        let message = format!("User: {caller} is not authorized to perform: {action} on resource: {arn}");
         ApiError::new(403, "AccessDenied", message)
     };
     // A role that does not exist is refused as one that is closed.
-    let (account, role) = find_role(call.app, arn).ok_or_else(denied)?;
-    if !may_assume(call, &account, &role, name) {
-        return Err(denied());
+    let (account, role) = find_role(call.app, arn).ok_or_else(|| denied("sts:AssumeRole"))?;
+    let asked = SessionTags::asked(call)?;
+    let inherited = standing.session.as_ref().map(|session| &session.tags);
+    let tags = inherited.map_or(Ok(asked.clone()), |inherited| asked.clone().inherit(inherited))?;
+    let context = CallContext::new(call)
+        .with("sts:externalid", call.form.non_empty("ExternalId"))
+        .with("sts:rolesessionname", [name]);
+    let context = tags.see(context);
+    for action in once("sts:AssumeRole").chain(tags.actions()) {
+        if !may(call, &account, &role, (action, &context)) {
+            return Err(denied(action));
+        }
     }
     check_duration(asked_s, &role)?;
     if standing.is_role() && asked_s > CHAINED_SESSION_S_MAX {
@@ -46,7 +57,8 @@ pub(super) fn assume_role(call: &Call<'_>, doc: &mut XmlWriter) -> Result<(), Ap
         None => Source::AccessKey(call.caller.access_key_id.to_string()),
     };
     let narrowing = Narrowing::read(call, &account)?;
-    let packed = narrowing.packed_percent();
+    let packed = narrowing.packed_percent(&tags);
+    let source_identity = tags.source_identity().map(str::to_owned);
     let grant = Grant {
         account: &account.id,
         subject: Subject::Role { name: role.name.clone(), id: role.id.clone() },
@@ -55,12 +67,14 @@ pub(super) fn assume_role(call: &Call<'_>, doc: &mut XmlWriter) -> Result<(), Ap
         actor: &standing.actor_id,
         duration_s: asked_s,
         narrowing,
+        tags,
     };
     grant.write(call, doc);
     write_role_user(doc, &account, &role, name);
     if let Some(percent) = packed {
         doc.value("PackedPolicySize", percent);
     }
+    doc.element_if("SourceIdentity", source_identity.as_deref());
     Ok(())
 }
 
@@ -90,12 +104,11 @@ pub(super) fn write_role_user(doc: &mut XmlWriter, account: &Account, role: &Ass
 
 /// In its own account a caller that the trust policy names itself needs nothing more; one that it
 /// names through the account needs a policy of its own. From another account it needs both.
-fn may_assume(call: &Call<'_>, account: &Account, role: &AssumableRole, name: &str) -> bool {
+///
+/// What a session brings with it needs the same, by actions of its own.
+fn may(call: &Call<'_>, account: &Account, role: &AssumableRole, (action, context): (&str, &CallContext<'_>)) -> bool {
     let standing = &call.caller.standing;
-    let external_id = call.form.non_empty("ExternalId");
-    let context = CallContext::new(call).with("sts:externalid", external_id).with("sts:rolesessionname", [name]);
-    let question =
-        Request { principal: &standing.principal, action: "sts:AssumeRole", resource: &role.arn, context: &context };
+    let question = Request { principal: &standing.principal, action, resource: &role.arn, context };
     let own = standing.own_verdict(question);
     let trusted = role.trust.as_ref().map_or(Verdict::Silent, |trust| trust.evaluate(question));
     if own == Verdict::Denies || trusted == Verdict::Denies {

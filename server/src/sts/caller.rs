@@ -1,6 +1,7 @@
 //! GetSessionToken and GetCallerIdentity.
 
 use super::grant::{Grant, Narrowing, duration_s};
+use super::tags::SessionTags;
 use super::token::{Source, Subject};
 use crate::policy::{Request, Verdict};
 use crate::query_api::{ApiError, Call, CallContext};
@@ -34,6 +35,7 @@ pub(super) fn session_token(call: &Call<'_>, doc: &mut XmlWriter) -> Result<(), 
         actor: &standing.actor_id,
         duration_s: duration_s(call, SESSION_S, SESSION_S_DEFAULT)?,
         narrowing: Narrowing::default(),
+        tags: SessionTags::default(),
     };
     grant.write(call, doc);
     Ok(())

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 
 use zeroize::Zeroizing;
 
+use super::tags::SessionTags;
 use super::token::{Claims, Source, Subject, TemporaryKey};
 use crate::iam::members;
 use crate::identity::accounts::Account;
@@ -32,6 +33,7 @@ pub(super) struct Grant<'r> {
     pub(super) actor: &'r str,
     pub(super) duration_s: u32,
     pub(super) narrowing: Narrowing,
+    pub(super) tags: SessionTags,
 }
 
 /// What the caller wants a session to be narrowed to.
@@ -58,6 +60,7 @@ impl Grant<'_> {
             expires_s: issued_s.saturating_add(i64::from(self.duration_s)),
             policy: self.narrowing.policy,
             policy_arns: self.narrowing.policy_arns,
+            tags: self.tags,
         };
         let token = session.seal(&key, &app.operator_key, app.random_bytes());
         doc.open("Credentials");
@@ -93,10 +96,11 @@ impl Narrowing {
         Ok(Self { policy, policy_arns: arns.into_iter().map(str::to_owned).collect() })
     }
 
-    /// In percent of what a session may carry; `None` if it is not narrowed.
-    pub(super) fn packed_percent(&self) -> Option<usize> {
+    /// In percent of what a session may carry; `None` if it is not narrowed and has no tags.
+    pub(super) fn packed_percent(&self, tags: &SessionTags) -> Option<usize> {
         let len: usize = self.policy.iter().map(String::len).sum::<usize>()
-            + self.policy_arns.iter().map(String::len).sum::<usize>();
+            + self.policy_arns.iter().map(String::len).sum::<usize>()
+            + tags.chars();
         (len > 0).then(|| (len * 100).div_ceil(PACKED_LEN_MAX).clamp(1, 100))
     }
 }
@@ -126,8 +130,7 @@ pub(super) fn session_name<'r>(call: &'r Call<'_>) -> Result<&'r str, ApiError> 
 
 /// What this server has no notion of is refused by name: a client that sends it relies on it.
 pub(super) fn refuse_unknown(call: &Call<'_>) -> Result<(), ApiError> {
-    const UNKNOWN: [&str; 6] =
-        ["Tags.", "TransitiveTagKeys.", "SourceIdentity", "SerialNumber", "TokenCode", "ProvidedContexts."];
+    const UNKNOWN: [&str; 3] = ["SerialNumber", "TokenCode", "ProvidedContexts."];
     let sent = |name: &str| call.form.iter().any(|(sent, value)| sent.starts_with(name) && !value.is_empty());
     match UNKNOWN.iter().find(|name| sent(name)) {
         None => Ok(()),

@@ -115,6 +115,11 @@ impl<'t> Jwt<'t> {
         list.iter().take(AUDIENCES_MAX).filter_map(Value::as_str)
     }
 
+    /// A claim, whatever it is.
+    pub fn claim(&self, name: &str) -> Option<&Value> {
+        self.claims.get(name)
+    }
+
     /// Whether one of these keys signed it: the one that it names, or any of its kind if it names none.
     pub fn is_signed_by(&self, keys: &[IssuerKey]) -> bool {
         let named = |key: &&IssuerKey| self.key_id.is_none() || key.id == self.key_id;

@@ -12,6 +12,7 @@
 //! | `web_identity` | AssumeRoleWithWebIdentity |
 //! | `caller` | GetSessionToken, GetCallerIdentity |
 //! | `grant` | what a session is narrowed to, how long it lasts; the credentials |
+//! | `tags` | session tags and source identities |
 //! | `token` | the sealed token |
 //! | `jwt` | tokens of issuers: read, verified, not before |
 //! | `issuer` | issuers: their URLs, their keys, fetched and kept |
@@ -23,6 +24,7 @@ mod caller;
 mod grant;
 pub mod issuer;
 pub mod jwt;
+pub mod tags;
 pub mod token;
 mod web_identity;
 

@@ -1,7 +1,7 @@
 //! Session tokens: what a session is, sealed under the operator key and carried by the client.
 //!
 //! ```text
-//! token = base64url( sealed box of the operator key, label "chartrier/session/2/" + access key id )
+//! token = base64url( sealed box of the operator key, label "chartrier/session/3/" + access key id )
 //!         in it, as JSON: whose session, by which way, from when until when, its policies, its secret
 //! ```
 //!
@@ -16,6 +16,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chartrier_crypto::OperatorKey;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
+
+use super::tags::SessionTags;
 
 /// Longest token that is looked at: ten times what the largest session needs.
 pub const TOKEN_LEN_BYTES_MAX: usize = 48 << 10;
@@ -42,6 +44,8 @@ pub struct Claims {
     pub policy: Option<String>,
     /// ARNs of managed policies that narrow it.
     pub policy_arns: Vec<String>,
+    /// What it brings to policies beside.
+    pub tags: SessionTags,
 }
 
 /// An opened token: claims that are believed, only because they were sealed here, and a secret.
@@ -166,7 +170,7 @@ impl Drop for Session {
 
 /// Says what the box is and whose; the number is the version of the content.
 fn label(access_key_id: &str) -> String {
-    format!("chartrier/session/2/{access_key_id}")
+    format!("chartrier/session/3/{access_key_id}")
 }
 
 #[cfg(test)]
@@ -189,6 +193,7 @@ mod tests {
             expires_s: 4600,
             policy: Some("{}".into()),
             policy_arns: vec!["arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess".into()],
+            tags: SessionTags::default(),
         };
         let token = claims.seal(&key, &operator_key(1), [3; 32]);
         (key, token)

@@ -4,9 +4,12 @@
 //! role and the provider are looked up first, so that no stranger makes this server ask an issuer that
 //! nobody registered.
 
+use std::iter::once;
+
 use super::assume_role::{SESSION_S_DEFAULT, SESSION_S_MIN, check_duration, find_role, write_role_user};
 use super::grant::{Grant, Narrowing, duration_s, refuse_unknown, session_name};
 use super::jwt::{ClaimError, Jwt};
+use super::tags::SessionTags;
 use super::token::{Source, Subject};
 use crate::identity::accounts::{KnownProvider, provider_key};
 use crate::logging::chain;
@@ -19,6 +22,10 @@ const ACTION: &str = "sts:AssumeRoleWithWebIdentity";
 
 pub(super) async fn assume_role_with_web_identity(call: &Call<'_>, doc: &mut XmlWriter) -> Result<(), ApiError> {
     refuse_unknown(call)?;
+    // Here they are claims of the issuer's: what the form says is a stranger's word.
+    if SessionTags::asked(call)? != SessionTags::default() {
+        return Err(ApiError::validation("Session tags and the source identity come with the token."));
+    }
     let name = session_name(call)?;
     let asked_s = duration_s(call, SESSION_S_MIN..=43_200, SESSION_S_DEFAULT)?;
     let denied = || ApiError::new(403, "AccessDenied", format!("Not authorized to perform {ACTION}"));
@@ -43,14 +50,19 @@ pub(super) async fn assume_role_with_web_identity(call: &Call<'_>, doc: &mut Xml
     for claim in FEDERATED_CLAIMS.iter().filter(|claim| **claim != "aud") {
         context = context.with(format!("{}:{claim}", key.to_ascii_lowercase()), jwt.texts(claim));
     }
+    let tags = SessionTags::claimed(&jwt)?;
+    let context = tags.see(context);
     let principal = Principal::federated(&provider.arn);
-    let question = Request { principal: &principal, action: ACTION, resource: &role.arn, context: &context };
-    if role.trust.as_ref().map(|trust| trust.evaluate(question)) != Some(Verdict::Allows) {
-        return Err(denied());
+    for action in once(ACTION).chain(tags.actions()) {
+        let question = Request { principal: &principal, action, resource: &role.arn, context: &context };
+        if role.trust.as_ref().map(|trust| trust.evaluate(question)) != Some(Verdict::Allows) {
+            return Err(denied());
+        }
     }
     check_duration(asked_s, &role)?;
     let narrowing = Narrowing::read(call, &account)?;
-    let packed = narrowing.packed_percent();
+    let packed = narrowing.packed_percent(&tags);
+    let source_identity = tags.source_identity().map(str::to_owned);
     let actor = format!("{key}#{subject}");
     let grant = Grant {
         account: &account.id,
@@ -60,6 +72,7 @@ pub(super) async fn assume_role_with_web_identity(call: &Call<'_>, doc: &mut Xml
         actor: &actor,
         duration_s: asked_s,
         narrowing,
+        tags,
     };
     grant.write(call, doc);
     doc.element("SubjectFromWebIdentityToken", subject);
@@ -67,6 +80,7 @@ pub(super) async fn assume_role_with_web_identity(call: &Call<'_>, doc: &mut Xml
     if let Some(percent) = packed {
         doc.value("PackedPolicySize", percent);
     }
+    doc.element_if("SourceIdentity", source_identity.as_deref());
     doc.element("Provider", jwt.issuer());
     doc.element("Audience", audience);
     Ok(())
