@@ -148,7 +148,7 @@ where
         app.rate.admit_key(&caller.rate_key(), app.now_us())?;
     }
     let text = std::str::from_utf8(&body).map_err(|_| ApiError::validation("The body is not UTF-8."))?;
-    let form = Query::parse(text)?;
+    let form = Query::parse_form(text)?;
     let form = if form.contains("Action") { form } else { query };
     let user_agent = head.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let call = Call { app, caller, form, origin, request_id, user_agent };

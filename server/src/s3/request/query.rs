@@ -6,6 +6,8 @@ use crate::s3::error::{S3Error, S3ErrorCode};
 
 /// Most parameters in one query; S3's own operations need fewer than twenty.
 const QUERY_PARAMETERS_MAX: usize = 100;
+/// Most parameters of a form: fifty tags, or a hundred audiences, and what goes with them.
+const FORM_PARAMETERS_MAX: usize = 300;
 
 /// A decoded multimap of query parameters, in the order sent.
 ///
@@ -21,9 +23,21 @@ impl Query {
     /// # Errors
     /// `InvalidURI` if a part is not UTF-8 once decoded or there are too many.
     pub fn parse(text: &str) -> Result<Self, S3Error> {
+        Self::parse_up_to(text, QUERY_PARAMETERS_MAX)
+    }
+
+    /// Decodes a form, which is written as a query is and may have more parameters.
+    ///
+    /// # Errors
+    /// As [`Query::parse`].
+    pub fn parse_form(text: &str) -> Result<Self, S3Error> {
+        Self::parse_up_to(text, FORM_PARAMETERS_MAX)
+    }
+
+    fn parse_up_to(text: &str, most: usize) -> Result<Self, S3Error> {
         let mut pairs = Vec::new();
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
-            if pairs.len() == QUERY_PARAMETERS_MAX {
+            if pairs.len() == most {
                 return Err(S3Error::new(S3ErrorCode::InvalidUri, "The query has too many parameters."));
             }
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
