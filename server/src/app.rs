@@ -94,22 +94,6 @@ impl App {
         Ok(bucket)
     }
 
-    /// A bucket that is not in the path, if it is the caller's own or the caller is root.
-    ///
-    /// # Errors
-    /// `NoSuchBucket`, or `AccessDenied` to anyone else.
-    pub fn authorise_bucket_named(&self, caller: &Caller, name: &str) -> Result<BucketRow, S3Error> {
-        let bucket = self
-            .engine
-            .bucket(name)?
-            .ok_or_else(|| S3Error::of(S3ErrorCode::NoSuchBucket).with_detail("BucketName", name))?;
-        if caller.root || *bucket.owner == *caller.user_id {
-            Ok(bucket)
-        } else {
-            Err(S3Error::of(S3ErrorCode::AccessDenied))
-        }
-    }
-
     /// What signatures are checked against now.
     pub fn auth_rules(&self) -> AuthRules<'_> {
         AuthRules {

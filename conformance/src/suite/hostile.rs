@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
+use super::auth::send_target;
 use super::context::{Context, Failure, check, error, pattern, status};
 use crate::client::Request;
 use crate::http::Answer;
@@ -29,6 +30,12 @@ super::cases!("hostile":
     put_without_length,
     object_longer_than_5_gib,
     expect_continue_waits_for_authorisation,
+    one_header_with_two_values,
+    a_length_and_chunks,
+    heads_that_proxies_read_otherwise,
+    a_chunk_line_without_end,
+    paths_that_decode_to_something_else,
+    a_presigned_url_with_more_than_it_had,
 );
 
 /// Sends raw bytes and reads an answer, or `None` if the server closes the connection.
@@ -207,4 +214,130 @@ async fn expect_continue_waits_for_authorisation(context: Context) -> Result<(),
     connection.send(&context.client.head_bytes(&bad, 4)).await?;
     let head = connection.head().await?;
     check(head.status == 404, format!("expected 404 before any body, got {}", head.status))
+}
+
+/// Raw lines of a head that must be refused, and nothing behind it be taken for a request.
+async fn refused_head(context: &Context, lines: &str) -> Result<(), Failure> {
+    let head = format!("{lines}\r\n\r\n");
+    let answer = raw(context, head.as_bytes()).await?;
+    refused(context, answer).await.map_err(|failure| format!("{lines:?}: {failure}").into())
+}
+
+/// What was signed is both lines joined; what would be read is the first.
+async fn one_header_with_two_values(context: Context) -> Result<(), Failure> {
+    let host = context.client.endpoint.authority.clone();
+    refused_head(&context, &format!("GET / HTTP/1.1\r\nhost: {host}\r\nhost: elsewhere.example")).await?;
+    for name in ["x-amz-copy-source", "x-amz-acl", "x-amz-tagging", "x-amz-storage-class"] {
+        let head =
+            format!("PUT /bucket/k HTTP/1.1\r\nhost: {host}\r\ncontent-length: 0\r\n{name}: a\r\n{name}: b\r\n\r\n");
+        let answer = raw(&context, head.as_bytes()).await?.ok_or("no answer")?;
+        error(&answer, 400, "InvalidArgument").map_err(|failure| format!("{name}: {failure}"))?;
+    }
+    Ok(())
+}
+
+/// A length and chunks are the other way to smuggle: what follows the chunks must be no request.
+async fn a_length_and_chunks(context: Context) -> Result<(), Failure> {
+    let host = context.client.endpoint.authority.clone();
+    for head in ["content-length: 4\r\ntransfer-encoding: chunked", "transfer-encoding: chunked\r\ncontent-length: 4"] {
+        let request = format!(
+            "PUT /b/k HTTP/1.1\r\nhost: {host}\r\n{head}\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nhost: {host}\r\n\r\n"
+        );
+        let mut connection = context.client.endpoint.connect().await?;
+        let _ = connection.send(request.as_bytes()).await;
+        let first = timeout(Duration::from_secs(60), connection.answer("PUT", 1 << 20)).await;
+        let first = first.map_err(|_| "no answer within a minute")?;
+        if let Ok(first) = first {
+            check((400..500).contains(&first.head.status), format!("expected a refusal, got {}", first.head.status))?;
+            let second = timeout(Duration::from_secs(10), connection.answer("GET", 1 << 20)).await;
+            check(second.is_ok_and(|answer| answer.is_err()), "what was behind the chunks was answered")?;
+        }
+    }
+    refused(&context, None).await
+}
+
+async fn heads_that_proxies_read_otherwise(context: Context) -> Result<(), Failure> {
+    let host = context.client.endpoint.authority.clone();
+    for lines in [
+        format!("GET / HTTP/1.1\r\nhost : {host}"),
+        format!("GET / HTTP/1.1\r\nhost: {host}\r\nx-amz-date: 1\r\n folded"),
+        format!("GET / HTTP/1.1\r\nhost: {host}\r\nx-a: b\0c"),
+        format!("GET / HTTP/1.1\r\nhost: {host}\r\nx-a: b\rc: d"),
+        format!("PUT /b/k HTTP/1.1\r\nhost: {host}\r\ntransfer-encoding: chunked, identity"),
+        format!("PUT /b/k HTTP/1.1\r\nhost: {host}\r\ntransfer-encoding: xchunked"),
+        format!("PUT /b/k HTTP/1.1\r\nhost: {host}\r\ncontent-length: +5"),
+        format!("PUT /b/k HTTP/1.1\r\nhost: {host}\r\ncontent-length: 5, 6"),
+        format!("PUT /b/k HTTP/1.1\r\nhost: {host}\r\ncontent-length: 18446744073709551616"),
+        format!("GET / HTTP/3.0\r\nhost: {host}"),
+        format!("GET  / HTTP/1.1\r\nhost: {host}"),
+    ] {
+        refused_head(&context, &lines).await?;
+    }
+    Ok(())
+}
+
+/// The end of a chunk's line never comes: nobody waits for it, and nobody keeps it.
+async fn a_chunk_line_without_end(context: Context) -> Result<(), Failure> {
+    context.create_bucket().await?;
+    let mut request = context
+        .request("PUT", "key")
+        .header("x-amz-decoded-content-length", "4")
+        .header("content-encoding", "aws-chunked")
+        .header("x-amz-trailer", "x-amz-checksum-crc32");
+    request.payload_hash = Some("STREAMING-UNSIGNED-PAYLOAD-TRAILER".to_owned());
+    let mut connection = context.client.endpoint.connect().await?;
+    connection.send(&context.client.head_bytes(&request, 8 << 20)).await?;
+    let mut line = b"4;extension=".to_vec();
+    line.resize(8 << 20, b'x');
+    let _ = connection.send(&line).await;
+    let answer = timeout(Duration::from_secs(60), connection.answer("PUT", 1 << 20)).await;
+    if let Ok(answer) = answer.map_err(|_| "no answer within a minute")? {
+        check((400..500).contains(&answer.head.status), format!("expected a refusal, got {}", answer.head.status))?;
+    }
+    context.expect_no_object("key").await
+}
+
+/// The path is decoded once, and what comes out is checked, never what was sent.
+async fn paths_that_decode_to_something_else(context: Context) -> Result<(), Failure> {
+    context.create_object("key", b"body").await?;
+    let bucket = &context.bucket;
+    for (path, refusal) in [
+        (format!("/{bucket}%2Fkey"), 400),
+        (format!("/{bucket}/%C0%AE%C0%AE/key"), 400),
+        (format!("/{bucket}/%ED%A0%80"), 400),
+        (format!("/{bucket}/a%00key"), 400),
+        ("/%2e%2e/key".to_owned(), 400),
+        (format!("/..%2f{bucket}/key"), 400),
+        (format!("//{bucket}/key"), 400),
+        (format!("/{bucket}/../{bucket}/key"), 404),
+        (format!("/{bucket}/%2e%2e/{bucket}/key"), 404),
+        (format!("/{bucket}/key%20"), 404),
+        (format!("/{bucket}/%6bey"), 200),
+    ] {
+        let mut request = Request::new("GET", "", "");
+        request.path.clone_from(&path);
+        let answer = context.send(request).await?;
+        status(&answer, refusal).map_err(|failure| format!("{path}: {failure}"))?;
+    }
+    Ok(())
+}
+
+/// What a presigned URL says is all that it says.
+async fn a_presigned_url_with_more_than_it_had(context: Context) -> Result<(), Failure> {
+    context.create_object("key", b"body").await?;
+    let target = context.client.presign(&context.request("GET", "key"), time::OffsetDateTime::now_utc(), 60);
+    status(&send_target(&context, "GET", &target, "", b"").await?, 200)?;
+    for more in ["versionId=null", "response-content-type=text/html", "acl", "X-Amz-Expires=604800", "x-id=GetObject"] {
+        let answer = send_target(&context, "GET", &format!("{target}&{more}"), "", b"").await?;
+        check(matches!(answer.head.status, 400 | 403), format!("{more}: {}", answer.head.status))?;
+    }
+    for header in ["x-amz-acl: public-read\r\n", "x-amz-meta-a: b\r\n", "x-amz-copy-source: /a/b\r\n"] {
+        let answer = send_target(&context, "GET", &target, header, b"").await?;
+        check(matches!(answer.head.status, 400 | 403), format!("{header}: {}", answer.head.status))?;
+    }
+    for method in ["PUT", "DELETE", "POST"] {
+        let answer = send_target(&context, method, &target, "", b"").await?;
+        check(matches!(answer.head.status, 400 | 403), format!("{method}: {}", answer.head.status))?;
+    }
+    context.expect_object("key", b"body").await.map(drop)
 }

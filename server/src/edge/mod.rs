@@ -6,6 +6,7 @@
 //! | `connection` | TLS or plain by the first byte, hyper's HTTP/1.1, timeouts |
 //! | `socket` | a TCP stream that gives up on clients who stop reading, and closes without loss |
 //! | `tls` | the certificate, self-made unless one is given |
+//! | `heads` | heads that say two things at once |
 //! | `service` | one request on the S3 port: authenticate, route, answer |
 //! | `cors` | preflights, and what browsers read of every answer |
 //! | `rate` | limits per access key and per source |
@@ -14,6 +15,7 @@
 mod admin_port;
 mod connection;
 mod cors;
+mod heads;
 pub mod listener;
 pub mod rate;
 mod service;

@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 
 use super::connection::Carrier;
 use super::cors::{self, Crossing};
+use super::heads::refuse_doubled;
 use super::wiped::ReadPace;
 use crate::access_log::{Entry, RequestFacts};
 use crate::app::App;
@@ -51,7 +52,9 @@ pub(super) async fn answer(
     }
     let crossing = Crossing::of(request.method(), request.headers());
     let unread = Arc::new(AtomicBool::new(!request.body().is_end_stream()));
-    let answered = if request.method() == Method::OPTIONS {
+    let answered = if let Err(error) = refuse_doubled(request.headers()) {
+        Err(error)
+    } else if request.method() == Method::OPTIONS {
         preflight(&app, carrier, &request, request_id, &mut seen)
     } else if query_api::is_call(&request, &app.config.domains) {
         call(&app, carrier, request, request_id, &unread).await

@@ -33,9 +33,6 @@ pub fn federated(key: &str) -> Option<String> {
 /// Claims of a web identity that conditions may ask for.
 pub const FEDERATED_CLAIMS: [&str; 5] = ["amr", "aud", "azp", "email", "sub"];
 
-/// Keys that hold several values: a condition on them says `ForAllValues` or `ForAnyValue`.
-pub const MULTIVALUED: [&str; 4] = ["s3:requestobjecttagkeys", "aws:tagkeys", "aws:calledvia", "sts:transitivetagkeys"];
-
 /// Keys with the key of a tag behind a slash.
 const TAG_KEYS: [&str; 7] = [
     "aws:principaltag",
