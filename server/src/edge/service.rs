@@ -26,6 +26,7 @@ use crate::s3::names::{BucketName, RequestId};
 use crate::s3::request::{BodyLimits, Caller, Decoding, RequestBody, S3Request, SseHeaders};
 use crate::s3::response::{S3Response, empty, error_document, xml};
 use crate::s3::router::Target;
+use crate::s3::sse::refuse_key_in_query;
 use crate::s3::table::{Operation, Scope, dispatch, route};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
@@ -145,7 +146,7 @@ fn admit(
     let mut named = Target::parse(target, host, &app.config.domains)?;
     seen.bucket.clone_from(&named.bucket);
     seen.log = begin_log(app, carrier, (&parts.method, target.as_str(), &headers), &named, request_id);
-    refuse_keys_in_query(&named)?;
+    refuse_key_in_query(&named.query)?;
     let head = RequestHead {
         method: &parts.method,
         path: target.path(),
@@ -261,18 +262,6 @@ fn preflight(
     let head = (request.method(), target.as_str(), request.headers());
     seen.log = begin_log(app, carrier, head, &named, request_id);
     cors::preflight(app, &named, request.headers())
-}
-
-/// A key in a URL ends in logs and histories everywhere: it is never taken from there.
-fn refuse_keys_in_query(named: &Target) -> Result<(), S3Error> {
-    let is_key = |name: &str| name.to_ascii_lowercase().contains("server-side-encryption-customer-key");
-    if named.query.iter().any(|(name, _)| is_key(name)) {
-        return Err(S3Error::new(
-            S3ErrorCode::InvalidArgument,
-            "Encryption keys are sent as headers, never in the URL. Consider this key as exposed.",
-        ));
-    }
-    Ok(())
 }
 
 fn resource(named: &Target) -> String {

@@ -175,7 +175,7 @@ pub fn client_key(trio: SseTrio, transport: Transport) -> Result<Option<ClientKe
     }
 }
 
-/// Refuses SSE-C parameters in the query, where proxies log them.
+/// Refuses SSE-C parameters in the query: a key in a URL ends in logs and histories everywhere.
 ///
 /// # Errors
 /// `InvalidArgument`; the value is not repeated.
@@ -185,7 +185,7 @@ pub fn refuse_key_in_query(query: &Query) -> Result<(), S3Error> {
         name.contains("server-side-encryption-customer-key")
     };
     if query.iter().any(|(name, _)| is_key(name)) {
-        return Err(argument("An encryption key is sent in a header, never in the query string."));
+        return Err(argument("Encryption keys are sent as headers, never in the URL. Consider this key as exposed."));
     }
     Ok(())
 }

@@ -118,7 +118,6 @@ enum Directive {
 impl Copy {
     fn plan(app: &App, request: &mut S3Request) -> Result<Self, S3Error> {
         let bucket = app.authorise_bucket(request)?;
-        sse::refuse_key_in_query(&request.query)?;
         refuse_unbuilt(&request.headers)?;
         let directive = directive(&request.headers)?;
         let algorithm = request.header("x-amz-checksum-algorithm")?.map(parse_algorithm).transpose()?;

@@ -24,7 +24,7 @@ use crate::s3::response::{S3Response, xml};
 use crate::s3::seal::{Lineage, random_bytes};
 use crate::s3::settings::encryption::refuse_blocked;
 use crate::s3::settings::quota::{self, Added};
-use crate::s3::sse::{for_write, refuse_key_in_query};
+use crate::s3::sse::for_write;
 use crate::s3::tags::{TagPlace, TagSet};
 use crate::s3::xml::XmlWriter;
 
@@ -36,7 +36,6 @@ pub async fn handle(app: &Arc<App>, request: S3Request) -> Result<S3Response, S3
     let bucket = app.authorise_bucket(&request)?;
     let key = request.object_key()?.clone();
     let encoding = NameEncoding::parse(&request.query)?;
-    refuse_key_in_query(&request.query)?;
     refuse_unbuilt(&request.headers)?;
     let encryption = for_write(request.sse_c.target, request.transport, &request.headers)?;
     refuse_blocked(app, &bucket, &encryption)?;

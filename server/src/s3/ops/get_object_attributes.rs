@@ -27,7 +27,6 @@ pub const PARTS_MAX: usize = 1000;
 /// Those of a read; `InvalidArgument` if no attribute is asked for, or an unknown one.
 pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response, S3Error> {
     let bucket = app.authorise_bucket(&request)?;
-    sse::refuse_key_in_query(&request.query)?;
     let wanted = Wanted::from_request(&request)?;
     let row = current(app, &bucket, &request)?;
     let trio = std::mem::take(&mut request.sse_c.target);

@@ -53,7 +53,6 @@ pub(super) fn plan(
     request: &mut S3Request,
     expected: &ExpectedChecksums,
 ) -> Result<SingleWrite, S3Error> {
-    sse::refuse_key_in_query(&request.query)?;
     let trio = std::mem::take(&mut request.sse_c.target);
     let encryption = sse::for_write(trio, request.transport, &request.headers)?;
     refuse_blocked(app, &bucket, &encryption)?;

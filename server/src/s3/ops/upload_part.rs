@@ -6,19 +6,16 @@ use std::sync::Arc;
 
 use http::{HeaderValue, StatusCode, header};
 
-use super::multipart::put_part::{algorithms, kept, store};
-use super::multipart::{AgreedChecksum, find, keys};
+use super::multipart::AgreedChecksum;
+use super::multipart::put_part::{OpenedUpload, algorithms, kept, store};
 use crate::app::App;
 use crate::s3::checksum::ExpectedChecksums;
 use crate::s3::error::S3Error;
 use crate::s3::lock::LockRequest;
-use crate::s3::names::PartNumber;
 use crate::s3::request::S3Request;
 use crate::s3::response::{S3Response, empty};
 use crate::s3::seal::{SealedUpload, announced_length};
-use crate::s3::settings::encryption::refuse_blocked;
 use crate::s3::settings::quota::{self, Added};
-use crate::s3::sse::refuse_key_in_query;
 
 /// Seals and stores one part under a fresh salt. Durable when it answers.
 ///
@@ -26,12 +23,7 @@ use crate::s3::sse::refuse_key_in_query;
 /// `NoSuchUpload`, `InvalidArgument` for the number, `InvalidRequest` for another encryption or
 /// checksum than Create's or for a locked part without a digest, `BadDigest`, and what the body answers. Nothing is stored then.
 pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response, S3Error> {
-    let number = PartNumber::parse(request.query.get("partNumber").unwrap_or_default())?;
-    let upload = find(app, &request)?;
-    refuse_key_in_query(&request.query)?;
-    let trio = std::mem::take(&mut request.sse_c.target);
-    let (lineage, encryption) = keys::open_for_part(&upload, trio, request.transport, &app.operator_key)?;
-    refuse_blocked(app, &upload.bucket, &encryption)?;
+    let OpenedUpload { number, upload, lineage, encryption } = OpenedUpload::open(app, &mut request)?;
     let len_bytes = announced_length(&request.body)?;
     quota::check(app, &upload.bucket, Added { bytes: len_bytes, objects: 1 })?;
     let expected = ExpectedChecksums::from_headers(&request.headers)?;

@@ -15,8 +15,8 @@ use chartrier_storage::namespace::rows::PartRow;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::listing::iso_time;
-use super::multipart::put_part::{algorithms, kept, store};
-use super::multipart::{AgreedChecksum, Upload, find, keys};
+use super::multipart::put_part::{OpenedUpload, algorithms, kept, store};
+use super::multipart::{AgreedChecksum, Upload};
 use crate::app::App;
 use crate::s3::checksum::{ChecksumValue, ExpectedChecksums};
 use crate::s3::error::{S3Error, S3ErrorCode};
@@ -27,9 +27,7 @@ use crate::s3::range::parse_copy_source_range;
 use crate::s3::request::{Caller, S3Request};
 use crate::s3::response::{ResponseBody, S3Response, error_document, xml};
 use crate::s3::seal::{Lineage, SealedUpload, UPLOAD_BYTES_MAX};
-use crate::s3::settings::encryption::refuse_blocked;
 use crate::s3::settings::quota::{self, Added};
-use crate::s3::sse::refuse_key_in_query;
 use crate::s3::versioning::{COPY_SOURCE_VERSION_ID, version_value};
 use crate::s3::xml::XmlWriter;
 
@@ -42,12 +40,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// Those of UploadPart and of opening the source; `InvalidArgument` for a range that is malformed or
 /// outside the source. Of a long copy, errors come inside the 200.
 pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response, S3Error> {
-    let number = PartNumber::parse(request.query.get("partNumber").unwrap_or_default())?;
-    let upload = find(app, &request)?;
-    refuse_key_in_query(&request.query)?;
-    let trio = std::mem::take(&mut request.sse_c.target);
-    let (lineage, encryption) = keys::open_for_part(&upload, trio, request.transport, &app.operator_key)?;
-    refuse_blocked(app, &upload.bucket, &encryption)?;
+    let OpenedUpload { number, upload, lineage, encryption } = OpenedUpload::open(app, &mut request)?;
     let named = CopySource::from_headers(&request.headers)?;
     let source = named.open(app, &mut request)?;
     let range = range(&request.headers, source.row.size_bytes)?;

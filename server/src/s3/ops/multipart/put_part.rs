@@ -1,18 +1,49 @@
-//! The tail that UploadPart and UploadPartCopy share: from sealed bytes to a stored part.
+//! What UploadPart and UploadPartCopy share: the upload opened for a part, and the way from sealed bytes to a
+//! stored part.
 
 use std::sync::Arc;
 
 use chartrier_storage::namespace::command::{Op, Outcome, Refusal};
 use chartrier_storage::namespace::rows::PartRow;
 
-use super::{AgreedChecksum, Upload, no_such_upload};
+use super::{AgreedChecksum, Upload, find, keys, no_such_upload};
 use crate::app::App;
 use crate::s3::checksum::{ChecksumAlgorithm, ChecksumValue, ExpectedChecksums};
 use crate::s3::error::S3Error;
 use crate::s3::names::{PartNumber, RequestId};
 use crate::s3::refusal::refused;
-use crate::s3::request::Caller;
+use crate::s3::request::{Caller, S3Request};
 use crate::s3::seal::{Lineage, SealedPart, part_etag, seal_part_checksums};
+use crate::s3::settings::encryption::refuse_blocked;
+use crate::s3::sse::Encryption;
+
+/// An upload, opened for one of its parts with the key that the request carries.
+pub struct OpenedUpload {
+    /// Which part.
+    pub number: PartNumber,
+    /// The upload.
+    pub upload: Upload,
+    /// The object's key, and what parts are bound to.
+    pub lineage: Lineage,
+    /// As the answer says it.
+    pub encryption: Encryption,
+}
+
+impl OpenedUpload {
+    /// Opens the upload that the request names, taking its key.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for the number, `NoSuchUpload`, `InvalidRequest` for another encryption than
+    /// Create's, `AccessDenied` where the bucket blocks it.
+    pub fn open(app: &Arc<App>, request: &mut S3Request) -> Result<Self, S3Error> {
+        let number = PartNumber::parse(request.query.get("partNumber").unwrap_or_default())?;
+        let upload = find(app, request)?;
+        let trio = std::mem::take(&mut request.sse_c.target);
+        let (lineage, encryption) = keys::open_for_part(&upload, trio, request.transport, &app.operator_key)?;
+        refuse_blocked(app, &upload.bucket, &encryption)?;
+        Ok(Self { number, upload, lineage, encryption })
+    }
+}
 
 /// The digests that a part needs: the object's algorithm, those that the client promised, and MD5
 /// for the ETag of mode O.
