@@ -172,24 +172,7 @@ pub(crate) async fn mend_stripe(blobs: &BlobStore, task: &StripeTask) -> Result<
         outcome.moved_bytes = columns.read_bytes;
         return Ok(outcome);
     }
-    // k good ones: first those that are read already, then those where they belong.
-    for shard in 0..shards {
-        if columns.good() >= k {
-            break;
-        }
-        columns.read(shard).await;
-    }
-    let good = columns.good();
-    if good < k {
-        let bad =
-            (0..shards).filter(|shard| columns.columns[*shard].bytes.is_none()).map(|shard| shard as u8).collect();
-        let away = columns.columns.iter().filter(|column| column.may_be_away).count();
-        return Err(if good + away >= k {
-            StripeError::Away { good, needed: k, away }
-        } else {
-            StripeError::Lost { good, needed: k, bad }
-        });
-    }
+    let good = columns.read_enough().await?;
     // Reading for the rebuild may have met more that is bad.
     for shard in 0..shards {
         let known = targets.iter().any(|(other, _)| *other == shard);
@@ -211,17 +194,7 @@ pub(crate) async fn mend_stripe(blobs: &BlobStore, task: &StripeTask) -> Result<
             return Ok(outcome);
         };
         encoded = columns.encode(blobs, place, chosen).await.map_err(lost)?;
-        for wrong in columns.mismatched(&encoded) {
-            let shard = usize::from(wrong);
-            let Some(target) = &columns.columns[shard].target else { continue };
-            outcome.present = outcome.present.without(ShardSet::one(wrong));
-            if !target.state().writes() {
-                outcome.waiting.push((wrong, ShardFault::Mismatched));
-            } else if !targets.iter().any(|(other, _)| *other == shard) {
-                targets.push((shard, ShardFault::Mismatched));
-            }
-        }
-        outcome.mismatched = Vec::new();
+        columns.replace_wrong(&encoded, &mut targets, &mut outcome);
     }
     columns.write(&Arc::new(encoded), targets, &mut outcome).await;
     outcome.moved_bytes += columns.read_bytes;
@@ -326,6 +299,48 @@ impl Column {
 }
 
 impl Columns {
+    /// Reads shards until k are good: first those that are read already, then the others in their order. Answers
+    /// how many are.
+    async fn read_enough(&mut self) -> Result<usize, StripeError> {
+        let needed = self.shape.geometry().k();
+        for shard in 0..self.columns.len() {
+            if self.good() >= needed {
+                break;
+            }
+            self.read(shard).await;
+        }
+        let good = self.good();
+        if good >= needed {
+            return Ok(good);
+        }
+        let away = self.columns.iter().filter(|column| column.may_be_away).count();
+        if good + away >= needed {
+            return Err(StripeError::Away { good, needed, away });
+        }
+        let bad = (0..).zip(&self.columns).filter(|(_, column)| column.bytes.is_none()).map(|(shard, _)| shard);
+        Err(StripeError::Lost { good, needed, bad: bad.collect() })
+    }
+
+    /// Has the shards that differ from a stripe, which is known to be right, written again.
+    fn replace_wrong(
+        &self,
+        right: &EncodedStripe,
+        targets: &mut Vec<(usize, ShardFault)>,
+        outcome: &mut StripeOutcome,
+    ) {
+        for wrong in self.mismatched(right) {
+            let shard = usize::from(wrong);
+            let Some(target) = &self.columns[shard].target else { continue };
+            outcome.present = outcome.present.without(ShardSet::one(wrong));
+            if !target.state().writes() {
+                outcome.waiting.push((wrong, ShardFault::Mismatched));
+            } else if !targets.iter().any(|(other, _)| *other == shard) {
+                targets.push((shard, ShardFault::Mismatched));
+            }
+        }
+        outcome.mismatched = Vec::new();
+    }
+
     fn locate(blobs: &BlobStore, run: &StripeRun, index: u32) -> Option<Self> {
         let shape = stripe_shape(run, index)?;
         let placement = blobs.placement(run)?;
