@@ -17,7 +17,7 @@ use super::reader::ReadBuf;
 use super::{DamagedShard, Placement, StoreCore};
 use crate::budget::PooledBytes;
 use crate::drive::{CellRead, ColumnRead, DataMetrics, Drive};
-use crate::error::StorageError;
+use crate::error::{StorageError, chain};
 use crate::ids::StripeId;
 use crate::namespace::integrity::FoundBy;
 use crate::segment::checksum::cell_crc64;
@@ -296,7 +296,7 @@ impl StripeFetch {
                 Err(error) => {
                     self.offline |= !drive.state().reads();
                     asked &= drive.state().reads();
-                    tracing::debug!(drive = %drive.id(), %error, "a shard cannot be located");
+                    tracing::debug!(drive = %drive.id(), error = chain(&error), "a shard cannot be located");
                 }
             }
         }

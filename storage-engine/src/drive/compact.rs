@@ -42,6 +42,7 @@ use super::error::DriveError;
 use super::index::{IndexBatch, SegmentRow};
 use super::metrics::DataMetrics;
 use super::segments::segment_name;
+use crate::error::chain;
 use crate::failpoint::{Step, failpoint};
 use crate::ids::SegmentId;
 use crate::io::{DriveFile, is_full};
@@ -173,7 +174,7 @@ impl Pass<'_> {
                 Ok(source) => sources.push(source),
                 Err(error) => {
                     self.block(victim.id);
-                    tracing::warn!(drive = %self.core.id, segment = %victim.id, %error, "a segment cannot be compacted");
+                    tracing::warn!(drive = %self.core.id, segment = %victim.id, error = chain(&error), "a segment cannot be compacted");
                 }
             }
         }

@@ -14,6 +14,7 @@ use super::error::DriveOpenError;
 use super::index::{IndexBatch, SegmentRow};
 use super::metrics::DataMetrics;
 use super::segments::{SEGMENTS_DIR, is_unfinished, parse_segment_name, segment_name};
+use crate::error::chain;
 use crate::failpoint::{Step, failpoint};
 use crate::ids::SegmentId;
 use crate::io::DriveFile;
@@ -79,7 +80,7 @@ fn recover_segment(
         Err(error) => {
             // One unreadable segment is a loss of shards, not of the drive.
             core.counts.add_read_error();
-            tracing::error!(drive = %core.id, segment = %id, %error, "cannot read a segment back");
+            tracing::error!(drive = %core.id, segment = %id, error = chain(&error), "cannot read a segment back");
             Ok(())
         }
     }

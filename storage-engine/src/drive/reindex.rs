@@ -9,6 +9,7 @@ use super::index::IndexBatch;
 use super::segments::segment_name;
 use super::verify::{Pace, read_directory, read_header};
 use super::{Drive, DriveCore};
+use crate::error::chain;
 use crate::failpoint::{Step, failpoint};
 use crate::ids::{SegmentId, StripeId};
 use crate::segment::footer::DirectoryEntry;
@@ -56,7 +57,7 @@ fn fill(core: &DriveCore, owned: &dyn Fn(StripeId) -> bool, pace: &mut Pace<'_>)
             Err(error) => {
                 // Its shards are missing then, and are rebuilt from the other drives.
                 core.counts.add_read_error();
-                tracing::warn!(drive = %core.id, segment = %id, %error, "a segment is left out of the index");
+                tracing::warn!(drive = %core.id, segment = %id, error = chain(&error), "a segment is left out of the index");
                 continue;
             }
         };

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::Engine;
 use crate::drive::DriveState;
-use crate::error::{StateError, StorageError};
+use crate::error::{StateError, StorageError, chain};
 use crate::failpoint::{Step, failpoint};
 use crate::ids::DriveId;
 use crate::mend::{Rebuild, RebuildProgress};
@@ -114,7 +114,7 @@ impl Engine {
     /// Begins, watches and ends passes. Called every second.
     pub(super) async fn follow_layout(self: &Arc<Self>) {
         if let Err(error) = self.try_follow_layout().await {
-            tracing::warn!(%error, "shards wait to follow the layout");
+            tracing::warn!(error = chain(&error), "shards wait to follow the layout");
             self.moves.lock().not_before = Some(Instant::now() + RETRY_AFTER);
         }
     }
@@ -293,7 +293,10 @@ impl Engine {
         let engine = self.clone();
         let described = tokio::task::spawn_blocking(move || engine.roster.describe(&table, &[])).await;
         if let Ok(Err(error)) = described {
-            tracing::warn!(%error, "engine.json is not up to date: it is written again at the next start");
+            tracing::warn!(
+                error = chain(&error),
+                "engine.json is not up to date: it is written again at the next start"
+            );
         }
         self.solo.drives_changed();
         Ok(outcome)
