@@ -2,7 +2,7 @@
 
 use super::document::{Group, IamDocument};
 use super::policies::{attach, detach, put, take, write_attached, write_names};
-use super::{Iam, new_id, rooted, time};
+use super::{Iam, is_taken, new_id, rooted, time};
 use crate::access::standing::group_arn;
 use crate::query_api::ApiError;
 use crate::s3::xml::XmlWriter;
@@ -17,7 +17,7 @@ impl Iam<'_> {
         let group = Group { id, path, created_us, ..Group::default() };
         let written = group.clone();
         self.change(&self.account_row()?, |document| {
-            if document.groups.contains_key(name) {
+            if is_taken(&document.groups, name) {
                 return Err(ApiError::exists("Group", name));
             }
             if document.groups.len() >= GROUPS_MAX {
@@ -53,6 +53,25 @@ impl Iam<'_> {
     pub(super) fn list_groups_for_user(&self, doc: &mut XmlWriter) -> Result<(), ApiError> {
         let user = self.user(self.name("UserName")?)?;
         self.write_groups(doc, |group| group.members.contains(&user.id))
+    }
+
+    /// Renames a group, or moves it to another path. Who may, may so for the ARN that it has and the one that
+    /// it gets.
+    pub(super) async fn update_group(&self) -> Result<(), ApiError> {
+        let (name, group) = self.group()?;
+        let new_name = self.new_name("NewGroupName")?.unwrap_or(&name);
+        let path = self.new_path()?.unwrap_or(group.path);
+        self.permit("UpdateGroup", &group_arn(&self.account_number(), rooted(&path), new_name))?;
+        self.change(&self.account_row()?, |document| {
+            let mut group = document.groups.remove(&name).ok_or_else(|| ApiError::no_such("group", &name))?;
+            if is_taken(&document.groups, new_name) {
+                return Err(ApiError::exists("Group", new_name));
+            }
+            group.path = path;
+            document.groups.insert(new_name.to_owned(), group);
+            Ok(())
+        })
+        .await
     }
 
     pub(super) async fn delete_group(&self) -> Result<(), ApiError> {

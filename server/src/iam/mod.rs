@@ -20,6 +20,8 @@ mod resource;
 mod roles;
 mod users;
 
+use std::collections::BTreeMap;
+
 use chartrier_storage::namespace::command::{Op, Outcome, Refusal};
 use chartrier_storage::namespace::rows::UserRow;
 
@@ -59,12 +61,15 @@ impl Iam<'_> {
     /// An account may everything, and who acts in it what its policies say. What a user can only have
     /// by `GetSessionToken` is less than itself.
     fn authorise(&self, action: &str) -> Result<(), ApiError> {
+        self.permit(action, &self.resource(action)?)
+    }
+
+    /// Whether the caller may take an action on a resource.
+    fn permit(&self, action: &str, resource: &str) -> Result<(), ApiError> {
         let standing = &self.caller.standing;
         let name = format!("iam:{action}");
-        let resource = self.resource(action)?;
         let context = CallContext::new(self.call).with("iam:policyarn", self.form.non_empty("PolicyArn"));
-        let question =
-            Question { principal: &standing.principal, action: &name, resource: &resource, context: &context };
+        let question = Question { principal: &standing.principal, action: &name, resource, context: &context };
         let whole = standing.session.is_none() || standing.is_role();
         if whole && standing.own_verdict(question) == Verdict::Allows {
             return Ok(());
@@ -79,6 +84,7 @@ impl Iam<'_> {
             "CreateUser" => self.create_user(doc).await,
             "GetUser" => self.get_user(doc),
             "ListUsers" => self.list_users(doc),
+            "UpdateUser" => self.update_user().await,
             "DeleteUser" => self.delete_user().await,
             "CreateAccessKey" => self.create_access_key(doc).await,
             "ListAccessKeys" => self.list_access_keys(doc),
@@ -99,6 +105,7 @@ impl Iam<'_> {
             "CreateGroup" => self.create_group(doc).await,
             "GetGroup" => self.get_group(doc),
             "ListGroups" => self.list_groups(doc),
+            "UpdateGroup" => self.update_group().await,
             "DeleteGroup" => self.delete_group().await,
             "AddUserToGroup" => self.add_user_to_group().await,
             "RemoveUserFromGroup" => self.remove_user_from_group().await,
@@ -142,21 +149,20 @@ impl Iam<'_> {
 
     /// A parameter that names something: IAM's characters only.
     fn name(&self, parameter: &str) -> Result<&str, ApiError> {
-        let name = self.parameter(parameter)?;
-        let good = |byte: u8| byte.is_ascii_alphanumeric() || b"+=,.@_-".contains(&byte);
-        if name.len() <= 64 && name.bytes().all(good) && !matches!(name, "." | "..") {
-            return Ok(name);
-        }
-        Err(ApiError::validation(format!("The specified value for {parameter} is invalid.")))
+        checked_name(parameter, self.parameter(parameter)?)
+    }
+
+    /// As [`Iam::name`], of a parameter that may be left out.
+    fn new_name(&self, parameter: &str) -> Result<Option<&str>, ApiError> {
+        self.form.non_empty(parameter).map(|name| checked_name(parameter, name)).transpose()
     }
 
     fn path(&self) -> Result<String, ApiError> {
-        let path = rooted(self.form.get("Path").unwrap_or_default());
-        let good = path.starts_with('/') && path.ends_with('/') && path.len() <= 512;
-        if good && path.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Ok(path.to_owned());
-        }
-        Err(ApiError::validation("The specified value for path is invalid."))
+        checked_path(self.form.get("Path").unwrap_or_default())
+    }
+
+    fn new_path(&self) -> Result<Option<String>, ApiError> {
+        self.form.non_empty("NewPath").map(checked_path).transpose()
     }
 
     /// Canonical id of the caller's account.
@@ -230,6 +236,28 @@ impl Iam<'_> {
             }
         }
     }
+}
+
+fn checked_name<'n>(parameter: &str, name: &'n str) -> Result<&'n str, ApiError> {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || b"+=,.@_-".contains(&byte);
+    if name.len() <= 64 && name.bytes().all(good) && !matches!(name, "." | "..") {
+        return Ok(name);
+    }
+    Err(ApiError::validation(format!("The specified value for {parameter} is invalid.")))
+}
+
+fn checked_path(path: &str) -> Result<String, ApiError> {
+    let path = rooted(path);
+    let good = path.starts_with('/') && path.ends_with('/') && path.len() <= 512;
+    if good && path.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(path.to_owned());
+    }
+    Err(ApiError::validation("The specified value for path is invalid."))
+}
+
+/// Whether something has a name already: names that differ by case alone are the same, as on AWS.
+fn is_taken<T>(names: &BTreeMap<String, T>, name: &str) -> bool {
+    names.keys().any(|known| known.eq_ignore_ascii_case(name))
 }
 
 /// An id of IAM: four letters that say of what, and 17 random ones.

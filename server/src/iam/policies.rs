@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::document::{BUILT_IN, IamDocument, Managed};
-use super::{Iam, new_id, rooted, time};
+use super::{Iam, is_taken, new_id, rooted, time};
 use crate::access::standing::policy_arn;
 use crate::policy::{Policy, PolicyKind};
 use crate::query_api::ApiError;
@@ -62,7 +62,7 @@ impl Iam<'_> {
         let managed = Managed { id, path, created_us, text: text.to_owned() };
         let written = managed.clone();
         self.change(&self.account_row()?, |document| {
-            if document.managed.contains_key(name) {
+            if is_taken(&document.managed, name) {
                 return Err(ApiError::exists("A policy", name));
             }
             if document.managed.len() >= POLICIES_MAX {

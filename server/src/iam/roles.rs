@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::document::{IamDocument, Role};
 use super::policies::{attach, detach, encoded, put, take, write_attached, write_names};
-use super::{Iam, new_id, time};
+use super::{Iam, is_taken, new_id, time};
 use crate::access::standing::role_arn;
 use crate::policy::{Policy, PolicyKind};
 use crate::query_api::ApiError;
@@ -35,7 +35,7 @@ impl Iam<'_> {
         };
         let written = role.clone();
         self.change(&self.account_row()?, |document| {
-            if document.roles.contains_key(name) {
+            if is_taken(&document.roles, name) {
                 return Err(ApiError::exists("Role", name));
             }
             if document.roles.len() >= ROLES_MAX {

@@ -1,4 +1,4 @@
-//! CreateUser, GetUser, ListUsers, DeleteUser.
+//! CreateUser, GetUser, ListUsers, UpdateUser, DeleteUser.
 
 use chartrier_storage::namespace::command::Op;
 use chartrier_storage::namespace::rows::UserRow;
@@ -18,7 +18,12 @@ impl Iam<'_> {
         if self.app.engine.user(name)?.is_some() {
             return Err(ApiError::exists("User", name));
         }
-        if self.members()?.len() >= USERS_MAX {
+        let members = self.members()?;
+        // Names that differ by case alone are the same, as on AWS.
+        if members.iter().any(|row| row.name.eq_ignore_ascii_case(name)) {
+            return Err(ApiError::exists("User", name));
+        }
+        if members.len() >= USERS_MAX {
             return Err(ApiError::limit("Cannot exceed quota for UsersPerAccount."));
         }
         let document = IamDocument { path: self.path()?, ..IamDocument::default() };
@@ -57,6 +62,24 @@ impl Iam<'_> {
         doc.close("Users");
         page.end(doc);
         Ok(())
+    }
+
+    /// Moves a user to another path. Who may, may so for the path that it leaves and the one that it comes to.
+    pub(super) async fn update_user(&self) -> Result<(), ApiError> {
+        let row = self.user(self.name("UserName")?)?;
+        if self.new_name("NewUserName")?.is_some_and(|name| *name != row.name) {
+            return Err(ApiError::new(501, "NotImplemented", "A user cannot be renamed: NewUserName."));
+        }
+        let Some(path) = self.new_path()? else { return Ok(()) };
+        if row.account.is_empty() {
+            return Err(ApiError::conflict("An account has no path."));
+        }
+        self.permit("UpdateUser", &user_arn(&self.account_number(), &path, &row.name))?;
+        self.change(&row, |document| {
+            document.path = path;
+            Ok(())
+        })
+        .await
     }
 
     pub(super) async fn delete_user(&self) -> Result<(), ApiError> {

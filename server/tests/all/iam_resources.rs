@@ -193,3 +193,81 @@ async fn a_deny_of_one_is_a_deny_of_that_one() {
     assert_eq!(said(&call(ann, "ListServerCertificates", &[]).await), is(400, "InvalidAction"));
     house.server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_moves_is_judged_where_it_leaves_and_where_it_comes() {
+    let house = House::start().await;
+    let House { iam, ann, .. } = &house;
+    for (create, name) in [("CreateUser", "UserName"), ("CreateGroup", "GroupName")] {
+        ok(iam, create, &[(name, "mover"), ("Path", "/dev/")]).await;
+    }
+    ok(iam, "AddUserToGroup", &[("GroupName", "mover"), ("UserName", "mover")]).await;
+    let put = [("GroupName", "mover"), ("PolicyName", "p"), ("PolicyDocument", &allow("s3:*", "*"))];
+    ok(iam, "PutGroupPolicy", &put).await;
+    let key = ok(iam, "CreateAccessKey", &[("UserName", "mover")]).await;
+    let (id, secret) = (key.element("AccessKeyId").unwrap(), key.element("SecretAccessKey").unwrap());
+    let mover = house.server.client().acting_as(&id, &secret);
+    assert_eq!(mover.get("/").await.status, 200);
+    let both = ["user/dev/*", "user/ops/*", "group/dev/*", "group/ops/new"].map(|rest| house.arn(rest));
+    let both = json!({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "iam:*", "Resource": both}});
+    for (policy, may) in [(allow("iam:*", &house.arn("*/dev/*")), false), (both.to_string(), true)] {
+        house.let_ann(&policy).await;
+        let moves = [
+            ("UpdateUser", vec![("UserName", "mover"), ("NewPath", "/ops/")]),
+            ("UpdateGroup", vec![("GroupName", "mover"), ("NewPath", "/ops/"), ("NewGroupName", "new")]),
+        ];
+        for (action, parameters) in moves {
+            if may {
+                ok(ann, action, &parameters).await;
+            } else {
+                assert!(refused(ann, action, &parameters).await.contains("/ops/"));
+            }
+        }
+    }
+    let user = ok(iam, "GetUser", &[("UserName", "mover")]).await;
+    assert_eq!(user.element("Arn").unwrap(), house.arn("user/ops/mover"));
+    let group = ok(iam, "GetGroup", &[("GroupName", "new")]).await;
+    assert_eq!(group.element("Arn").unwrap(), house.arn("group/ops/new"));
+    assert_eq!(said(&call(iam, "GetGroup", &[("GroupName", "mover")]).await), is(404, "NoSuchEntity"));
+    // Who was in it is in it, and may what it may.
+    assert_eq!(mover.get("/").await.status, 200);
+    ok(iam, "CreateGroup", &[("GroupName", "other")]).await;
+    let onto = [("GroupName", "new"), ("NewGroupName", "OTHER")];
+    assert_eq!(said(&call(iam, "UpdateGroup", &onto).await), is(409, "EntityAlreadyExists"));
+    ok(iam, "UpdateGroup", &[("GroupName", "new"), ("NewGroupName", "New")]).await;
+    assert_eq!(mover.get("/").await.status, 200);
+    for path in ["x", "/x", "/x y/"] {
+        let moved = call(iam, "UpdateUser", &[("UserName", "mover"), ("NewPath", path)]).await;
+        assert_eq!(said(&moved), is(400, "ValidationError"), "{path}");
+    }
+    let renamed = call(iam, "UpdateUser", &[("UserName", "mover"), ("NewUserName", "stayer")]).await;
+    assert_eq!(said(&renamed), is(501, "NotImplemented"));
+    house.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_differ_by_case_alone_are_the_same() {
+    let house = House::start().await;
+    let House { iam, .. } = &house;
+    let trust = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole",
+        "Principal": {"AWS": house.number}}]})
+    .to_string();
+    let text = allow("s3:*", "*");
+    for (create, name, more) in [
+        ("CreateUser", "UserName", None),
+        ("CreateGroup", "GroupName", None),
+        ("CreateRole", "RoleName", Some(("AssumeRolePolicyDocument", trust.as_str()))),
+        ("CreatePolicy", "PolicyName", Some(("PolicyDocument", text.as_str()))),
+    ] {
+        let with = |value: &'static str| [Some((name, value)), more].into_iter().flatten().collect::<Vec<_>>();
+        ok(iam, create, &with("Reader")).await;
+        for again in ["Reader", "reader", "READER"] {
+            assert_eq!(
+                said(&call(iam, create, &with(again)).await),
+                is(409, "EntityAlreadyExists"),
+                "{create} {again}"
+            );
+        }
+    }
+    house.server.stop().await;
+}
