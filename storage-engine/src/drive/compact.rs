@@ -250,6 +250,7 @@ impl Pass<'_> {
         }
         let (id, row, output_bytes) = output.finish()?;
         self.switch(moves, id, row)?;
+        self.note_left(sources.iter().filter(|source| source.whole))?;
         self.report.copied_bytes += row.stored_bytes;
         DataMetrics::add(&self.core.metrics.bytes_compacted, row.stored_bytes);
         self.core.index.flush()?;
@@ -334,6 +335,17 @@ impl Pass<'_> {
         batch.put_segment(id, &row);
         let written = self.core.index.write(batch);
         result.and_then(|()| Ok(written?))
+    }
+
+    /// Says that nothing lives in segments any more: a start that finds the row and no file then misses nothing.
+    fn note_left<'a>(&self, sources: impl Iterator<Item = &'a Source>) -> Result<(), DriveError> {
+        let _rows = self.core.index.lock_rows();
+        let mut batch = IndexBatch::default();
+        for Source { victim, .. } in sources {
+            let row = self.core.segments.raise_dead(victim.id, u64::MAX);
+            row.iter().for_each(|row| batch.put_segment(victim.id, row));
+        }
+        Ok(self.core.index.write(batch)?)
     }
 
     /// Removes the file of a segment that nothing points at.
