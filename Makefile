@@ -57,9 +57,9 @@ pages: build
 	$(BIN)/chartrier-conformance --server $(BIN)/chartrier --report docs/s3-conformance.md
 
 conformance:
-	@scripts/setup build clients
+	@scripts/setup build clients all-clients
 	cargo build --release --locked --workspace --bins
-	conformance/clients/run full $(BIN)
+	conformance/clients/run full $(BIN) --report docs/clients.md
 
 bench: build
 	benches/run $(BIN)

@@ -1,11 +1,10 @@
 """One function a client: real files up, down, compared; keys, wrong keys, no keys."""
 import base64, filecmp, hashlib, io, json, os, pathlib, secrets, shutil, subprocess
 
-import boto3
 import botocore.exceptions
 
 from temporary import temporary_credentials
-from tools import run
+from tools import run, s3_client
 
 
 def digest(path):
@@ -32,8 +31,7 @@ def random_file(path, size):
 
 
 def boto3_client(server, work, large):
-    session = boto3.session.Session(server.access_key, server.secret_key, region_name="fr")
-    s3 = session.client("s3", endpoint_url=server.endpoint, verify=str(server.ca))
+    s3 = s3_client(server)
     s3.create_bucket(Bucket="boto3", CreateBucketConfiguration={"LocationConstraint": "fr"})
     body = secrets.token_bytes(100_000)
     s3.put_object(Bucket="boto3", Key="a/é b+c//..%2F", Body=body, Metadata={"kind": "charter"},
@@ -143,7 +141,20 @@ def rclone(server, work, large):
         listed = json.loads(run([program, "lsjson", "-R", "--files-only", f"r:{bucket}/tree"], chosen).stdout)
         assert len(listed) == counts[-1]
         run([program, "purge", f"r:{bucket}"], chosen)
-    return f"{counts[0]} files, with and without SSE-C"
+    # Object lock by rclone's own options.
+    locks = ["--s3-bucket-object-lock-enabled", "--s3-object-lock-mode", "GOVERNANCE",
+             "--s3-object-lock-retain-until-date", "1h"]
+    run([program, "mkdir", "r:rclone-locked", *locks], environment)
+    run([program, "copyto", work / "large", "r:rclone-locked/large", *locks], environment)
+    s3 = s3_client(server)
+    head = s3.head_object(Bucket="rclone-locked", Key="large")
+    assert head["ObjectLockMode"] == "GOVERNANCE", head
+    try:
+        s3.delete_object(Bucket="rclone-locked", Key="large", VersionId=head["VersionId"])
+        raise AssertionError("a locked version was removed")
+    except botocore.exceptions.ClientError as error:
+        assert error.response["Error"]["Code"] == "AccessDenied", error
+    return f"{counts[0]} files, with and without SSE-C; one locked"
 
 
 def s3cmd(server, work, large):
