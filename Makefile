@@ -3,7 +3,7 @@
 #   make test          build and run every test, the real clients in their quick form included
 #   make check         formatting, lints and documentation, warnings denied
 #   make pages         writes docs/s3-operations.md and docs/s3-conformance.md
-#   make conformance   the real clients on real data, in full
+#   make conformance   the real clients on real data, in full; installs them, and writes docs/clients.md
 #   make bench         figures, beside whichever peers are installed
 #   make bench-parts   what sealing, coding, the log and the parsers cost by themselves
 #   make flips         bits flipped and sectors zeroed in every kind of file, under a serving server

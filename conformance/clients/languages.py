@@ -1,5 +1,5 @@
 """SDKs of other languages, with scripts of their own."""
-import os, pathlib
+import pathlib
 
 from tools import run
 

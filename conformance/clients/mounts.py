@@ -1,5 +1,5 @@
 """Buckets as folders: s3fs."""
-import os, secrets, shutil, subprocess, time
+import os, secrets, shutil, time
 
 from scenarios import digest, random_file, same_trees
 from tools import run, s3_client

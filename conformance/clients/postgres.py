@@ -1,5 +1,5 @@
 """A PostgreSQL of its own folder, whose WAL goes to an archive."""
-import os, pathlib, pwd, shutil, socket, subprocess, time
+import os, pathlib, pwd, shutil, socket, time
 
 from tools import run
 

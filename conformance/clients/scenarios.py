@@ -1,5 +1,5 @@
 """One function a client: real files up, down, compared; keys, wrong keys, no keys."""
-import base64, filecmp, hashlib, io, json, os, pathlib, secrets, shutil, subprocess
+import base64, hashlib, io, json, os, pathlib, secrets, shutil
 
 import botocore.exceptions
 
