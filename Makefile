@@ -9,7 +9,8 @@
 #   make flips         bits flipped and sectors zeroed in every kind of file, under a serving server
 #   make interleavings threads of drives, log, leases and budget under a scheduler of ours: who goes first, anywhere
 #   make torture       kill -9 in a loop under load and at each step of the protocols, power cuts on a disk of ours,
-#                      a million random sequences against the model; with verification
+#                      a million random sequences against the model, all properties with other random numbers;
+#                      with verification
 
 SHELL := /bin/bash
 ifdef CI
@@ -27,6 +28,11 @@ FLIPS_ROUNDS ?= 20
 KILL_ROUNDS ?= 10
 SEQUENCES ?= 1000000
 
+# Properties are tested with the same random numbers each time, so that a failure is the change's. Others are for
+# `make torture`, or for PROPTEST_RNG_SEED= before `make test`.
+PROPTEST_RNG_SEED ?= 20261122
+SEEDS ?= $(shell shuf -i 0-4294967295 -n 3)
+
 .PHONY: serve build setup test check pages conformance bench bench-parts flips interleavings torture clean-data
 
 setup:
@@ -42,7 +48,7 @@ serve: setup
 test:
 	@scripts/setup build clients
 	cargo build --release --locked --workspace --bins
-	cargo test --release --locked --workspace
+	PROPTEST_RNG_SEED=$(PROPTEST_RNG_SEED) cargo test --release --locked --workspace
 	$(BIN)/chartrier-conformance --server $(BIN)/chartrier
 	conformance/clients/run quick $(BIN)
 
@@ -78,5 +84,6 @@ torture: build interleavings
 	$(BIN)/chartrier-torture --server $(BIN)/chartrier --verify $(BIN)/chartrier-verify --rounds $(ROUNDS)
 	$(BIN)/chartrier-torture --server $(BIN)/chartrier --verify $(BIN)/chartrier-verify --rounds $(POWER_ROUNDS) --power-cut
 	$(BIN)/chartrier-torture --server $(BIN)/chartrier --verify $(BIN)/chartrier-verify --rounds $(POWER_ROUNDS) --packing --load-ms-max 4000
+	for seed in $(SEEDS); do PROPTEST_RNG_SEED=$$seed cargo test --release --locked --workspace || exit 1; done
 	CHARTRIER_KILL_ROUNDS=$(KILL_ROUNDS) cargo test --release --locked -p chartrier-storage --lib kill:: -- --nocapture
 	CHARTRIER_SEQUENCES=$(SEQUENCES) cargo test --release --locked -p chartrier-storage --lib sequences:: -- --nocapture
