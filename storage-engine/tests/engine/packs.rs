@@ -6,7 +6,7 @@ mod random;
 
 use std::time::Duration;
 
-use chartrier_storage::engine::{PackConfig, ReclaimConfig};
+use chartrier_storage::engine::{PackConfig, PackStatus, ReclaimConfig};
 use chartrier_storage::ids::UploadId;
 
 use super::*;
@@ -144,10 +144,13 @@ async fn a_read_goes_on_while_what_it_reads_is_packed_packed_again_and_deleted()
     let mut of_pack = engine.blobs().reader(&blob, 100..u64::MAX);
     let second = of_pack.next().await.unwrap().unwrap().as_slice().to_vec();
     assert!(expected[100..].starts_with(&second));
+    let before = engine.pack_status().done;
     for n in (0..40).filter(|n| n % 5 != 0) {
         delete(&engine, &format!("k{n}")).await;
     }
-    assert!(engine.pack_now().await.unwrap().runs > 0, "packed again");
+    // By this, or by the keeper before it.
+    engine.pack_now().await.unwrap();
+    assert!(engine.pack_status().done.runs > before.runs, "packed again");
     engine.reclaim_now().await.unwrap();
     // Whoever knows the row reads it still, by the hold, after its deletion too.
     delete(&engine, "k30").await;
@@ -194,15 +197,17 @@ async fn packs_with_much_that_is_dead_give_their_space_back() {
     let engine = rig.open_with_bucket().await;
     fill(&engine, 200).await;
     engine.pack_now().await.unwrap();
+    let full = engine.pack_status();
+    assert_eq!(full.counts.live_bytes, full.counts.packed_bytes);
     for n in (0..200).filter(|n| n % 3 != 0) {
         delete(&engine, &format!("k{n}")).await;
     }
-    let before = engine.pack_status().counts;
-    assert!(before.live_bytes * 2 < before.packed_bytes);
-    let report = engine.pack_now().await.unwrap();
-    let after = engine.pack_status().counts;
-    assert_eq!((after.members, after.live_bytes), (before.members, before.live_bytes));
-    assert!(after.packed_bytes * 65 <= after.live_bytes * 100, "{before:?} {report:?} {after:?}");
+    let live_bytes: usize = (0..200).step_by(3).map(len_of).sum();
+    // The keeper may have begun by itself: whoever did it, in the end all such packs are made again.
+    engine.pack_now().await.unwrap();
+    let PackStatus { counts: after, done, .. } = engine.pack_status();
+    assert_eq!((after.members, after.live_bytes), (67, live_bytes as u64));
+    assert!(after.packed_bytes * 65 <= after.live_bytes * 100 && done.packs > full.done.packs, "{full:?} {after:?}");
     engine.reclaim_now().await.unwrap();
     assert!(stored(&engine) < after.packed_bytes * 155 / 100);
     check_all(&engine, (0..200).filter(|n| n % 3 == 0)).await;
