@@ -9,7 +9,7 @@
 #   make flips         bits flipped and sectors zeroed in every kind of file, under a serving server
 #   make interleavings threads of drives, log, leases and budget under a scheduler of ours: who goes first, anywhere
 #   make torture       kill -9 in a loop under load and at each step of the protocols, power cuts on a disk of ours,
-#                      a million random sequences against the model, all properties with other random numbers;
+#                      races of 64 clients for a thousand rounds, a million random sequences against the model, all properties with other random numbers;
 #                      with verification
 
 SHELL := /bin/bash
@@ -26,6 +26,7 @@ ROUNDS ?= 200
 POWER_ROUNDS ?= 50
 FLIPS_ROUNDS ?= 20
 KILL_ROUNDS ?= 10
+RACE_ROUNDS ?= 1000
 SEQUENCES ?= 1000000
 
 # Properties are tested with the same random numbers each time, so that a failure is the change's. Others are for
@@ -84,6 +85,7 @@ torture: build interleavings
 	$(BIN)/chartrier-torture --server $(BIN)/chartrier --verify $(BIN)/chartrier-verify --rounds $(ROUNDS)
 	$(BIN)/chartrier-torture --server $(BIN)/chartrier --verify $(BIN)/chartrier-verify --rounds $(POWER_ROUNDS) --power-cut
 	$(BIN)/chartrier-torture --server $(BIN)/chartrier --verify $(BIN)/chartrier-verify --rounds $(POWER_ROUNDS) --packing --load-ms-max 4000
+	$(BIN)/chartrier-conformance --server $(BIN)/chartrier --filter rounds:: --race-rounds $(RACE_ROUNDS)
 	for seed in $(SEEDS); do PROPTEST_RNG_SEED=$$seed cargo test --release --locked --workspace || exit 1; done
 	CHARTRIER_KILL_ROUNDS=$(KILL_ROUNDS) cargo test --release --locked -p chartrier-storage --lib kill:: -- --nocapture
 	CHARTRIER_SEQUENCES=$(SEQUENCES) cargo test --release --locked -p chartrier-storage --lib sequences:: -- --nocapture

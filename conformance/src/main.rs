@@ -47,6 +47,9 @@ struct Options {
     /// Only cases whose area::name contains this
     #[arg(long, default_value = "")]
     filter: String,
+    /// Rounds in which 64 clients race for one key, in each case about that
+    #[arg(long, default_value_t = suite::RACE_ROUNDS)]
+    race_rounds: u32,
     /// Write the report to this file as Markdown
     #[arg(long)]
     report: Option<PathBuf>,
@@ -85,6 +88,7 @@ async fn judge(options: &Options) -> io::Result<Vec<Outcome>> {
         .map(|key| client(key, options.other_secret_key.as_deref().unwrap_or_default()));
     let admin = options.admin_file.as_deref().map(Admin::from_run_file).transpose()?;
     let context = Context::new(client(&options.access_key, &options.secret_key), other, &run).with_admin(admin);
+    let context = context.with_race_rounds(options.race_rounds);
     Ok(suite::run(&context, &options.filter, |outcome| tell(options, outcome)).await)
 }
 
@@ -104,7 +108,7 @@ async fn judge_own(binary: &std::path::Path, options: &Options, run: &str) -> io
     let mut outcomes = Vec::new();
     for (client, prefix) in [(tls, "t"), (plain, "p")] {
         let context = Context::new(client.clone(), other(&client), &format!("{prefix}{run}"));
-        let context = context.with_admin(Some(admin.clone()));
+        let context = context.with_admin(Some(admin.clone())).with_race_rounds(options.race_rounds);
         outcomes.extend(suite::run(&context, &options.filter, |outcome| tell(options, outcome)).await);
     }
     server.stop().await?;

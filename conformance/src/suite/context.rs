@@ -48,6 +48,9 @@ impl From<&str> for Failure {
     }
 }
 
+/// Rounds of races where nobody says how many.
+pub const RACE_ROUNDS: u32 = 100;
+
 /// A server to judge, and a name that no other case uses.
 #[derive(Clone)]
 pub struct Context {
@@ -59,6 +62,8 @@ pub struct Context {
     pub admin: Option<Admin>,
     /// A bucket name of this case's own; the bucket is not there yet.
     pub bucket: String,
+    /// How often many clients race for one key, in each case about that.
+    pub race_rounds: u32,
     /// Makes bucket names of this run differ from those of others.
     run: String,
 }
@@ -66,7 +71,13 @@ pub struct Context {
 impl Context {
     /// `run` is at most 12 letters and digits, different for each run on a server.
     pub fn new(client: Client, other: Option<Client>, run: &str) -> Self {
-        Self { client, other, admin: None, bucket: String::new(), run: run.to_owned() }
+        Self { client, other, admin: None, bucket: String::new(), race_rounds: RACE_ROUNDS, run: run.to_owned() }
+    }
+
+    /// The same, with other than [`RACE_ROUNDS`] rounds of races.
+    #[must_use]
+    pub fn with_race_rounds(self, race_rounds: u32) -> Self {
+        Self { race_rounds, ..self }
     }
 
     /// The same, with an administrator.

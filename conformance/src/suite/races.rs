@@ -10,7 +10,6 @@ use super::multipart::Upload;
 use super::versions::enable;
 
 super::cases!("races":
-    sixty_four_creators_make_one_object,
     sixty_four_counters_count_to_sixty_four,
     a_hold_and_removals_never_both_hold,
     versions_of_many_writers_are_all_there,
@@ -55,19 +54,6 @@ async fn statuses(
 
 fn count(statuses: &[u16], wanted: u16) -> usize {
     statuses.iter().filter(|status| **status == wanted).count()
-}
-
-async fn sixty_four_creators_make_one_object(context: Context) -> Result<(), Failure> {
-    context.create_bucket().await?;
-    for round in 0..5 {
-        let key = format!("key-{round}");
-        let all = statuses(&context, CLIENTS, |client| {
-            context.request("PUT", &key).header("if-none-match", "*").body(client.to_string())
-        })
-        .await?;
-        check(count(&all, 200) == 1 && count(&all, 412) == CLIENTS - 1, format!("round {round}: {all:?}"))?;
-    }
-    Ok(())
 }
 
 /// Each adds one to what it read, if nobody was faster.
