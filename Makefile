@@ -9,7 +9,8 @@
 #   make flips         bits flipped and sectors zeroed in every kind of file, under a serving server
 #   make interleavings threads of drives, log, leases and budget under a scheduler of ours: who goes first, anywhere
 #   make torture       kill -9 in a loop under load and at each step of the protocols, power cuts on a disk of ours,
-#                      races of 64 clients for a thousand rounds, a million random sequences against the model, all properties with other random numbers;
+#                      histories of many clients on few keys judged for an order, races of 64 clients for a thousand
+#                      rounds, a million random sequences against the model, all properties with other random numbers;
 #                      with verification
 
 SHELL := /bin/bash
@@ -51,6 +52,7 @@ test:
 	cargo build --release --locked --workspace --bins
 	PROPTEST_RNG_SEED=$(PROPTEST_RNG_SEED) cargo test --release --locked --workspace
 	$(BIN)/chartrier-conformance --server $(BIN)/chartrier
+	$(BIN)/chartrier-histories --server $(BIN)/chartrier --kills 3
 	conformance/clients/run quick $(BIN)
 
 check: setup
@@ -85,6 +87,8 @@ torture: build interleavings
 	$(BIN)/chartrier-torture --server $(BIN)/chartrier --verify $(BIN)/chartrier-verify --rounds $(ROUNDS)
 	$(BIN)/chartrier-torture --server $(BIN)/chartrier --verify $(BIN)/chartrier-verify --rounds $(POWER_ROUNDS) --power-cut
 	$(BIN)/chartrier-torture --server $(BIN)/chartrier --verify $(BIN)/chartrier-verify --rounds $(POWER_ROUNDS) --packing --load-ms-max 4000
+	$(BIN)/chartrier-histories --server $(BIN)/chartrier --kills $(POWER_ROUNDS)
+	$(BIN)/chartrier-histories --server $(BIN)/chartrier --kills $(KILL_ROUNDS) --power-cut
 	$(BIN)/chartrier-conformance --server $(BIN)/chartrier --filter rounds:: --race-rounds $(RACE_ROUNDS)
 	for seed in $(SEEDS); do PROPTEST_RNG_SEED=$$seed cargo test --release --locked --workspace || exit 1; done
 	CHARTRIER_KILL_ROUNDS=$(KILL_ROUNDS) cargo test --release --locked -p chartrier-storage --lib kill:: -- --nocapture

@@ -8,7 +8,9 @@
 pub mod admin;
 pub mod client;
 pub mod http;
+pub mod linear;
 pub mod power;
 pub mod process;
+pub mod random;
 pub mod sign;
 pub mod suite;

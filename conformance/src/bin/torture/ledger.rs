@@ -1,25 +1,6 @@
 //! What each client knows of its keys, and the bodies that it writes.
 
-/// A small reproducible source of random choices (xorshift64*).
-#[derive(Clone)]
-pub(crate) struct Random(u64);
-
-impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    pub(crate) fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit.max(1)
-    }
-}
+use chartrier_conformance::random::Random;
 
 /// One body: its bytes follow from these two numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,14 +18,14 @@ impl Body {
             7..=8 => 1 << 20,
             _ => 5 << 20,
         };
-        Self { seed: random.next(), len_bytes: random.below(limit) as usize }
+        Self { seed: random.number(), len_bytes: random.below(limit) as usize }
     }
 
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut random = Random::new(self.seed);
         let mut bytes = Vec::with_capacity(self.len_bytes + 8);
         while bytes.len() < self.len_bytes {
-            bytes.extend_from_slice(&random.next().to_le_bytes());
+            bytes.extend_from_slice(&random.number().to_le_bytes());
         }
         bytes.truncate(self.len_bytes);
         bytes

@@ -16,14 +16,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use chartrier_conformance::power;
 use chartrier_conformance::process::Server;
+use chartrier_conformance::random::Random;
 use clap::Parser;
 use tokio::task::JoinSet;
 
-use crate::ledger::{Ledger, Random};
+use crate::ledger::Ledger;
 
 /// Kills a server under load and checks that it lost nothing.
 #[derive(Parser)]
@@ -83,7 +84,7 @@ const PACKING: &str = "[storage.pack]\nage_s = 0\nleftover_age_s = 1\n\
                        [storage.reclaim]\ngrace_s = 1\ncompaction_interval_s = 1\n";
 
 async fn run(mut options: Options) -> Result<(), Box<dyn std::error::Error>> {
-    let seed = options.seed.unwrap_or_else(clock_seed);
+    let seed = options.seed.unwrap_or_else(Random::clock_seed);
     let mut random = Random::new(seed);
     let folder = options
         .data
@@ -98,7 +99,7 @@ async fn run(mut options: Options) -> Result<(), Box<dyn std::error::Error>> {
         std::fs::write(&settings, PACKING)?;
         options.server_arguments.extend(["--config".to_owned(), settings.display().to_string()]);
     }
-    let mut ledgers: Vec<Ledger> = (0..options.clients).map(|client| Ledger::new(client, random.next())).collect();
+    let mut ledgers: Vec<Ledger> = (0..options.clients).map(|client| Ledger::new(client, random.number())).collect();
     let mut restart_ms_max = 0;
     let (mut pages_lost, mut names_lost) = (0, 0);
     for round in 1..=options.rounds {
@@ -129,7 +130,7 @@ async fn run(mut options: Options) -> Result<(), Box<dyn std::error::Error>> {
         }
         ledgers.sort_by_key(|ledger| ledger.client);
         if let Some(disk) = &mut disk {
-            let cut = disk.cut(random.next())?;
+            let cut = disk.cut(random.number())?;
             pages_lost += cut.pages_lost;
             names_lost += cut.names_lost;
         }
@@ -187,8 +188,4 @@ async fn full_check(
 
 fn new_disk(options: &Options) -> power::Disk {
     if options.lying_disk { power::Disk::lying() } else { power::Disk::new() }
-}
-
-fn clock_seed() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_micros() as u64)
 }
