@@ -86,6 +86,14 @@ pub enum StateError {
         /// The newest known.
         known: u32,
     },
+    /// The store was written by a program of before a change that it cannot be read without.
+    #[error("the index has format {found}, this program reads none before {known}")]
+    OlderFormat {
+        /// As stored.
+        found: u32,
+        /// The oldest that can be read.
+        known: u32,
+    },
     /// The log replays an entry that was applied already. A bug in the caller.
     #[error("entry {index} comes after entry {applied}, which is not before it")]
     OutOfOrder {
@@ -144,6 +152,19 @@ pub enum OpenError {
         /// As stored.
         found: u32,
         /// The newest known.
+        known: u32,
+    },
+    /// The data was written by a program of before the first release, in a format that none has read since.
+    #[error(
+        "{path} has format {found}, this program reads none before {known}: start the chartrier that wrote it, copy the \
+         objects out with any S3 client, and into a new installation"
+    )]
+    OlderFormat {
+        /// The directory or file.
+        path: PathBuf,
+        /// As stored.
+        found: u32,
+        /// The oldest that can be read.
         known: u32,
     },
     /// Fewer drives than the data needs.

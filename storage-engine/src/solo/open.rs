@@ -153,6 +153,10 @@ fn open_index<M: Machine>(
         Err(StateError::NewerFormat { found, known }) => {
             Err(OpenError::NewerFormat { path: places.index.clone(), found, known })
         }
+        // Nor would a rebuild help: checkpoints are of that format too.
+        Err(StateError::OlderFormat { found, known }) => {
+            Err(OpenError::OlderFormat { path: places.index.clone(), found, known })
+        }
         // It is whole, and somebody writes to it: put aside, it would go on under him.
         Err(StateError::Kv(KvError::Locked { path })) => Err(OpenError::InUse { path }),
         Err(error) => {

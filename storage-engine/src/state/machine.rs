@@ -32,8 +32,11 @@ use crate::namespace::integrity::ScrubMark;
 use crate::namespace::packs::PackCounts;
 use crate::namespace::rows::{AccessKeyRow, BucketRow, UserRow};
 
-/// Format of the store; a store of a newer one is refused.
-pub const STATE_FORMAT: u32 = 1;
+/// Format of the store; a store of a newer one is refused, and so is one of an older one: there is no conversion yet.
+///
+/// Raised by every change after which what a store lacks would be read as nothing. 2: buckets are found by their owner
+/// (`bkt`/`o`), and accounts count them.
+pub const STATE_FORMAT: u32 = 2;
 
 /// Flushes that are behind are waited for, in such steps.
 const FLUSH_RETRY: Duration = Duration::from_millis(2);
@@ -413,6 +416,9 @@ fn check_format(kv: &dyn Kv) -> Result<(), StateError> {
                 .map_err(|_| StateError::Inconsistent { what: "the format of the store is not a number" })?;
             if found > STATE_FORMAT {
                 return Err(StateError::NewerFormat { found, known: STATE_FORMAT });
+            }
+            if found < STATE_FORMAT {
+                return Err(StateError::OlderFormat { found, known: STATE_FORMAT });
             }
             Ok(())
         }

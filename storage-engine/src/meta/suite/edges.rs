@@ -11,7 +11,7 @@ use crate::namespace::command::{Command, Outcome, WriteCondition};
 use crate::namespace::encoding::{COMMAND_BYTES_MAX, decode, encode};
 use crate::namespace::rows::PartRow;
 use crate::state::kv::{Family, Kv, KvBatch, KvError, KvPair, KvView, MemoryKv, ScanVisitor};
-use crate::state::{PART_NUMBER_MAX, StateMachine};
+use crate::state::{PART_NUMBER_MAX, STATE_FORMAT, StateMachine};
 
 fn long_part(number: u16) -> PartRow {
     PartRow {
@@ -124,12 +124,22 @@ fn a_batch_that_is_not_written_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_store_of_a_newer_format_is_refused() {
-    let kv = Arc::new(MemoryKv::new());
-    let mut batch = KvBatch::new();
-    batch.put(Family(0), *b"format", 2_u32.to_be_bytes());
-    kv.write_batch(batch).unwrap();
-    assert!(matches!(StateMachine::over(kv).err(), Some(StateError::NewerFormat { found: 2, known: 1 })));
+fn a_store_of_a_newer_or_an_older_format_is_refused() {
+    let of_format = |format: u32| {
+        let kv = Arc::new(MemoryKv::new());
+        let mut batch = KvBatch::new();
+        batch.put(Family(0), *b"format", format.to_be_bytes());
+        kv.write_batch(batch).unwrap();
+        StateMachine::over(kv).err()
+    };
+    let (newer, older) = (STATE_FORMAT + 1, STATE_FORMAT - 1);
+    let refused = of_format(newer);
+    assert!(matches!(refused, Some(StateError::NewerFormat { found, known: STATE_FORMAT }) if found == newer));
+    // Not read as if it were of this one: what it lacks would be taken for nothing.
+    let refused = of_format(older);
+    assert!(matches!(refused, Some(StateError::OlderFormat { found, known: STATE_FORMAT }) if found == older));
+    assert!(!refused.unwrap().is_corruption(), "a rebuild would read the same format again");
+    assert!(of_format(STATE_FORMAT).is_none());
 }
 
 #[test]
