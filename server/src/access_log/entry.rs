@@ -11,11 +11,12 @@ use chartrier_storage::namespace::rows::BucketRow;
 use http::{HeaderMap, Method, header};
 use http_body::{Body, Frame, SizeHint};
 
+use super::identity::{Proved, cipher_name, tls_name};
 use super::line::Fields;
 use super::{operation, scrub};
 use crate::app::App;
 use crate::s3::names::RequestId;
-use crate::s3::request::{AuthKind, Caller};
+use crate::s3::request::Caller;
 use crate::s3::response::{CutConnection, ResponseBody, S3Response};
 use crate::s3::settings::logging::Logging;
 use crate::s3::table::Operation;
@@ -106,14 +107,9 @@ impl Entry {
     /// Who sent it, once that is proved, and how long the body is that it brings.
     pub(crate) fn authenticated(&mut self, caller: &Caller, body_bytes: Option<u64>) {
         self.stored_bytes = body_bytes;
-        (self.signature_version, self.authentication_type) = match caller.auth_kind {
-            AuthKind::SigV4 => ("SigV4", "AuthHeader"),
-            AuthKind::SigV4Presigned => ("SigV4", "QueryString"),
-            AuthKind::PostPolicy if !caller.user_id.is_empty() => ("", ""),
-            AuthKind::PostPolicy | AuthKind::Anonymous | AuthKind::Internal => return,
-        };
-        let principal = &caller.standing.principal;
-        self.requester = if principal.is_account { caller.user_id.to_string() } else { principal.arn.clone() };
+        let proved = Proved::of(caller);
+        (self.signature_version, self.authentication_type) = (proved.signature_version, proved.authentication_type);
+        self.requester = proved.requester;
     }
 
     /// Follows an answer to its last byte; the line is written then.
@@ -158,7 +154,7 @@ impl Entry {
                 key: Some(key),
                 status: if error_code.is_some() { 403 } else { 204 },
                 error_code: error_code.unwrap_or_default(),
-                total_ms: turn_around_ms,
+                total_ms: Some(turn_around_ms),
                 version_id: version_id.as_deref().unwrap_or_default(),
                 signature_version: self.signature_version,
                 authentication_type: self.authentication_type,
@@ -172,7 +168,7 @@ impl Entry {
     fn write(&self, app: &App, answer: &Answer, bytes_sent: u64) {
         let ms = |elapsed: std::time::Duration| u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
         let version_id = if answer.version_id.is_empty() { &self.version_id } else { &answer.version_id };
-        let tls_version = self.tls_version.map(|version| format!("TLSv{version}")).unwrap_or_default();
+        let tls_version = tls_name(self.tls_version);
         let fields = Fields {
             bucket_owner: &self.source.owner,
             bucket: &self.source.name,
@@ -187,37 +183,19 @@ impl Entry {
             error_code: answer.error_code,
             bytes_sent,
             object_bytes: answer.object_bytes,
-            total_ms: ms(self.began.elapsed()),
+            total_ms: Some(ms(self.began.elapsed())),
             turn_around_ms: Some(answer.turn_around_ms),
             referer: &self.referer,
             user_agent: &self.user_agent,
             version_id,
             signature_version: self.signature_version,
-            cipher_suite: &self.cipher_suite.map(openssl_name).unwrap_or_default(),
+            cipher_suite: &cipher_name(self.cipher_suite),
             authentication_type: self.authentication_type,
             host: &self.host,
             tls_version: &tls_version,
         };
         app.access_log.add(&self.source, &self.rule, self.time_us, &fields.line());
     }
-}
-
-/// Writes the line of a removal by a lifecycle rule, if the bucket is logged.
-pub(crate) fn expired(app: &App, bucket: &BucketRow, key: &str, made_marker: bool, version_id: &str) {
-    let Ok(Some(rule)) = app.bucket_config::<Logging>(bucket.id) else { return };
-    let (time_us, request_id) = (app.now_us(), RequestId::from_random(app.random_bytes()));
-    let fields = Fields {
-        bucket_owner: &bucket.owner,
-        bucket: &bucket.name,
-        time_us,
-        requester: "AmazonS3",
-        request_id: request_id.as_str(),
-        operation: if made_marker { "S3.CREATE.DELETEMARKER" } else { "S3.EXPIRE.OBJECT" },
-        key: Some(key),
-        version_id,
-        ..Fields::default()
-    };
-    app.access_log.add(&Arc::new(bucket.clone()), &rule, time_us, &fields.line());
 }
 
 /// What the head of an answer says.
@@ -290,25 +268,5 @@ impl Drop for Logged {
         if let Some((entry, answer)) = self.ended.take() {
             entry.write(&self.app, &answer, self.sent);
         }
-    }
-}
-
-/// A cipher suite under the name that OpenSSL, and so AWS, has for it.
-fn openssl_name(suite: &'static str) -> String {
-    if let Some(rest) = suite.strip_prefix("TLS13_") {
-        return format!("TLS_{rest}");
-    }
-    let rest = suite.strip_prefix("TLS_").unwrap_or(suite);
-    rest.replace("_WITH_", "-").replace("AES_", "AES").replace('_', "-")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cipher_suites_have_openssls_names() {
-        assert_eq!(openssl_name("TLS13_AES_256_GCM_SHA384"), "TLS_AES_256_GCM_SHA384");
-        assert_eq!(openssl_name("TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"), "ECDHE-ECDSA-AES128-GCM-SHA256");
     }
 }

@@ -25,7 +25,7 @@ pub(super) struct Fields<'f> {
     pub(super) error_code: &'f str,
     pub(super) bytes_sent: u64,
     pub(super) object_bytes: Option<u64>,
-    pub(super) total_ms: u64,
+    pub(super) total_ms: Option<u64>,
     pub(super) turn_around_ms: Option<u64>,
     pub(super) referer: &'f str,
     pub(super) user_agent: &'f str,
@@ -58,7 +58,7 @@ impl Fields<'_> {
         bare(&mut line, self.error_code);
         number(&mut line, Some(self.bytes_sent).filter(|&bytes| bytes > 0));
         number(&mut line, self.object_bytes);
-        number(&mut line, Some(self.total_ms));
+        number(&mut line, self.total_ms);
         number(&mut line, self.turn_around_ms);
         quoted(&mut line, self.referer);
         quoted(&mut line, self.user_agent);
@@ -160,7 +160,7 @@ mod tests {
             error_code: "",
             bytes_sent: 7,
             object_bytes: Some(100),
-            total_ms: 9,
+            total_ms: Some(9),
             turn_around_ms: Some(8),
             referer: "",
             user_agent: "agent \"quoted\"\n",
@@ -184,6 +184,6 @@ mod tests {
         let evil = "x\r\ny z\u{202e}";
         let line = Fields { host: evil, requester: evil, referer: evil, ..Fields::default() }.line();
         assert_eq!(line.matches('\n').count(), 1);
-        assert!(line.starts_with("- - [01/Jan/1970:00:00:00 +0000] - x%0D%0Ay%20z%E2%80%AE - - - - - - - - 0 - "));
+        assert!(line.starts_with("- - [01/Jan/1970:00:00:00 +0000] - x%0D%0Ay%20z%E2%80%AE - - - - - - - - - - "));
     }
 }

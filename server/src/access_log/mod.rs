@@ -9,6 +9,8 @@
 //! | file | part |
 //! |---|---|
 //! | `entry` | what is known of a request, from its head to the last byte of its answer |
+//! | `aside` | lines of what no request to the bucket asked: sources of copies, what lifecycle removes |
+//! | `identity` | who asked, and over what |
 //! | `line` | the fields in AWS's order |
 //! | `operation` | AWS's names of operations |
 //! | `scrub` | a request target without what would let its reader in |
@@ -22,9 +24,11 @@
 //!
 //! Source: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/LogFormat.html>
 
+mod aside;
 mod buffer;
 mod deliver;
 mod entry;
+mod identity;
 mod line;
 mod operation;
 mod permission;
@@ -36,8 +40,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::app::App;
+pub(crate) use aside::{copied, expired};
 pub use buffer::AccessLog;
-pub(crate) use entry::{BatchDeleted, Entry, Posted, RequestFacts, expired};
+pub(crate) use entry::{BatchDeleted, Entry, Posted, RequestFacts};
 
 /// Delivers what has waited long enough, or is large enough, until `stop` turns true.
 pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {

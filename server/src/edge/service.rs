@@ -196,6 +196,7 @@ fn admit(
         sse_c,
         transport: carrier.transport,
         tls_version: carrier.tls_version,
+        cipher_suite: carrier.cipher_suite,
         peer: carrier.peer,
         request_id,
         body: RequestBody::new(incoming, decoding, decoded_length, limits).clearing_at_end(Arc::clone(unread)),

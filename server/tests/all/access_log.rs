@@ -250,3 +250,66 @@ async fn a_target_that_closes_loses_lines_and_no_request() {
     assert!(server.app.metrics.access_log_lost.get() >= 1);
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_is_a_line_of_its_source_too() {
+    let (server, client) = logged(1).await;
+    for target in ["/copies", "/copies?versioning"] {
+        let document = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+        let body = if target.contains('?') { document } else { "" };
+        assert_eq!(client.put(target, body.as_bytes()).await.status, 200);
+    }
+    assert_eq!(client.put("/watched/a%20source", b"seven b").await.status, 200);
+    assert_eq!(set(&client, "watched", &document("logs", "of-watched/", "")).await.status, 200);
+    let source = "/watched/a%20source";
+    let copy = |headers: Vec<(&'static str, &'static str)>| {
+        let client = client.clone();
+        async move { client.send("PUT", "/copies/copy", &headers, b"").await }
+    };
+    // Out of the logged bucket: a line of its log, though the request was to another.
+    let done = copy(vec![("x-amz-copy-source", source), ("user-agent", "agent")]).await;
+    assert_eq!(done.status, 200);
+    assert_eq!(copy(vec![("x-amz-copy-source", "/watched/none")]).await.status, 404);
+    let condition = ("x-amz-copy-source-if-match", "\"other\"");
+    assert_eq!(copy(vec![("x-amz-copy-source", source), condition]).await.status, 412);
+    // Who may not read it is in the log of the bucket that holds it.
+    let stranger = another_user(&server, "stranger").await;
+    assert_eq!(stranger.put("/of-stranger", b"").await.status, 200);
+    let steal = stranger.send("PUT", "/of-stranger/k", &[("x-amz-copy-source", source)], b"").await;
+    assert_eq!(said(&steal), (403, "AccessDenied".into()));
+    // A part, and a copy inside the bucket, which has both lines.
+    let upload = client.send("POST", "/copies/large?uploads", &[], b"").await.element("UploadId").unwrap();
+    let part = format!("/copies/large?partNumber=1&uploadId={upload}");
+    let ranged = [("x-amz-copy-source", source), ("x-amz-copy-source-range", "bytes=0-2")];
+    assert_eq!(client.send("PUT", &part, &ranged, b"").await.status, 200);
+    let tls = server.tls_client();
+    assert_eq!(tls.send("PUT", "/watched/again", &[("x-amz-copy-source", source)], b"").await.status, 200);
+    // What is refused before the source is looked at is no reading of it.
+    assert_eq!(stranger.send("PUT", "/copies/k", &[("x-amz-copy-source", source)], b"").await.status, 403);
+
+    let lines = until(&client, 7).await;
+    assert_eq!(lines.len(), 7, "{lines:?}");
+    assert!(lines.iter().all(|line| line.len() == 26 && line[1] == "watched"), "{lines:?}");
+    let what: Vec<_> = lines.iter().map(|line| [6, 7, 9, 10, 12].map(|field| line[field].as_str())).collect();
+    let expected = [
+        ["REST.COPY.OBJECT_GET", "a%2520source", "200", "-", "7"],
+        ["REST.COPY.OBJECT_GET", "none", "404", "NoSuchKey", "-"],
+        ["REST.COPY.OBJECT_GET", "a%2520source", "412", "PreconditionFailed", "-"],
+        ["REST.COPY.OBJECT_GET", "a%2520source", "403", "AccessDenied", "-"],
+        ["REST.COPY.PART_GET", "a%2520source", "200", "-", "7"],
+        ["REST.COPY.OBJECT_GET", "a%2520source", "200", "-", "7"],
+        ["REST.COPY.OBJECT", "again", "200", "-", "-"],
+    ];
+    assert_eq!(what, expected);
+    let owner = client.get("/").await.element("ID").unwrap();
+    let of_copy = &lines[0];
+    assert_eq!([0, 3, 4].map(|field| of_copy[field].as_str()), [owner.as_str(), "127.0.0.1", owner.as_str()]);
+    assert_eq!(of_copy[5], done.headers["x-amz-request-id"].to_str().unwrap());
+    // Neither target, bytes, times, referer nor agent; and no version where there are none.
+    assert!([8, 11, 13, 14, 15, 16, 17].iter().all(|&field| of_copy[field] == "-"), "{of_copy:?}");
+    assert_eq!([19, 21].map(|field| of_copy[field].as_str()), ["SigV4", "AuthHeader"]);
+    assert_eq!(lines[3][4], stranger.get("/").await.element("ID").unwrap());
+    assert_eq!(lines[5][23], "TLSv1.3");
+    assert_eq!(lines[5][5], lines[6][5]);
+    server.stop().await;
+}

@@ -6,6 +6,7 @@ use percent_encoding::percent_decode_str;
 
 use super::OpenedObject;
 use super::read::{find, parse_version};
+use crate::access_log;
 use crate::app::{App, expect_owner};
 use crate::s3::conditions::{Conditions, ReadOutcome, Validators};
 use crate::s3::error::{S3Error, S3ErrorCode};
@@ -50,12 +51,19 @@ impl CopySource {
         })
     }
 
-    /// Opens the source for the caller: access, existence, key, conditions. No data is read.
+    /// Opens the source for the caller: access, existence, key, conditions. No data is read. The access log of the
+    /// source's bucket, if it has one, says so either way.
     ///
     /// # Errors
     /// `AccessDenied`, `NoSuchBucket`, `NoSuchKey`, `NoSuchVersion`, the SSE-C misuse table, and
     /// `PreconditionFailed` for every condition that does not hold.
     pub fn open(&self, app: &App, request: &mut S3Request) -> Result<OpenedObject, S3Error> {
+        let opened = self.open_unlogged(app, request);
+        access_log::copied(app, request, self, opened.as_ref().map(|object| &object.row));
+        opened
+    }
+
+    fn open_unlogged(&self, app: &App, request: &mut S3Request) -> Result<OpenedObject, S3Error> {
         let key = self.key.as_str();
         let version = self.version_id.map(|version| version.to_string());
         let bucket = app.authorise_source(request, self.bucket.as_str(), key, version.as_deref())?;

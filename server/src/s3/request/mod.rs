@@ -39,6 +39,8 @@ pub struct S3Request {
     pub transport: Transport,
     /// The version of TLS, `1.3` say; `None` in the clear.
     pub tls_version: Option<&'static str>,
+    /// The cipher suite of TLS, as rustls names it.
+    pub cipher_suite: Option<&'static str>,
     /// Where the connection comes from. No header can change it.
     pub peer: IpAddr,
     /// Names this request in its answer, the log and the journal.
