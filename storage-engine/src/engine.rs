@@ -334,6 +334,7 @@ fn grows(op: &Op) -> bool {
         | Op::CreateUser(_)
         | Op::AddAccessKey { .. }
         | Op::SetUserDocument { .. }
+        | Op::RenameUser { .. }
         | Op::SetBucketConfig { document: Some(_), .. }
         | Op::SetNotifications { .. } => true,
         Op::DeleteBucket { .. }

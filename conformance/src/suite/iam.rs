@@ -7,6 +7,7 @@ use crate::client::{Client, Request};
 super::cases!("iam":
     a_user_is_made_shown_and_removed,
     a_user_is_made_once,
+    a_renamed_user_is_who_it_was,
     users_are_listed_by_pages_and_by_path,
     a_name_that_is_none_is_refused,
     what_does_not_exist_is_said_so,
@@ -109,6 +110,25 @@ async fn a_user_is_made_once(context: Context) -> Result<(), Failure> {
     let name = of_case(&context, "u");
     done(&context, "CreateUser", &[("UserName", &name)]).await?;
     error(&call(&context.client, "iam", "CreateUser", &[("UserName", &name)]).await?, 409, "EntityAlreadyExists")
+}
+
+async fn a_renamed_user_is_who_it_was(context: Context) -> Result<(), Failure> {
+    context.create_object("k", b"x").await?;
+    let (name, client) = member(&context, "u").await?;
+    put_policy(&context, &name, "p", &allow("s3:GetObject", &format!("arn:aws:s3:::{}/*", context.bucket))).await?;
+    is(read(&context, &client).await?, 200)?;
+    let before = done(&context, "GetUser", &[("UserName", &name)]).await?;
+    let renamed = of_case(&context, "v");
+    done(&context, "UpdateUser", &[("UserName", &name), ("NewUserName", &renamed)]).await?;
+    let after = done(&context, "GetUser", &[("UserName", &renamed)]).await?;
+    check(element(&before, "UserId") == element(&after, "UserId"), after.clone())?;
+    check(element(&after, "Arn").is_some_and(|arn| arn.ends_with(&format!(":user/{renamed}"))), after)?;
+    error(&call(&context.client, "iam", "GetUser", &[("UserName", &name)]).await?, 404, "NoSuchEntity")?;
+    // Its key and its policy went with it.
+    is(read(&context, &client).await?, 200)?;
+    done(&context, "CreateUser", &[("UserName", &name)]).await?;
+    let onto = call(&context.client, "iam", "UpdateUser", &[("UserName", &renamed), ("NewUserName", &name)]).await?;
+    error(&onto, 409, "EntityAlreadyExists")
 }
 
 async fn users_are_listed_by_pages_and_by_path(context: Context) -> Result<(), Failure> {

@@ -3,6 +3,8 @@
 //! A bucket without a document of a kind is as new: public access is blocked and its owner owns
 //! everything in it. Removing one of these two is therefore a document too ([`REMOVED`]).
 
+use std::collections::BTreeMap;
+
 use chartrier_storage::namespace::bucket_config::BucketConfigKind;
 use serde::{Deserialize, Serialize};
 
@@ -22,12 +24,16 @@ pub struct PolicyDocument {
     pub policy: Policy,
     /// Whether it grants something to the public.
     pub public: bool,
+    /// Whom its names of users and roles meant when it was stored: unique ids by name.
+    pub ids: BTreeMap<String, String>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct StoredPolicy {
     bucket: String,
     text: String,
+    #[serde(default)]
+    ids: BTreeMap<String, String>,
 }
 
 impl PolicyDocument {
@@ -38,12 +44,19 @@ impl PolicyDocument {
     pub fn parse(bucket: &str, text: &str) -> Result<Self, crate::policy::PolicyError> {
         let policy = Policy::parse(text, PolicyKind::Bucket(bucket))?;
         let public = policy.is_public();
-        Ok(Self { text: text.to_owned(), policy, public })
+        Ok(Self { text: text.to_owned(), policy, public, ids: BTreeMap::new() })
+    }
+
+    /// From now on these names mean who has these unique ids.
+    #[must_use]
+    pub fn bound(mut self, ids: BTreeMap<String, String>) -> Self {
+        self.policy.bind(&ids);
+        Self { ids, ..self }
     }
 
     /// What to store.
     pub fn to_stored(&self, bucket: &str) -> Vec<u8> {
-        encode(&StoredPolicy { bucket: bucket.to_owned(), text: self.text.clone() })
+        encode(&StoredPolicy { bucket: bucket.to_owned(), text: self.text.clone(), ids: self.ids.clone() })
     }
 }
 
@@ -51,9 +64,9 @@ impl BucketDocument for PolicyDocument {
     const KIND: BucketConfigKind = BucketConfigKind::Policy;
 
     fn from_stored(document: &[u8]) -> Result<Self, S3Error> {
-        let StoredPolicy { bucket, text } = decode(document)?;
+        let StoredPolicy { bucket, text, ids } = decode(document)?;
         // A policy that no longer parses must close the bucket, not open it: this is an error.
-        Self::parse(&bucket, &text).map_err(S3Error::internal)
+        Self::parse(&bucket, &text).map(|policy| policy.bound(ids)).map_err(S3Error::internal)
     }
 }
 

@@ -62,6 +62,9 @@ pub struct Role {
     pub session_s_max: u32,
     /// Who may assume it, as written.
     pub trust: String,
+    /// Whom its names of users and roles meant when it was stored: unique ids by name.
+    #[serde(default)]
+    pub trust_ids: BTreeMap<String, String>,
     /// Inline policies by name.
     pub inline: BTreeMap<String, String>,
     /// ARNs of managed policies.

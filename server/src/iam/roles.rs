@@ -23,13 +23,15 @@ const SESSION_S_DEFAULT: u32 = 3600;
 impl Iam<'_> {
     pub(super) async fn create_role(&self, doc: &mut XmlWriter) -> Result<(), ApiError> {
         let name = self.name("RoleName")?;
+        let (trust, trust_ids) = self.trust("AssumeRolePolicyDocument")?;
         let role = Role {
             id: new_id(self.app, "AROA"),
             path: self.path()?,
             created_us: self.app.now_us(),
             description: self.description()?,
             session_s_max: self.session_s_max()?.unwrap_or(SESSION_S_DEFAULT),
-            trust: self.trust("AssumeRolePolicyDocument")?.to_owned(),
+            trust,
+            trust_ids,
             inline: BTreeMap::new(),
             attached: BTreeSet::new(),
         };
@@ -93,9 +95,9 @@ impl Iam<'_> {
     }
 
     pub(super) async fn update_assume_role_policy(&self) -> Result<(), ApiError> {
-        let trust = self.trust("PolicyDocument")?.to_owned();
+        let (trust, trust_ids) = self.trust("PolicyDocument")?;
         self.change_role(|role| {
-            role.trust = trust;
+            (role.trust, role.trust_ids) = (trust, trust_ids);
             Ok(())
         })
         .await
@@ -147,8 +149,8 @@ impl Iam<'_> {
         write_attached(self, doc, &self.role()?.1.attached)
     }
 
-    /// A trust policy: whom it names must exist, so that nobody is let in by a slip of the pen.
-    fn trust(&self, parameter: &str) -> Result<&str, ApiError> {
+    /// A trust policy, and whom its names mean: they must exist, so that nobody is let in by a slip of the pen.
+    fn trust(&self, parameter: &str) -> Result<(String, BTreeMap<String, String>), ApiError> {
         let text = self.parameter(parameter)?;
         let malformed = |message: String| ApiError::new(400, "MalformedPolicyDocument", message);
         if text.chars().count() > TRUST_LEN_MAX {
@@ -156,7 +158,7 @@ impl Iam<'_> {
         }
         let policy = Policy::parse(text, PolicyKind::Trust).map_err(|error| malformed(error.0))?;
         match policy.principals().find(|named| !self.app.identities.knows(named)) {
-            None => Ok(text),
+            None => Ok((text.to_owned(), self.app.identities.ids_named(&policy))),
             Some(_) => Err(malformed("Invalid principal in policy: it names nobody who exists here.".to_owned())),
         }
     }
@@ -199,7 +201,8 @@ impl Iam<'_> {
         doc.element("RoleId", &role.id);
         doc.element("Arn", &role_arn(&self.account_number(), &role.path, name));
         doc.element("CreateDate", &time(role.created_us));
-        doc.element("AssumeRolePolicyDocument", &encoded(&role.trust));
+        let trust = self.app.identities.with_names_of_now(&role.trust, &role.trust_ids);
+        doc.element("AssumeRolePolicyDocument", &encoded(&trust));
         doc.element_if("Description", Some(role.description.as_str()).filter(|text| !text.is_empty()));
         doc.value("MaxSessionDuration", role.session_s_max);
         doc.close(element);

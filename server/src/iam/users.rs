@@ -64,22 +64,33 @@ impl Iam<'_> {
         Ok(())
     }
 
-    /// Moves a user to another path. Who may, may so for the path that it leaves and the one that it comes to.
+    /// Gives a user another name, another path, or both. Its id, keys, policies and groups stay, and policies that name
+    /// it mean it still. Who may, may so for the ARN that it had and the one that it gets.
     pub(super) async fn update_user(&self) -> Result<(), ApiError> {
         let row = self.user(self.name("UserName")?)?;
-        if self.new_name("NewUserName")?.is_some_and(|name| *name != row.name) {
-            return Err(ApiError::new(501, "NotImplemented", "A user cannot be renamed: NewUserName."));
+        let new_name = self.new_name("NewUserName")?.filter(|name| *name != row.name);
+        let new_path = self.new_path()?;
+        if new_name.is_none() && new_path.is_none() {
+            return Ok(());
         }
-        let Some(path) = self.new_path()? else { return Ok(()) };
         if row.account.is_empty() {
-            return Err(ApiError::conflict("An account has no path."));
+            return Err(ApiError::conflict("An account has no path, and keeps its name."));
         }
-        self.permit("UpdateUser", &user_arn(&self.account_number(), &path, &row.name))?;
-        self.change(&row, |document| {
-            document.path = path;
-            Ok(())
-        })
-        .await
+        let mut document = IamDocument::from_stored(&row.document)?;
+        document.path = new_path.unwrap_or(document.path);
+        let name = new_name.unwrap_or(&row.name);
+        self.permit("UpdateUser", &user_arn(&self.account_number(), rooted(&document.path), name))?;
+        let taken = |other: &UserRow| other.id != row.id && other.name.eq_ignore_ascii_case(name);
+        if new_name.is_some() && (self.members()?.iter().any(taken) || self.app.engine.user(name)?.is_some()) {
+            return Err(ApiError::exists("User", name));
+        }
+        let op = Op::RenameUser {
+            user: row.name.clone(),
+            new_name: name.to_owned(),
+            expected_digest: *blake3::hash(&row.document).as_bytes(),
+            document: document.to_stored(),
+        };
+        self.propose(op, name).await
     }
 
     pub(super) async fn delete_user(&self) -> Result<(), ApiError> {

@@ -102,7 +102,10 @@ impl AssumableRole {
             id: role.id.clone(),
             arn: role_arn(number, &role.path, name),
             session_s_max: role.session_s_max,
-            trust: Policy::parse(&role.trust, PolicyKind::Trust).ok(),
+            trust: Policy::parse(&role.trust, PolicyKind::Trust).ok().map(|mut trust| {
+                trust.bind(&role.trust_ids);
+                trust
+            }),
             policies,
         }
     }

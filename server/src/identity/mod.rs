@@ -7,7 +7,7 @@ pub mod pseudonym;
 pub mod root;
 mod session;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 use crate::access::IdentityPolicies;
 use crate::access::standing::{Standing, account_number};
 use crate::iam::document::IamDocument;
-use crate::policy::PrincipalPattern;
+use crate::policy::{Policy, PrincipalPattern, with_names};
 use accounts::Account;
 
 /// An operator key for tests.
@@ -69,6 +69,9 @@ struct Table {
     numbers: HashSet<String>,
     names: HashSet<String>,
     arns: HashSet<String>,
+    /// Unique ids of members and roles by each name that a policy may give them, and their ARNs by unique id.
+    unique_ids: HashMap<String, String>,
+    arns_by_id: HashMap<String, String>,
     /// By canonical id.
     accounts: HashMap<String, Arc<Account>>,
     /// By canonical id: accounts and members.
@@ -116,6 +119,8 @@ impl Table {
         self.arns.insert(standing.principal.arn.clone());
         self.arns.extend(standing.principal.alias_arn.clone());
         if !user.account.is_empty() {
+            self.unique_ids.insert(format!("arn:aws:iam:::user/{}", user.name), standing.unique_id.clone());
+            self.add_unique_id(&standing.principal.arn, &standing.unique_id);
             return;
         }
         self.display_names.insert(user.id.clone(), user.display_name.as_str().into());
@@ -123,6 +128,13 @@ impl Table {
         if !user.email.is_empty() {
             self.emails.entry(user.email.to_lowercase()).or_default().push(user.id.clone());
         }
+    }
+}
+
+impl Table {
+    fn add_unique_id(&mut self, arn: &str, id: &str) {
+        self.unique_ids.insert(arn.to_owned(), id.to_owned());
+        self.arns_by_id.insert(id.to_owned(), arn.to_owned());
     }
 }
 
@@ -175,7 +187,10 @@ impl Identities {
             let display_name: Arc<str> = account.display_name.as_str().into();
             if user.account.is_empty() {
                 let known = Account::new(user, document);
-                table.arns.extend(known.roles().map(|role| role.arn.clone()));
+                for role in known.roles() {
+                    table.arns.insert(role.arn.clone());
+                    table.add_unique_id(&role.arn, &role.id);
+                }
                 table.accounts.insert(user.id.clone(), Arc::new(known));
             }
             let known = KnownUser {
@@ -239,11 +254,32 @@ impl Identities {
         let table = self.table.load();
         match named {
             PrincipalPattern::Anyone | PrincipalPattern::Service(_) | PrincipalPattern::Federated(_) => true,
+            PrincipalPattern::UniqueId(id) => table.arns_by_id.contains_key(id),
             PrincipalPattern::Account(number) => table.numbers.contains(number),
             PrincipalPattern::CanonicalUser(id) => table.display_names.contains_key(id),
             PrincipalPattern::UserNamed(name) => table.names.contains(name),
             PrincipalPattern::Arn(arn) => table.has_arn(arn),
         }
+    }
+
+    /// The unique ids of the members and roles that a policy names: they are meant whatever they will be called.
+    pub fn ids_named(&self, policy: &Policy) -> BTreeMap<String, String> {
+        let table = self.table.load();
+        let id = |name: String| table.unique_ids.get(&name).cloned().map(|id| (name, id));
+        policy.principals().filter_map(PrincipalPattern::name).filter_map(id).collect()
+    }
+
+    /// A policy with the ARNs that its members and roles have now, by the names that it was stored with. One that is
+    /// gone shows by its unique id, as on AWS.
+    pub fn with_names_of_now(&self, text: &str, ids: &BTreeMap<String, String>) -> String {
+        let table = self.table.load();
+        let mut now = BTreeMap::new();
+        for (name, id) in ids {
+            if table.unique_ids.get(name) != Some(id) {
+                now.insert(name.as_str(), table.arns_by_id.get(id).unwrap_or(id).as_str());
+            }
+        }
+        with_names(text, &now)
     }
 
     /// A table of users given in clear, for tests.

@@ -114,6 +114,7 @@ impl Table {
                 arn: format!("arn:aws:sts::{number}:assumed-role/{name}/{}", session.name),
                 alias_arn: Some(role.arn.clone()),
                 user_name: String::new(),
+                unique_id: id.to_owned(),
                 is_account: false,
                 provider_arn: None,
             },

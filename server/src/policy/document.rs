@@ -1,8 +1,10 @@
 //! A parsed policy.
 
+use std::collections::BTreeMap;
+
 use super::condition::Condition;
 use super::pattern::Pattern;
-use super::principal::Principals;
+use super::principal::{PrincipalPattern, Principals};
 
 /// A policy that keeps every rule of the grammar; only [`Policy::parse`] makes one.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,12 +51,26 @@ impl Names {
 
 impl Policy {
     /// Every principal that it names.
-    pub fn principals(&self) -> impl Iterator<Item = &super::PrincipalPattern> {
+    pub fn principals(&self) -> impl Iterator<Item = &PrincipalPattern> {
         self.statements.iter().filter_map(|statement| statement.principals.as_ref()).flat_map(|principals| {
             match principals {
                 Principals::Are(list) | Principals::AreNot(list) => list,
             }
         })
+    }
+
+    /// Whoever has one of these names now is meant from now on, whatever it will be called: unique ids by name.
+    pub fn bind(&mut self, ids: &BTreeMap<String, String>) {
+        for statement in &mut self.statements {
+            let (Some(Principals::Are(list)) | Some(Principals::AreNot(list))) = &mut statement.principals else {
+                continue;
+            };
+            for named in list {
+                if let Some(id) = named.name().and_then(|name| ids.get(&name)) {
+                    *named = PrincipalPattern::UniqueId(id.clone());
+                }
+            }
+        }
     }
 
     /// Whether any condition or variable asks for a key that begins so. Lower case.

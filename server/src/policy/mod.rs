@@ -18,6 +18,7 @@
 //! | `condition` | the condition operators |
 //! | `values` | dates, numbers and networks as policies write them |
 //! | `evaluate` | what one policy says of one request |
+//! | `names` | what principals are called in the text of a policy, brought up to date |
 //! | `public` | what AWS calls a public policy |
 //!
 //! How the verdicts of several policies make a decision is in [`crate::access`].
@@ -30,6 +31,7 @@ mod document;
 mod evaluate;
 mod json;
 pub mod keys;
+mod names;
 mod parse;
 mod pattern;
 mod principal;
@@ -43,6 +45,7 @@ mod property_tests;
 
 pub use document::{Effect, Policy, Statement};
 pub use evaluate::{Context, Request, Verdict};
+pub use names::with_names;
 pub use parse::{POLICY_LEN_BYTES_MAX, PolicyError, PolicyKind};
 pub use principal::{Principal, PrincipalPattern, Principals};
 pub use values::date as date_ms;

@@ -13,6 +13,9 @@ pub struct Principal {
     pub alias_arn: Option<String>,
     /// Name of the user, unique in the tenant; empty for a session or an anonymous request.
     pub user_name: String,
+    /// What stays when a member of an account or a role gets another name: `AIDA…`, of a session of a role `AROA…`. Empty
+    /// for an account and for nobody.
+    pub unique_id: String,
     /// The account itself rather than somebody in it.
     pub is_account: bool,
     /// Of a web identity that asks for a role: the ARN of its provider. It has no account yet.
@@ -63,6 +66,9 @@ pub enum PrincipalPattern {
     UserNamed(String),
     /// One user, role or session.
     Arn(String),
+    /// One member of an account, or one role, by its unique id. No text says this: [`Policy::bind`](super::Policy::bind)
+    /// puts it where a name stood.
+    UniqueId(String),
     /// A service; none acts here but the server itself, when it delivers access logs.
     Service(String),
     /// An identity provider; only trust policies have it.
@@ -114,6 +120,15 @@ impl PrincipalPattern {
         is_canonical(text).then(|| Self::CanonicalUser(text.to_owned()))
     }
 
+    /// The text that names a user or a role, which may be another's one day.
+    pub fn name(&self) -> Option<String> {
+        match self {
+            Self::Arn(arn) => Some(arn.clone()),
+            Self::UserNamed(name) => Some(format!("arn:aws:iam:::user/{name}")),
+            _ => None,
+        }
+    }
+
     /// How it reaches a principal, if it does.
     pub(super) fn reaches(&self, who: &Principal) -> Option<Reach> {
         let account = || Some(if who.is_account { Reach::Itself } else { Reach::ThroughAccount });
@@ -123,6 +138,7 @@ impl PrincipalPattern {
             _ if who.is_anonymous() => None,
             Self::Account(number) if *number == who.account => account(),
             Self::CanonicalUser(id) if *id == who.canonical_id => account(),
+            Self::UniqueId(id) if *id == who.unique_id => Some(Reach::Itself),
             Self::UserNamed(name) if *name == who.user_name => Some(Reach::Itself),
             Self::Service(name) if who.account.is_empty() && *name == who.arn => Some(Reach::Itself),
             Self::Arn(arn) if *arn == who.arn || Some(arn) == who.alias_arn.as_ref() => Some(Reach::Itself),
@@ -152,4 +168,42 @@ pub(super) fn is_account(text: &str) -> bool {
 
 fn is_canonical(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::policy::{Policy, PolicyKind};
+
+    #[test]
+    fn a_bound_name_means_who_had_it() {
+        let text = r#"{"Version":"2012-10-17","Statement":[
+            {"Effect":"Allow","Principal":{"AWS":["arn:aws:iam::111122223333:user/ben","111122223333"]},
+             "Action":"s3:GetObject","Resource":"arn:aws:s3:::b/*"},
+            {"Effect":"Deny","NotPrincipal":{"AWS":"arn:aws:iam:::user/ben"},
+             "Action":"s3:PutObject","Resource":"arn:aws:s3:::b/*"}]}"#;
+        let mut policy = Policy::parse(text, PolicyKind::Bucket("b")).unwrap();
+        let ids = policy.principals().filter_map(PrincipalPattern::name).map(|name| (name, "AIDA1".to_owned()));
+        let ids: BTreeMap<String, String> = ids.collect();
+        assert_eq!(ids.len(), 2, "accounts have no name that could be another's");
+        policy.bind(&ids);
+        let member = |name: &str, id: &str| Principal {
+            account: "444455556666".into(),
+            canonical_id: "b".repeat(64),
+            arn: format!("arn:aws:iam::111122223333:user/{name}"),
+            user_name: name.into(),
+            unique_id: id.into(),
+            ..Principal::default()
+        };
+        for (who, reached) in
+            [(member("zoe", "AIDA1"), true), (member("ben", "AIDA2"), false), (member("ben", ""), false)]
+        {
+            for named in policy.principals().filter(|named| matches!(named, PrincipalPattern::UniqueId(_))) {
+                assert_eq!(named.reaches(&who).is_some(), reached, "{who:?}");
+            }
+        }
+        assert_eq!(policy.principals().filter(|named| matches!(named, PrincipalPattern::UniqueId(_))).count(), 2);
+    }
 }

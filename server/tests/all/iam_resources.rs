@@ -240,8 +240,12 @@ async fn what_moves_is_judged_where_it_leaves_and_where_it_comes() {
         let moved = call(iam, "UpdateUser", &[("UserName", "mover"), ("NewPath", path)]).await;
         assert_eq!(said(&moved), is(400, "ValidationError"), "{path}");
     }
-    let renamed = call(iam, "UpdateUser", &[("UserName", "mover"), ("NewUserName", "stayer")]).await;
-    assert_eq!(said(&renamed), is(501, "NotImplemented"));
+    // A new name is an ARN too.
+    refused(ann, "UpdateUser", &[("UserName", "mover"), ("NewUserName", "new"), ("NewPath", "/other/")]).await;
+    ok(ann, "UpdateUser", &[("UserName", "mover"), ("NewUserName", "new"), ("NewPath", "/dev/")]).await;
+    let user = ok(iam, "GetUser", &[("UserName", "new")]).await;
+    assert_eq!(user.element("Arn").unwrap(), house.arn("user/dev/new"));
+    assert_eq!(mover.get("/").await.status, 200);
     house.server.stop().await;
 }
 
@@ -269,5 +273,107 @@ async fn names_that_differ_by_case_alone_are_the_same() {
             );
         }
     }
+    house.server.stop().await;
+}
+
+/// A policy of a bucket that gives one action to one principal, and refuses it another.
+fn of_bucket(bucket: &str, principal: &str) -> String {
+    let resource = format!("arn:aws:s3:::{bucket}/*");
+    let statement = |effect: &str, action: &str| json!({"Effect": effect, "Principal": {"AWS": principal}, "Action": action, "Resource": resource});
+    json!({"Version": "2012-10-17", "Statement": [statement("Allow", "s3:GetObject"), statement("Deny", "s3:PutObject")]})
+        .to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_with_another_name_is_who_it_was() {
+    let house = House::start().await;
+    let House { iam, server, .. } = &house;
+    let owner = another_user(server, "owner").await;
+    let alice = server.client();
+    for bucket in ["by-arn", "by-name"] {
+        assert_eq!(owner.put(&format!("/{bucket}"), b"").await.status, 200);
+        assert_eq!(owner.put(&format!("/{bucket}/k"), b"x").await.status, 200);
+    }
+    let ben = member(iam, &alice, "ben").await;
+    ok(iam, "CreateGroup", &[("GroupName", "g")]).await;
+    ok(iam, "AddUserToGroup", &[("GroupName", "g"), ("UserName", "ben")]).await;
+    let put = [("UserName", "ben"), ("PolicyName", "p"), ("PolicyDocument", &allow("*", "*"))];
+    ok(iam, "PutUserPolicy", &put).await;
+    let id = ok(iam, "GetUser", &[("UserName", "ben")]).await.element("UserId").unwrap();
+    let set = |bucket: &'static str, principal: String| {
+        let owner = owner.clone();
+        async move {
+            let policy = of_bucket(bucket, &principal);
+            assert_eq!(owner.put(&format!("/{bucket}?policy"), policy.as_bytes()).await.status, 204);
+        }
+    };
+    set("by-arn", house.arn("user/ben")).await;
+    set("by-name", "arn:aws:iam:::user/ben".to_owned()).await;
+    let trust = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole",
+        "Principal": {"AWS": house.arn("user/ben")}}]});
+    ok(iam, "CreateRole", &[("RoleName", "r"), ("AssumeRolePolicyDocument", &trust.to_string())]).await;
+    let may = |who: Client| async move {
+        let mut statuses = Vec::new();
+        for bucket in ["by-arn", "by-name"] {
+            statuses.push(who.get(&format!("/{bucket}/k")).await.status.as_u16());
+            statuses.push(who.put(&format!("/{bucket}/new"), b"x").await.status.as_u16());
+        }
+        statuses
+    };
+    assert_eq!(may(ben.clone()).await, [200, 403, 200, 403]);
+
+    ok(iam, "CreateUser", &[("UserName", "taken")]).await;
+    for other in ["taken", "TAKEN", "owner", "ann"] {
+        let renamed = call(iam, "UpdateUser", &[("UserName", "ben"), ("NewUserName", other)]).await;
+        assert_eq!(said(&renamed), is(409, "EntityAlreadyExists"), "{other}");
+    }
+    let bad = call(iam, "UpdateUser", &[("UserName", "ben"), ("NewUserName", "a/b")]).await;
+    assert_eq!(said(&bad), is(400, "ValidationError"));
+    let account = call(iam, "UpdateUser", &[("UserName", "alice"), ("NewUserName", "alicia")]).await;
+    assert_eq!(said(&account), is(409, "DeleteConflict"));
+    ok(iam, "UpdateUser", &[("UserName", "ben"), ("NewUserName", "Benjamin"), ("NewPath", "/ops/")]).await;
+    assert_eq!(said(&call(iam, "GetUser", &[("UserName", "ben")]).await), is(404, "NoSuchEntity"));
+    let user = ok(iam, "GetUser", &[("UserName", "Benjamin")]).await;
+    let arn = house.arn("user/ops/Benjamin");
+    assert_eq!((user.element("UserId").unwrap(), user.element("Arn").unwrap()), (id.clone(), arn.clone()));
+
+    // Its key signs, its policies, groups and what others say of it are its own still.
+    assert_eq!(may(ben.clone()).await, [200, 403, 200, 403]);
+    assert!(ok(iam, "ListGroupsForUser", &[("UserName", "Benjamin")]).await.text().contains("<GroupName>g<"));
+    assert!(ok(iam, "GetGroup", &[("GroupName", "g")]).await.text().contains("<UserName>Benjamin<"));
+    let listed = ok(iam, "ListUserPolicies", &[("UserName", "Benjamin")]).await;
+    assert_eq!(listed.element("member").unwrap(), "p");
+    for bucket in ["by-arn", "by-name"] {
+        let shown: Value = serde_json::from_str(&owner.get(&format!("/{bucket}?policy")).await.text()).unwrap();
+        assert_eq!(shown["Statement"][1]["Principal"]["AWS"], arn.as_str());
+    }
+    let role = ok(iam, "GetRole", &[("RoleName", "r")]).await;
+    assert!(role.element("AssumeRolePolicyDocument").unwrap().contains("Benjamin"));
+
+    // Whoever is called as it was called is somebody else.
+    let other = member(iam, &alice, "ben").await;
+    let put = [("UserName", "ben"), ("PolicyName", "p"), ("PolicyDocument", &allow("*", "*"))];
+    ok(iam, "PutUserPolicy", &put).await;
+    assert_eq!(may(other.clone()).await, [403, 403, 403, 403]);
+    assert_eq!(may(ben.clone()).await, [200, 403, 200, 403]);
+    set("by-name", "arn:aws:iam:::user/ben".to_owned()).await;
+    assert_eq!(may(other).await, [403, 403, 200, 403]);
+
+    // One that is gone shows by its id, and one that is made anew under its name is not meant.
+    ok(iam, "UpdateUser", &[("UserName", "ben"), ("NewUserName", "ben2")]).await;
+    ok(iam, "RemoveUserFromGroup", &[("GroupName", "g"), ("UserName", "Benjamin")]).await;
+    let keys = ok(iam, "ListAccessKeys", &[("UserName", "Benjamin")]).await;
+    let key = keys.element("AccessKeyId").unwrap();
+    ok(iam, "DeleteAccessKey", &[("UserName", "Benjamin"), ("AccessKeyId", &key)]).await;
+    ok(iam, "DeleteUserPolicy", &[("UserName", "Benjamin"), ("PolicyName", "p")]).await;
+    ok(iam, "DeleteUser", &[("UserName", "Benjamin")]).await;
+    let shown: Value = serde_json::from_str(&owner.get("/by-arn?policy").await.text()).unwrap();
+    assert_eq!(shown["Statement"][0]["Principal"]["AWS"], id.as_str());
+    let back = owner.put("/by-arn?policy", shown.to_string().as_bytes()).await;
+    assert_eq!(said(&back), is(400, "MalformedPolicy"));
+    let again = member(iam, &alice, "ben").await;
+    let put = [("UserName", "ben"), ("PolicyName", "p"), ("PolicyDocument", &allow("*", "*"))];
+    ok(iam, "PutUserPolicy", &put).await;
+    assert_eq!(may(again).await[..2], [403, 403]);
     house.server.stop().await;
 }

@@ -325,6 +325,20 @@ pub enum Op {
         /// What it is from now on.
         now: DriveHealthRow,
     },
+    /// Gives a member of an account another name, and replaces its document. Its id, keys and creation stay. Refused with
+    /// [`Refusal::NoSuchUser`] for an account, [`Refusal::UserExists`] if the name is another's, and
+    /// [`Refusal::Superseded`] if the document is another than was read. Leaf `user.change`.
+    RenameUser {
+        /// The user's name.
+        user: String,
+        /// What it becomes.
+        new_name: String,
+        /// BLAKE3 of the document that was read.
+        expected_digest: [u8; 32],
+        /// The document to store.
+        #[serde(with = "serde_bytes")]
+        document: Vec<u8>,
+    },
 }
 
 /// What [`Op::ChangeVersion`] replaces.

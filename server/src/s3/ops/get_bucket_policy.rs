@@ -12,7 +12,7 @@ use crate::s3::error::{S3Error, S3ErrorCode};
 use crate::s3::request::S3Request;
 use crate::s3::response::{ResponseBody, S3Response};
 
-/// Answers the policy as its author wrote it.
+/// Answers the policy as its author wrote it, but for users and roles that are called otherwise since.
 ///
 /// # Errors
 /// `NoSuchBucketPolicy`.
@@ -21,7 +21,8 @@ pub async fn handle(app: &Arc<App>, request: S3Request) -> Result<S3Response, S3
     let document = app.bucket_config::<PolicyDocument>(bucket.id)?;
     let document = document
         .ok_or_else(|| S3Error::of(S3ErrorCode::NoSuchBucketPolicy).with_detail("BucketName", bucket.name.as_str()))?;
-    let mut response = S3Response::new(ResponseBody::full(document.text.clone().into_bytes()));
+    let mut response =
+        S3Response::new(ResponseBody::full(app.identities.with_names_of_now(&document.text, &document.ids)));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
 }

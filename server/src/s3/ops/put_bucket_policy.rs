@@ -37,7 +37,8 @@ pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response
             "Public policies are blocked by the BlockPublicPolicy setting of the bucket's public access block.",
         ));
     }
-    let stored = document.to_stored(&bucket.name);
+    let ids = app.identities.ids_named(&document.policy);
+    let stored = document.bound(ids).to_stored(&bucket.name);
     app.set_bucket_config(&request, bucket.id, BucketConfigKind::Policy, Some(stored)).await?;
     Ok(empty(StatusCode::NO_CONTENT))
 }

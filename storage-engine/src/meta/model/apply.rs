@@ -87,6 +87,9 @@ impl State {
             Op::SetUserDocument { user, expected_digest, document } => {
                 self.set_user_document(command, user, expected_digest, document)
             }
+            Op::RenameUser { user, new_name, expected_digest, document } => {
+                self.rename_user(command, user, new_name, expected_digest, document)
+            }
             Op::SetAccessKey { user, access_key_id, disabled, expires_us } => {
                 self.set_access_key(command, user, access_key_id, *disabled, *expires_us)
             }

@@ -87,6 +87,37 @@ impl State {
         done(self.leaf(command, EventType::UserChange, target, None, data))
     }
 
+    pub(super) fn rename_user(
+        &mut self,
+        command: &Command,
+        user: &str,
+        new_name: &str,
+        expected_digest: &[u8; 32],
+        document: &[u8],
+    ) -> Verdict {
+        let Some(mut row) = self.users.get(user).filter(|row| !row.account.is_empty()).cloned() else {
+            return refused(Refusal::NoSuchUser);
+        };
+        if user != new_name && self.users.contains_key(new_name) {
+            return refused(Refusal::UserExists);
+        }
+        let before = blake3::hash(&row.document);
+        if before != *expected_digest {
+            return refused(Refusal::Superseded);
+        }
+        if new_name.is_empty() {
+            return refused(Refusal::TooLarge);
+        }
+        self.users.remove(user);
+        (row.name, row.display_name, row.document) = (new_name.to_owned(), new_name.to_owned(), document.to_vec());
+        let target = user_target(&row.id, None);
+        self.users.insert(row.name.clone(), row);
+        let after = text(blake3::hash(document).as_bytes());
+        let data =
+            vec![("changed", "name".into()), ("digest_before", text(before.as_bytes())), ("digest_after", after)];
+        done(self.leaf(command, EventType::UserChange, target, None, data))
+    }
+
     pub(super) fn set_access_key(
         &mut self,
         command: &Command,

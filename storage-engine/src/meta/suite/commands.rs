@@ -268,6 +268,22 @@ pub(crate) fn set_document(user: &str, before: &str, after: &str) -> Op {
     }
 }
 
+pub(crate) fn rename(user: &str, new_name: &str, before: &str, after: &str) -> Op {
+    Op::RenameUser {
+        user: user.to_owned(),
+        new_name: new_name.to_owned(),
+        expected_digest: *blake3::hash(before.as_bytes()).as_bytes(),
+        document: after.as_bytes().to_vec(),
+    }
+}
+
+/// As [`user`], of a member of an account.
+pub(crate) fn member(name: &str, id: &str, keys: &[&str], account: &str) -> Op {
+    let Op::CreateUser(mut row) = user(name, id, keys, false) else { unreachable!("it makes a user") };
+    row.account = account.to_owned();
+    Op::CreateUser(row)
+}
+
 pub(crate) fn access_key(id: &str) -> AccessKeyRow {
     AccessKeyRow {
         access_key_id: id.to_owned(),

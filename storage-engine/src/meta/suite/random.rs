@@ -170,6 +170,13 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
         1 => (1..4_u8, 1..4_u8, any::<bool>()).prop_map(|(name, id, root)| {
             user(&format!("user-{name}"), if id == 1 { "owner" } else { "other" }, &[&format!("AK{id}")], root)
         }),
+        1 => (1..4_u8, 3..6_u8).prop_map(|(name, id)| {
+            member(&format!("user-{name}"), &format!("member-{id}"), &[&format!("AK{id}")], "owner")
+        }),
+        1 => (1..4_u8, 1..5_u8, proptest::sample::select(vec!["", "a", "b"]), proptest::sample::select(vec!["a", "b"]))
+            .prop_map(|(name, to, before, after)| {
+                rename(&format!("user-{name}"), &format!("user-{to}"), before, after)
+            }),
         1 => (1..4_u8).prop_map(|name| Op::RemoveUser { name: format!("user-{name}") }),
         1 => (1..4_u8, 1..6_u8).prop_map(|(name, id)| Op::AddAccessKey {
             user: format!("user-{name}"),

@@ -7,6 +7,7 @@ use crate::namespace::command::{Op, Refusal};
 
 pub(super) async fn run<E: MetaEngine>(make: &impl Fn() -> E) {
     users_and_keys_are_unique_and_root_stays(&ready(make).await).await;
+    a_member_is_renamed_and_stays_who_it_is(&ready(make).await).await;
 }
 
 async fn users_and_keys_are_unique_and_root_stays(engine: &impl MetaEngine) {
@@ -63,4 +64,40 @@ async fn users_and_keys_are_unique_and_root_stays(engine: &impl MetaEngine) {
     assert_eq!(refused(engine, remove("ana")).await.0, Refusal::NoSuchUser);
     assert_eq!(engine.reads().user_by_access_key("AK4").unwrap(), None);
     assert_eq!(engine.reads().users().unwrap().len(), 1);
+}
+
+async fn a_member_is_renamed_and_stays_who_it_is(engine: &impl MetaEngine) {
+    done(engine, user("root", "id-root", &["AK1"], true)).await;
+    done(engine, user("ana", "owner", &["AK2"], false)).await;
+    done(engine, member("ben", "id-ben", &["AK3", "AK4"], "owner")).await;
+    done(engine, member("eve", "id-eve", &[], "owner")).await;
+    done(engine, set_document("ben", "", "one")).await;
+    for (refusal, op) in [
+        (Refusal::NoSuchUser, rename("nobody", "zoe", "", "")),
+        (Refusal::NoSuchUser, rename("ana", "anna", "", "")),
+        (Refusal::NoSuchUser, rename("root", "boss", "", "")),
+        (Refusal::UserExists, rename("ben", "eve", "one", "two")),
+        (Refusal::UserExists, rename("ben", "ana", "one", "two")),
+        (Refusal::Superseded, rename("ben", "zoe", "other", "two")),
+        (Refusal::TooLarge, rename("ben", "", "one", "two")),
+    ] {
+        assert_eq!(refused(engine, op).await.0, refusal);
+    }
+    let before = engine.reads().user("ben").unwrap().unwrap();
+    let applied = done(engine, rename("ben", "zoe", "one", "two")).await;
+    assert_eq!(leaf(engine, &applied).event.name(), "user.change");
+    assert_eq!(engine.reads().user("ben").unwrap(), None);
+    let after = engine.reads().user("zoe").unwrap().unwrap();
+    assert_eq!((after.name.as_str(), after.document.as_slice()), ("zoe", b"two".as_slice()));
+    assert_eq!((&after.id, after.created_us, &after.access_keys), (&before.id, before.created_us, &before.access_keys));
+    for key in ["AK3", "AK4"] {
+        assert_eq!(engine.reads().user_by_access_key(key).unwrap().unwrap().0, after);
+    }
+    // To its own name it keeps it; the name that it had is free, and another's who takes it.
+    done(engine, rename("zoe", "zoe", "two", "three")).await;
+    done(engine, member("ben", "id-new", &["AK5"], "owner")).await;
+    assert_eq!(refused(engine, rename("zoe", "ben", "three", "")).await.0, Refusal::UserExists);
+    done(engine, Op::RemoveUser { name: "zoe".to_owned() }).await;
+    assert_eq!(engine.reads().user_by_access_key("AK3").unwrap(), None);
+    assert_eq!(engine.reads().user_by_access_key("AK5").unwrap().unwrap().0.id, "id-new");
 }

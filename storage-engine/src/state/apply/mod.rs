@@ -196,6 +196,9 @@ impl<'a> Transition<'a> {
             Op::SetUserDocument { user, expected_digest, document } => {
                 self.set_user_document(entry, user, expected_digest, document)
             }
+            Op::RenameUser { user, new_name, expected_digest, document } => {
+                self.rename_user(entry, user, new_name, expected_digest, document)
+            }
             Op::SetAccessKey { user, access_key_id, disabled, expires_us } => {
                 self.set_access_key(entry, user, access_key_id, *disabled, *expires_us)
             }

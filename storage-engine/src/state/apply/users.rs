@@ -127,6 +127,45 @@ impl Transition<'_> {
         Ok(Effects::done(leaf))
     }
 
+    pub(super) fn rename_user(
+        &mut self,
+        entry: Entry<'_>,
+        user: &str,
+        new_name: &str,
+        expected_digest: &[u8; 32],
+        document: &[u8],
+    ) -> Result<Effects, StateError> {
+        let Some(mut row) = self.user(user)?.filter(|row| !row.account.is_empty()) else {
+            return Ok(Effects::refused(Refusal::NoSuchUser));
+        };
+        if new_name != user && self.user(new_name)?.is_some() {
+            return Ok(Effects::refused(Refusal::UserExists));
+        }
+        let before = blake3::hash(&row.document);
+        if before.as_bytes() != expected_digest {
+            return Ok(Effects::refused(Refusal::Superseded));
+        }
+        row.name = new_name.to_owned();
+        row.display_name = new_name.to_owned();
+        row.document = document.to_vec();
+        if !user_fits(&row) {
+            return Ok(Effects::refused(Refusal::TooLarge));
+        }
+        let data = BTreeMap::from([
+            ("changed".to_owned(), "name".into()),
+            ("digest_before".to_owned(), hex(before.as_bytes()).into()),
+            ("digest_after".to_owned(), hex(blake3::hash(document).as_bytes()).into()),
+        ]);
+        let leaf = self.user_change_leaf(entry, &row, None, data)?;
+        self.rows.delete(keys::USR, keys::user_name(user));
+        self.rows.put_row(keys::USR, keys::user_id(&row.id), &NameRow(row.name.clone()));
+        for key in &row.access_keys {
+            self.rows.put_row(keys::USR, keys::access_key(&key.access_key_id), &NameRow(row.name.clone()));
+        }
+        self.put_user(&row);
+        Ok(Effects::done(leaf))
+    }
+
     pub(super) fn set_access_key(
         &mut self,
         entry: Entry<'_>,
