@@ -133,6 +133,16 @@ async fn post_as(context: &Context, body: &[u8], content_type: &str) -> Result<A
     Ok(connection.answer("POST", 1 << 20).await?)
 }
 
+/// Posts a form of these fields and this file, signed with these conditions.
+pub(super) async fn post_fields(
+    context: &Context,
+    conditions: &str,
+    fields: &[(&str, &str)],
+    file: &[u8],
+) -> Result<Answer, Failure> {
+    Form::new(conditions, fields).file(file).post(context).await
+}
+
 /// Posts a form that must be refused, and sees that nothing was stored.
 async fn refused(context: &Context, form: &Form, expected: u16, code: &str) -> Result<(), Failure> {
     context.create_bucket().await?;

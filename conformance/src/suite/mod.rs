@@ -1,5 +1,6 @@
 //! The cases, by area, and what runs them.
 
+mod advisories;
 mod auth;
 mod buckets;
 mod checksums;
@@ -97,6 +98,7 @@ use cases;
 /// All cases, by area.
 pub fn all() -> impl Iterator<Item = &'static Case> {
     [
+        advisories::CASES,
         auth::CASES,
         buckets::CASES,
         checksums::CASES,

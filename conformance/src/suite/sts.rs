@@ -50,9 +50,9 @@ pub(super) async fn call(
 }
 
 /// What an answer of STS gives: a client with its key, and the token to go with it.
-struct Session {
-    client: Client,
-    token: String,
+pub(super) struct Session {
+    pub(super) client: Client,
+    pub(super) token: String,
 }
 
 impl Session {
@@ -66,12 +66,17 @@ impl Session {
         })
     }
 
+    /// The request with its token.
+    pub(super) fn signed(&self, request: Request) -> Request {
+        request.header("x-amz-security-token", &self.token)
+    }
+
     async fn send(&self, request: Request) -> Result<Answer, Failure> {
-        Ok(self.client.send(&request.header("x-amz-security-token", &self.token)).await?)
+        Ok(self.client.send(&self.signed(request)).await?)
     }
 }
 
-async fn own_session(context: &Context) -> Result<Session, Failure> {
+pub(super) async fn own_session(context: &Context) -> Result<Session, Failure> {
     let answer = call(&context.client, "sts", "GetSessionToken", &[("DurationSeconds", "900")]).await?;
     Session::of(&context.client, &answer)
 }
