@@ -7,6 +7,7 @@ mod checksums;
 mod chunked;
 mod conditions;
 mod context;
+mod copies;
 mod cors;
 mod encryption;
 mod forms;
@@ -104,6 +105,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         checksums::CASES,
         chunked::CASES,
         conditions::CASES,
+        copies::CASES,
         cors::CASES,
         encryption::CASES,
         forms::CASES,
