@@ -6,6 +6,7 @@
 #   make conformance   the real clients on real data, in full; installs them, and writes docs/clients.md
 #   make bench         figures, beside whichever peers are installed
 #   make bench-parts   what sealing, coding, the log and the parsers cost by themselves
+#   make drives        drives of a real server lost, replaced and filled again: what it took, in 4+2, 8+3 and 8+4
 #   make flips         bits flipped and sectors zeroed in every kind of file, under a serving server
 #   make interleavings threads of drives, log, leases and budget under a scheduler of ours: who goes first, anywhere
 #   make torture       kill -9 in a loop under load and at each step of the protocols, power cuts on a disk of ours,
@@ -35,7 +36,7 @@ SEQUENCES ?= 1000000
 PROPTEST_RNG_SEED ?= 20261122
 SEEDS ?= $(shell shuf -i 0-4294967295 -n 3)
 
-.PHONY: serve build setup test check pages conformance bench bench-parts flips interleavings torture clean-data
+.PHONY: serve build setup test check pages conformance bench bench-parts drives flips interleavings torture clean-data
 
 setup:
 	@scripts/setup build
@@ -75,6 +76,10 @@ bench: build
 
 bench-parts: setup
 	cargo bench --locked -p chartrier-benches --bench parts
+
+drives: build
+	@scripts/setup clients
+	for erasure in 4+2 8+3 8+4; do conformance/durability/drives sample $(BIN) $$erasure --megabytes 256 || exit 1; done
 
 flips: build
 	@scripts/setup clients

@@ -51,6 +51,12 @@ class Node:
             raise AssertionError(f"admin {' '.join(map(str, words))}: {done.stderr.strip()}")
         return json.loads(done.stdout)
 
+    def process_io(self):
+        """Bytes that the server's process has read and written since it was started."""
+        lines = pathlib.Path(f"/proc/{self.process.pid}/io").read_text().splitlines()
+        counts = dict(line.split(": ") for line in lines)
+        return int(counts["rchar"]), int(counts["wchar"])
+
     def lose(self, number):
         """Removes a drive's folder, as often as it takes while the server makes files in it."""
         while self.drive(number).exists():
