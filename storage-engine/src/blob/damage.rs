@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use crate::drive::{DamageSink, DamagedRecord};
-use crate::ids::StripeId;
+use crate::ids::{DriveId, StripeId};
 use crate::namespace::integrity::FoundBy;
 use crate::segment::location::ShardKey;
 
@@ -24,6 +24,8 @@ pub struct DamagedShard {
     pub shard: u8,
     /// Who met it.
     pub found_by: FoundBy,
+    /// The drive that holds the record, if it was met there.
+    pub drive: Option<DriveId>,
 }
 
 /// The reports that nobody has looked into yet.
@@ -42,7 +44,7 @@ struct Waiting {
 impl DamageSink for DamageReports {
     fn damaged(&self, record: DamagedRecord) {
         let ShardKey { stripe, shard } = record.key;
-        self.add(DamagedShard { stripe, shard, found_by: FoundBy::Compaction });
+        self.add(DamagedShard { stripe, shard, found_by: FoundBy::Compaction, drive: Some(record.drive) });
     }
 }
 
@@ -82,7 +84,7 @@ mod tests {
     fn a_shard_is_reported_once_and_reports_are_bounded() {
         let reports = DamageReports::default();
         let first = StripeId::first(1, [0; 6]);
-        let report = |index| DamagedShard { stripe: first.nth(index), shard: 2, found_by: FoundBy::Read };
+        let report = |index| DamagedShard { stripe: first.nth(index), shard: 2, found_by: FoundBy::Read, drive: None };
         reports.add(report(0));
         reports.add(report(0));
         assert_eq!(reports.take(), [report(0)]);

@@ -21,7 +21,8 @@
 //! | after the entries moved, before the file went | a segment that nothing points at, removed by the next pass |
 //! | the file gone, its row not | the start drops the row |
 //!
-//! A record that is not as it was written is not copied: its segment stays, and whoever repairs is told.
+//! A record that is not as it was written is not copied: its segment stays, and whoever repairs is told. It may
+//! have been acknowledged, or torn by a crash before that: a drive cannot know.
 
 mod choose;
 mod output;
@@ -35,7 +36,7 @@ use tokio::sync::oneshot;
 
 use self::choose::{Victim, choose};
 use self::output::Output;
-use super::DriveCore;
+use super::{Drive, DriveCore};
 use super::appender::Job;
 use super::damage::DamagedRecord;
 use super::error::DriveError;
@@ -61,6 +62,13 @@ const YIELD_STEPS_MAX: u32 = 20;
 const BLOCKED_US: u64 = 10 * 60 * 1_000_000;
 /// Passes that may wait on one drive.
 pub(super) const COMPACT_QUEUE_MAX: usize = 4;
+
+impl Drive {
+    /// Has the next pass look at a segment again that was left alone for a damaged record: that was freed.
+    pub fn let_compact(&self, segment: SegmentId) {
+        self.core.lock_blocked().remove(&segment);
+    }
+}
 
 /// When segments are compacted, and how fast.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -265,7 +273,7 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// Copies the live records of one segment, up to the first that is damaged.
+    /// Copies the live records of one segment, but for those that are damaged; up to the first that cannot be read.
     fn copy_live(
         &mut self,
         source: &mut Source,
@@ -281,11 +289,13 @@ impl Pass<'_> {
                     moves.push(Move { key: *key, from: (source.victim.id, location.record_offset), to });
                     self.pace(record.len(), urgent);
                 }
-                Err(why) => {
+                Err(Unfit { why, is_read }) => {
                     source.whole = false;
                     self.note_damage(key, location, why);
                     self.block(source.victim.id);
-                    return Ok(());
+                    if !is_read {
+                        return Ok(());
+                    }
                 }
             }
         }
@@ -298,20 +308,23 @@ impl Pass<'_> {
         file: &dyn DriveFile,
         key: &ShardKey,
         location: &ShardLocation,
-    ) -> Result<Vec<u8>, &'static str> {
+    ) -> Result<Vec<u8>, Unfit> {
         let mut record = vec![0; location.record_bytes as usize];
-        file.read_at(location.record_offset, &mut record).map_err(|_| "its record cannot be read")?;
+        file.read_at(location.record_offset, &mut record)
+            .map_err(|_| Unfit { why: "its record cannot be read", is_read: false })?;
+        let unfit = |why| Unfit { why, is_read: true };
         let place = self.place(location.segment, location.record_offset);
         match decode_record_head(&record, &place) {
             Ok((found, at)) if found == *key && at == *location => {}
-            Ok(_) => return Err("its record's header is another's"),
-            Err(_) => return Err("its record's header is damaged"),
+            Ok(_) => return Err(unfit("its record's header is another's")),
+            Err(_) => return Err(unfit("its record's header is damaged")),
         }
         for row in 0..location.crcs.len() {
             let start = (location.cell_offset(row) - location.record_offset) as usize;
-            let cell = record.get(start..start + location.cell_len(row)).ok_or("a cell lies outside of its record")?;
+            let cell = record.get(start..start + location.cell_len(row));
+            let cell = cell.ok_or_else(|| unfit("a cell lies outside of its record"))?;
             if cell_crc64(key.stripe, key.shard, row as u8, cell) != location.crcs[row] {
-                return Err("a cell does not match its checksum");
+                return Err(unfit("a cell does not match its checksum"));
             }
         }
         Ok(record)
@@ -379,11 +392,12 @@ impl Pass<'_> {
     fn note_damage(&mut self, key: &ShardKey, location: &ShardLocation, why: &str) {
         self.report.damaged += 1;
         DataMetrics::add(&self.core.metrics.records_damaged, 1);
-        tracing::error!(drive = %self.core.id, segment = %location.segment, shard = ?key, why, "a damaged shard keeps its segment");
+        let segment = location.segment;
+        tracing::debug!(drive = %self.core.id, %segment, shard = ?key, why, "a record keeps its segment");
         if let Some(sink) = self.core.damage.get() {
             sink.damaged(DamagedRecord {
                 drive: self.core.id,
-                segment: location.segment,
+                segment,
                 key: *key,
                 record_bytes: location.record_bytes,
                 why: why.to_owned(),
@@ -432,6 +446,13 @@ struct Source {
     unlisted: bool,
     /// Everything live in it was copied.
     whole: bool,
+}
+
+/// Why a record is not copied.
+struct Unfit {
+    why: &'static str,
+    /// It was read, and is not what was written; else the disk did not give it.
+    is_read: bool,
 }
 
 /// Whether two locations are the same record.

@@ -57,6 +57,12 @@ impl Drive {
         self.core.segments.has(segment)
     }
 
+    /// Whether a segment was there when the drive was opened: what is in it was written by a process, or while the
+    /// drive was open another time, that is over.
+    pub fn is_from_before(&self, segment: SegmentId) -> bool {
+        self.core.segments.is_from_before(segment)
+    }
+
     /// Whether a sync of a segment failed since the drive was opened: what the index names in it may be read, and may
     /// be gone after a power cut. It belongs in another segment.
     pub fn is_doubtful(&self, segment: SegmentId) -> bool {

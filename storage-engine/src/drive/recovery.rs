@@ -2,8 +2,9 @@
 //! back, indexed and sealed.
 //!
 //! After `kill -9` the records are in the page cache, maybe not on the disk: sealing syncs them.
-//! After a power cut some may be torn: their cells fail their checksums and are rebuilt from the
-//! other drives, and nothing torn was ever acknowledged.
+//! After a power cut some may be torn: their cells fail their checksums, and nothing torn was ever
+//! acknowledged. They are indexed like the others, because here a torn record looks like an acknowledged
+//! one that the disk has damaged since; only the namespace can tell, when compaction meets it.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, IoSlice};
@@ -51,6 +52,7 @@ pub(super) fn recover(core: &DriveCore) -> Result<(), DriveOpenError> {
     let present: HashSet<SegmentId> = present.into_iter().collect();
     unsealed.sort_by_key(|(origin, id)| (origin.created_us, *id));
     unsealed.into_iter().try_for_each(|(origin, id)| recover_segment(core, (id, origin), &present))?;
+    core.segments.note_recovered();
     // Rows whose file is gone: their shards are rebuilt from other drives when they are read.
     let mut gone = IndexBatch::default();
     rows.keys().for_each(|id| gone.delete_segment(*id));

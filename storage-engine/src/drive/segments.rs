@@ -90,6 +90,8 @@ struct Table {
     usage: Usage,
     /// Those whose sync failed in this run.
     poisoned: HashSet<SegmentId>,
+    /// Those that were there when the drive was opened: nobody writes to them any more.
+    from_before: HashSet<SegmentId>,
 }
 
 impl Segments {
@@ -105,6 +107,17 @@ impl Segments {
     /// Whether a sync of a segment failed in this run.
     pub(super) fn is_poisoned(&self, id: SegmentId) -> bool {
         self.lock().poisoned.contains(&id)
+    }
+
+    /// Says that all that are known now were there when the drive was opened.
+    pub(super) fn note_recovered(&self) {
+        let mut table = self.lock();
+        table.from_before = table.rows.keys().copied().collect();
+    }
+
+    /// Whether a segment was there when the drive was opened.
+    pub(super) fn is_from_before(&self, id: SegmentId) -> bool {
+        self.lock().from_before.contains(&id)
     }
 
     pub(super) fn usage(&self) -> Usage {
@@ -139,6 +152,7 @@ impl Segments {
         table.usage.stored_bytes -= old.stored_bytes;
         table.usage.dead_bytes -= old.dead_bytes;
         table.files.remove(&id);
+        table.from_before.remove(&id);
     }
 
     /// Raises the dead bytes of a sealed segment to `dead_bytes`, as counted from the index; the row if

@@ -167,7 +167,7 @@ impl Mender {
 
     /// Tells it of a shard that a compaction could not copy because it is damaged. Never waits.
     pub fn damaged(&self, stripe: StripeId, shard: u8) {
-        self.blobs.damage().add(DamagedShard { stripe, shard, found_by: FoundBy::Compaction });
+        self.blobs.damage().add(DamagedShard { stripe, shard, found_by: FoundBy::Compaction, drive: None });
     }
 
     /// Tells it that the namespace's index was found damaged: it is checked and mended soon.

@@ -19,6 +19,7 @@ use crate::meta::MetaReads;
 use crate::namespace::command::MissingShard;
 use crate::namespace::integrity::{CorruptionKind, FoundBy, ShardFault};
 use crate::namespace::rows::StripeRun;
+use crate::segment::location::ShardKey;
 
 /// Stripes mended at once: their syncs are shared, their memory is bounded.
 const JOBS_AT_ONCE: usize = 8;
@@ -74,7 +75,13 @@ pub(super) async fn run(mender: Weak<Mender>, engine: Weak<Engine>) {
             () = sleep(TICK) => {}
         }
         let Some(mender) = mender.upgrade().filter(|mender| !mender.is_stopped()) else { return };
-        mender.take_reports();
+        let nobodys = mender.take_reports();
+        if !nobodys.is_empty()
+            && let Some(engine) = engine.upgrade()
+            && let Err(error) = engine.free_torn(nobodys).await
+        {
+            tracing::warn!(error = chain(&error), "records of nobody that are damaged stay for now");
+        }
         mender.take_heal_rows();
         mender.take_due(&mut later);
         loop {
@@ -88,20 +95,29 @@ pub(super) async fn run(mender: Weak<Mender>, engine: Weak<Engine>) {
 }
 
 impl Mender {
-    /// Turns reports into jobs. A stripe without an owner is left to garbage collection.
-    fn take_reports(&self) {
+    /// Turns reports into jobs; answers the damaged records whose stripe has no owner.
+    fn take_reports(&self) -> Vec<(DriveId, ShardKey)> {
+        let mut nobodys = Vec::new();
         for report in self.blobs.damage().take() {
             match self.task_for(report.stripe) {
                 Ok(Some(task)) => {
+                    if report.found_by == FoundBy::Compaction {
+                        let (stripe, shard, drive) = (report.stripe, report.shard, report.drive);
+                        tracing::error!(?stripe, shard, ?drive, "a damaged shard keeps its segment until it is rebuilt");
+                    }
                     let task = StripeTask { check: ShardSet::one(report.shard), ..task };
                     let redundancy = self.redundancy(&task.run, task.index, 1);
                     let found_by = Some(report.found_by);
                     self.push(Job { task, redundancy, heal: ShardSet::NONE, found_by, tickets: Vec::new() });
                 }
-                Ok(None) => {}
+                Ok(None) => {
+                    let key = ShardKey { stripe: report.stripe, shard: report.shard };
+                    nobodys.extend(report.drive.map(|drive| (drive, key)));
+                }
                 Err(error) => tracing::warn!(error = chain(&error), "a damaged shard cannot be looked up"),
             }
         }
+        nobodys
     }
 
     /// What to do about a stripe, if something owns it: nothing yet.

@@ -148,7 +148,8 @@ async fn a_damaged_record_is_neither_copied_nor_dropped() {
         assert!(store.free(&[run_of(&other)]).await);
         let report = compact(&store).await;
         assert_eq!((report.damaged, report.segments_removed), (1, 2), "{report:?}");
-        let report = DamagedShard { stripe: key.stripe, shard: key.shard, found_by: FoundBy::Compaction };
+        let (stripe, shard, met_on) = (key.stripe, key.shard, Some(drive.id()));
+        let report = DamagedShard { stripe, shard, found_by: FoundBy::Compaction, drive: met_on };
         assert_eq!(store.damage().take(), [report]);
         assert_eq!(drive.locate(key.stripe, key.shard).unwrap(), Some(location.clone()), "it stays where it is");
         assert_eq!(drive.status().blocked_segments, 1);

@@ -3,6 +3,7 @@
 //! ```text
 //! delete ─▶ dead run ─ grace, readers ─▶ freed on the drives ─▶ dead bytes ─▶ compaction ─▶ file system
 //! crash  ─▶ orphan ─ age, nobody owns it ────────▲
+//!          ─▶ torn record ─ nobody owns it ──────▲
 //! ```
 //!
 //! Each stage keeps its own durable record (rows of `dead`, the drives' indexes), so that a stop or a
@@ -11,6 +12,7 @@
 mod dead;
 mod orphans;
 mod strays;
+mod torn;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};

@@ -165,7 +165,7 @@ struct Candidates {
     strays: Vec<(ShardKey, u64)>,
 }
 
-async fn free_shards(
+pub(super) async fn free_shards(
     engine: &Engine,
     drive: &Drive,
     shards: Vec<(ShardKey, u64)>,
@@ -186,13 +186,13 @@ async fn free_shards(
     Ok(())
 }
 
-fn is_nobodys(engine: &Engine, stripe: StripeId) -> Result<bool, StorageError> {
+pub(super) fn is_nobodys(engine: &Engine, stripe: StripeId) -> Result<bool, StorageError> {
     // The dead have a queue of their own, with a grace for readers.
     Ok(engine.machine.run_owner(stripe)?.is_none() && !engine.machine.is_dead(stripe)? && !engine.blobs.is_read(stripe))
 }
 
 /// Waits until every entry that is durable now is applied.
-async fn follow_log(engine: &Engine) -> Result<(), StorageError> {
+pub(super) async fn follow_log(engine: &Engine) -> Result<(), StorageError> {
     let durable = engine.solo.status().durable_index;
     let mut waited = Duration::ZERO;
     while engine.machine.applied_index() < durable {
@@ -205,7 +205,7 @@ async fn follow_log(engine: &Engine) -> Result<(), StorageError> {
     Ok(())
 }
 
-fn interrupted() -> StorageError {
+pub(super) fn interrupted() -> StorageError {
     StorageError::Unavailable { why: "a walk over a drive's index was interrupted".to_owned() }
 }
 
