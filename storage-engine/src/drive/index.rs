@@ -50,11 +50,15 @@ pub type IndexFactory = Arc<dyn Fn(Option<&Path>) -> Result<Arc<dyn Kv>, KvError
 pub fn rocks_index(config: RocksConfig) -> IndexFactory {
     Arc::new(move |path| match path {
         Some(path) => {
-            std::fs::create_dir_all(path).map_err(|error| KvError::Failed {
-                path: path.to_owned(),
-                operation: "create the directory",
-                detail: error.to_string(),
-            })?;
+            // Not its parents: the directory of a drive that went away is not made again below its mount point.
+            match std::fs::create_dir(path) {
+                Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(KvError::Failed {
+                    path: path.to_owned(),
+                    operation: "create the directory",
+                    detail: error.to_string(),
+                })?,
+                _ => {}
+            }
             Ok(RocksKv::open(path, DRIVE_INDEX_SCHEMA, &config)?)
         }
         None => Ok(Arc::new(MemoryKv::new())),

@@ -38,9 +38,18 @@ impl Place {
     }
 }
 
-/// Locks the directories and reads their superblocks. Makes directories only if `fresh` says so.
-pub(super) fn probe(paths: &[PathBuf], fresh: Fresh) -> Result<Vec<Place>, OpenError> {
-    paths.iter().map(|path| Ok(Place { path: path.clone(), found: probe_one(path, fresh)? })).collect()
+/// Locks the directories that are there and reads their superblocks. Makes none.
+pub(super) fn probe(paths: &[PathBuf]) -> Result<Vec<Place>, OpenError> {
+    let place = |path: &PathBuf| Ok(Place { path: path.clone(), found: probe_one(path, Fresh::Refuse)? });
+    paths.iter().map(place).collect()
+}
+
+/// Makes the directories that are not there: only for a first start.
+pub(super) fn make_missing(places: &mut [Place]) -> Result<(), OpenError> {
+    for place in places.iter_mut().filter(|place| place.found.is_err()) {
+        place.found = probe_one(&place.path, Fresh::Format)?;
+    }
+    Ok(())
 }
 
 type Probed = Result<(Arc<dyn DriveIo>, Option<Superblock>), String>;
@@ -49,7 +58,11 @@ fn probe_one(path: &Path, fresh: Fresh) -> Result<Probed, OpenError> {
     if fresh == Fresh::Refuse && !path.is_dir() {
         return Ok(Err("the directory is not there".to_owned()));
     }
-    let io: Arc<dyn DriveIo> = match FileIo::open(path) {
+    let opened = match fresh {
+        Fresh::Format => FileIo::open(path),
+        Fresh::Refuse => FileIo::open_existing(path),
+    };
+    let io: Arc<dyn DriveIo> = match opened {
         Ok(io) => Arc::new(io),
         Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
             return Err(OpenError::InUse { path: path.to_path_buf() });

@@ -146,9 +146,8 @@ fn open_drives(config: &EngineConfig, env: &Env, metrics: &Arc<DataMetrics>) -> 
     if formatted && !paths.iter().any(|path| path.is_dir()) {
         return Err(too_few(config, 0, known.len(), "none of their directories is there".to_owned()));
     }
-    // Without a description, directories that are drives already decide what this start is.
-    let blank_start = !formatted;
-    let mut places = drives::probe(&paths, if blank_start { Fresh::Format } else { Fresh::Refuse })?;
+    // Without a description, directories that are drives already decide what this start is: none is made before.
+    let mut places = drives::probe(&paths)?;
     let on_drives = drives::cluster_of(&places)?;
     let cluster = match (described.as_ref().map(|(cluster, _)| *cluster), on_drives) {
         (Some(ours), Some(theirs)) if ours != theirs => {
@@ -163,6 +162,7 @@ fn open_drives(config: &EngineConfig, env: &Env, metrics: &Arc<DataMetrics>) -> 
     // `engine.json` was lost with its disk: the drives stay what they are, and none is made.
     let fresh = if formatted || (description.is_none() && on_drives.is_some()) { Fresh::Refuse } else { Fresh::Format };
     if fresh == Fresh::Format {
+        drives::make_missing(&mut places)?;
         data_dir::write_description(&config.data_dir, &Description::new(cluster, config.k, config.m, Vec::new()))?;
     }
     if formatted {

@@ -38,6 +38,15 @@ impl FileIo {
     /// `WouldBlock` if another process holds the lock: two servers on one directory.
     pub fn open(path: &Path) -> io::Result<Self> {
         create_dir_durable(path)?;
+        Self::open_existing(path)
+    }
+
+    /// Opens the directory at `path` and locks it. Makes no directory: where a disk is not mounted, what is
+    /// written would go to the disk below.
+    ///
+    /// # Errors
+    /// `NotFound` if it is not there, `WouldBlock` if another process holds the lock.
+    pub fn open_existing(path: &Path) -> io::Result<Self> {
         let path = path.canonicalize()?;
         let dir = fs::open(&path, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let lock = fs::openat(&dir, LOCK_NAME, OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC, FILE_MODE)?;
@@ -361,6 +370,16 @@ mod tests {
         let (dir, _io) = fresh();
         let again = FileIo::open(&dir.path().join("a/b")).err().unwrap();
         assert_eq!(again.kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn a_directory_that_should_be_there_is_not_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a/b");
+        assert_eq!(FileIo::open_existing(&path).err().unwrap().kind(), io::ErrorKind::NotFound);
+        assert!(!dir.path().join("a").exists());
+        drop(FileIo::open(&path).unwrap());
+        FileIo::open_existing(&path).unwrap();
     }
 
     #[test]

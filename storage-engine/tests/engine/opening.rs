@@ -82,6 +82,42 @@ async fn every_geometry_opens_with_as_many_drives_as_it_needs_or_more() {
     }
 }
 
+/// A disk that is not mounted leaves no folder, or an empty one. Nothing is made there, with the data directory or
+/// without: what is written would go to the disk below. A start without the data directory once made the folder.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_first_start_makes_folders_for_drives() {
+    let rig = Rig::new();
+    let engine = rig.open_with_bucket().await;
+    put(&engine, "k", 700_000).await;
+    close(engine).await;
+    for without_data in [false, true] {
+        if without_data {
+            std::fs::remove_dir_all(&rig.config.data_dir).unwrap();
+        }
+        rig.take_away(2);
+        rig.take_away(4);
+        std::fs::create_dir(rig.drive(4)).unwrap();
+        let engine = rig.open().await;
+        assert_eq!(engine.status().lost_drives.len(), 2);
+        check(&engine, "k", 700_000).await;
+        eventually("the log has its mirrors", || engine.status().log.mirrors.len() == 3).await;
+        close(engine).await;
+        assert!(!rig.drive(2).exists(), "a folder was made, data directory lost: {without_data}");
+        let left: Vec<_> = std::fs::read_dir(rig.drive(4)).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert!(left.iter().all(|name| name == "lock"), "{left:?} was put where a disk should be");
+        std::fs::remove_dir_all(rig.drive(4)).unwrap();
+        rig.bring_back(2);
+        rig.bring_back(4);
+    }
+    // Too few of them, and nothing that says which there were: refused, and nothing made.
+    std::fs::remove_dir_all(&rig.config.data_dir).unwrap();
+    (0..3).for_each(|n| rig.take_away(n));
+    assert!(refusal(&rig).await.contains("drives"));
+    assert!((0..3).all(|n| !rig.drive(n).exists()));
+    (0..3).for_each(|n| rig.bring_back(n));
+    check(&*rig.open().await, "k", 700_000).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_first_start_that_was_cut_short_goes_on() {
     let rig = Rig::new();
