@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::ScrubScope;
-use super::pass::{Pass, Speed, blocking};
+use super::pass::{Pass, Speed};
 use crate::drive::{Drive, DriveError, SegmentCheck, stripes_of};
 use crate::error::chain;
 use crate::ids::{SegmentId, StripeId};
@@ -30,7 +30,7 @@ impl Pass {
 
     async fn superblocks(&self, drive: &Arc<Drive>) {
         let looking = drive.clone();
-        let Ok(damaged) = blocking(move || looking.damaged_superblocks()).await else { return };
+        let Some(damaged) = self.blocking(move || looking.damaged_superblocks()).await else { return };
         self.count(|counts| counts.superblocks += 2);
         if damaged.is_empty() {
             return;
@@ -39,35 +39,35 @@ impl Pass {
             self.found(CorruptionKind::Superblock, Some(drive.id()), name, (1, 4096), &[]).await;
         }
         let writing = drive.clone();
-        match blocking(move || writing.rewrite_superblocks()).await {
-            Ok(Ok(())) => {
+        match self.blocking(move || writing.rewrite_superblocks()).await {
+            Some(Ok(())) => {
                 let file = |name: &&str| file_repair(CorruptionKind::Superblock, drive, name, 4096);
                 self.mended(damaged.iter().map(file).collect()).await;
             }
-            Ok(Err(error)) => {
+            Some(Err(error)) => {
                 self.unmended(format!("a superblock of drive {} cannot be written: {}", drive.id(), chain(&error)))
             }
-            Err(error) => self.unmended(format!("a superblock of drive {}: {}", drive.id(), chain(&error))),
+            None => {}
         }
     }
 
     async fn drive_index(self: &Arc<Self>, drive: &Arc<Drive>) -> bool {
         let (looking, mut pace) = (drive.clone(), self.pacer(Some(drive.clone())));
-        match blocking(move || looking.check_index(&mut pace)).await {
-            Ok(Ok(rows)) => {
+        match self.blocking(move || looking.check_index(&mut pace)).await {
+            Some(Ok(rows)) => {
                 self.count(|counts| counts.index_rows += rows);
                 !self.is_stopped()
             }
-            Ok(Err(KvError::Corruption { detail, .. })) => {
+            Some(Err(KvError::Corruption { detail, .. })) => {
                 tracing::warn!(drive = %drive.id(), detail, "the index of a drive is damaged");
                 self.found(CorruptionKind::DriveIndex, Some(drive.id()), INDEX_PLACE, (1, 0), &[]).await;
                 self.rebuild_index(drive).await
             }
-            Ok(Err(error)) => {
+            Some(Err(error)) => {
                 self.note(format!("the index of drive {} was not checked: {}", drive.id(), chain(&error)));
                 true
             }
-            Err(_) => false,
+            None => false,
         }
     }
 
@@ -75,21 +75,21 @@ impl Pass {
     async fn rebuild_index(self: &Arc<Self>, drive: &Arc<Drive>) -> bool {
         let (writing, mut pace) = (drive.clone(), self.pacer(None));
         let machine = self.mender.machine.clone();
-        let rebuilt = blocking(move || {
+        let rebuilt = self.blocking(move || {
             // What cannot be looked up is kept: it may be needed.
             let owned = |stripe: StripeId| machine.run_owner(stripe).map_or(true, |owner| owner.is_some());
             writing.rebuild_index(&owned, &mut pace)
         });
         match rebuilt.await {
-            Ok(Ok(shards)) => {
+            Some(Ok(shards)) => {
                 self.mended(vec![file_repair(CorruptionKind::DriveIndex, drive, INDEX_PLACE, shards * 65)]).await;
                 true
             }
-            Ok(Err(error)) => {
+            Some(Err(error)) => {
                 self.unmended(format!("the index of drive {} cannot be made anew: {}", drive.id(), chain(&error)));
                 false
             }
-            Err(_) => false,
+            None => false,
         }
     }
 
@@ -100,7 +100,7 @@ impl Pass {
                 continue;
             }
             let mut checked = self.check(drive, id).await;
-            if let Ok(Err(DriveError::Index(_) | DriveError::IndexEntry(_))) = &checked {
+            if let Some(Err(DriveError::Index(_) | DriveError::IndexEntry(_))) = &checked {
                 // It was damaged after it was checked.
                 self.found(CorruptionKind::DriveIndex, Some(drive.id()), INDEX_PLACE, (1, 0), &[]).await;
                 if !self.rebuild_index(drive).await {
@@ -109,11 +109,11 @@ impl Pass {
                 checked = self.check(drive, id).await;
             }
             match checked {
-                Ok(Ok(Some((check, unowned)))) => self.segment(drive, check, unowned).await,
+                Some(Ok(Some((check, unowned)))) => self.segment(drive, check, unowned).await,
                 // Compacted away meanwhile.
-                Ok(Ok(None)) if !self.is_stopped() => {}
-                Ok(Ok(None)) | Err(_) => return false,
-                Ok(Err(error)) => {
+                Some(Ok(None)) if !self.is_stopped() => {}
+                Some(Ok(None)) | None => return false,
+                Some(Err(error)) => {
                     self.note(format!("a segment of drive {} was not checked: {}", drive.id(), chain(&error)));
                     if !drive.state().reads() {
                         return false;
@@ -134,10 +134,10 @@ impl Pass {
         self: &Arc<Self>,
         drive: &Arc<Drive>,
         id: SegmentId,
-    ) -> Result<Result<Option<(SegmentCheck, u64)>, DriveError>, crate::error::StorageError> {
+    ) -> Option<Result<Option<(SegmentCheck, u64)>, DriveError>> {
         let (looking, mut pace) = (drive.clone(), self.pacer(Some(drive.clone())));
         let machine = self.mender.machine.clone();
-        blocking(move || {
+        self.blocking(move || {
             let Some(check) = looking.check_segment(id, &mut pace)? else { return Ok(None) };
             let unowned = stripes_of(&check.shards)
                 .into_iter()
@@ -186,15 +186,15 @@ impl Pass {
             return;
         }
         let writing = drive.clone();
-        match blocking(move || writing.rewrite_segment_ends(&check)).await {
-            Ok(Ok(bytes)) => {
+        match self.blocking(move || writing.rewrite_segment_ends(&check)).await {
+            Some(Ok(bytes)) => {
                 let share = bytes / ends.len() as u64;
                 self.mended(ends.iter().map(|kind| file_repair(*kind, drive, &place, share)).collect()).await;
             }
-            Ok(Err(error)) => {
+            Some(Err(error)) => {
                 self.unmended(format!("segment {place} of drive {id} cannot be mended: {}", chain(&error)))
             }
-            Err(error) => self.unmended(format!("segment {place} of drive {id}: {}", chain(&error))),
+            None => {}
         }
     }
 

@@ -11,6 +11,7 @@ mod pass;
 mod schedule;
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -116,6 +117,18 @@ impl Mender {
             return Err(StorageError::Unavailable { why: format!("drive {id} is not one that can be read") });
         }
         let pass = Pass::new(self.clone(), engine, scope, Speed::Full);
+        let id = pass.id();
+        let running = pass.clone();
+        self.begin_pass(pass, async move { running.check_scope().await })?;
+        Ok(id)
+    }
+
+    /// Has `work` done as the pass that was asked for. However it ends, another may begin then.
+    fn begin_pass(
+        self: &Arc<Self>,
+        pass: Arc<Pass>,
+        work: impl Future<Output = ScrubReport> + Send + 'static,
+    ) -> Result<(), StorageError> {
         {
             let mut state = self.lock_scrub();
             if state.running.is_some() {
@@ -124,14 +137,13 @@ impl Mender {
             state.running = Some(pass.clone());
         }
         let mender = self.clone();
-        let id = pass.id();
         self.spawn(async move {
-            let report = pass.run().await;
+            let report = pass.to_its_end(work).await;
             let mut state = mender.lock_scrub();
             state.running = None;
             state.last = Some(report);
         });
-        Ok(id)
+        Ok(())
     }
 
     /// Where scrub stands.
@@ -153,5 +165,67 @@ impl Mender {
     /// The period within which every drive is checked, in seconds; 0 is never.
     pub fn set_scrub_period_s(&self, seconds: u64) {
         self.scrub_period_s.store(seconds, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::engine::EngineConfig;
+    use crate::env::SimEnv;
+
+    fn broken_check() -> ScrubReport {
+        panic!("a bug in a check");
+    }
+
+    async fn ended(mender: &Mender, id: u64) -> ScrubReport {
+        for _ in 0..600 {
+            let status = mender.scrub_status().unwrap();
+            if let Some(last) = status.last.filter(|last| last.id == id && status.running.is_none()) {
+                return last;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("pass {id} has not ended within 30 s");
+    }
+
+    /// A pass that panicked once counted as running until the server was restarted, and none could be begun.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_pass_that_panics_has_failed_and_the_next_begins() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = EngineConfig {
+            data_dir: dir.path().join("data"),
+            drives: (0..3).map(|n| dir.path().join(format!("d{n}"))).collect(),
+            k: 2,
+            m: 1,
+            segment_bytes: 2 << 20,
+            log_segment_bytes: 256 << 10,
+            ..EngineConfig::default()
+        };
+        let engine = Engine::open(config, SimEnv::env(1)).await.unwrap();
+        let mender = engine.mender();
+        let pass = Pass::new(mender.clone(), &engine, ScrubScope::All, Speed::Full);
+        let checks = async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            broken_check()
+        };
+        mender.begin_pass(pass.clone(), checks).unwrap();
+        assert!(mender.begin_scrub(&engine, ScrubScope::All).is_err(), "it runs");
+        let report = ended(mender, pass.id()).await;
+        assert_eq!((report.unrepaired, report.notes.len()), (1, 1), "{report:?}");
+        assert!(report.ended_us >= report.began_us && mender.scrub_status().unwrap().drives.is_empty());
+        // A blocking part of it.
+        let pass = Pass::new(mender.clone(), &engine, ScrubScope::All, Speed::Full);
+        let part: Option<()> = pass.blocking(|| panic!("another")).await;
+        assert_eq!((part, pass.report().unrepaired), (None, 1));
+
+        let id = mender.begin_scrub(&engine, ScrubScope::All).unwrap();
+        let report = ended(mender, id).await;
+        assert_eq!((report.unrepaired, report.notes.len()), (0, 0), "{report:?}");
+        assert_eq!(mender.scrub_status().unwrap().drives.len(), 3);
+        drop(pass);
+        engine.close().await.unwrap();
     }
 }

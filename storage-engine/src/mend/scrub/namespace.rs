@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::super::stripe::{ShardSet, StripeTask, survey_stripe};
 use super::super::walk::RunWalk;
-use super::pass::{Pass, Speed, blocking};
+use super::pass::{Pass, Speed};
 use crate::blob::BlobStore;
 use crate::error::chain;
 use crate::ids::{BucketId, DriveId};
@@ -60,8 +60,8 @@ impl Pass {
             };
             let (blobs, machine) = (self.mender.blobs.clone(), self.mender.machine.clone());
             let offset = if std::mem::take(&mut first) { 0 } else { until_parity };
-            let surveyed = blocking(move || survey(&blobs, &machine, &runs, only, offset)).await;
-            let Ok((page, next_parity)) = surveyed else { return };
+            let surveyed = self.blocking(move || survey(&blobs, &machine, &runs, only, offset)).await;
+            let Some((page, next_parity)) = surveyed else { return };
             until_parity = next_parity;
             self.count(|counts| counts.stripes += page.stripes);
             for (sum, count) in by_redundancy.iter_mut().zip(page.by_redundancy) {
@@ -108,14 +108,14 @@ impl Pass {
         let mut after = None;
         loop {
             let (machine, key) = (self.mender.machine.clone(), key.clone());
-            let page = blocking(move || machine.runs_in(bucket, key.as_deref(), after, ROWS_PAGE)).await;
+            let page = self.blocking(move || machine.runs_in(bucket, key.as_deref(), after, ROWS_PAGE)).await;
             let (runs, next) = match page {
-                Ok(Ok(page)) => page,
-                Ok(Err(error)) => {
+                Some(Ok(page)) => page,
+                Some(Err(error)) => {
                     self.unmended(format!("the objects cannot be listed: {}", chain(&error)));
                     return Vec::new();
                 }
-                Err(_) => return Vec::new(),
+                None => return Vec::new(),
             };
             for run in runs {
                 for index in 0..run.count {
@@ -142,14 +142,14 @@ impl Pass {
         let Err(detail) = self.verify_index().await else { return };
         self.found(CorruptionKind::Index, None, "index", (1, 0), &[]).await;
         let Some(engine) = self.engine() else { return };
-        let mended = blocking(move || engine.mend_index()).await;
+        let mended = self.blocking(move || engine.mend_index()).await;
         let files = match mended {
-            Ok(Ok(files)) => files,
-            Ok(Err(error)) => {
+            Some(Ok(files)) => files,
+            Some(Err(error)) => {
                 self.note(format!("the index cannot be mended from the checkpoints: {}", chain(&error)));
                 Vec::new()
             }
-            Err(_) => return,
+            None => return,
         };
         if !files.is_empty() && self.verify_index().await.is_ok() {
             let repair = |(name, bytes): (String, u64)| FileRepair {
@@ -174,17 +174,17 @@ impl Pass {
 
     async fn verify_index(self: &Arc<Self>) -> Result<(), String> {
         let (machine, mut pace) = (self.mender.machine.clone(), self.pacer(None));
-        match blocking(move || machine.verify(&mut pace)).await {
-            Ok(Ok(rows)) => {
+        match self.blocking(move || machine.verify(&mut pace)).await {
+            Some(Ok(rows)) => {
                 self.count(|counts| counts.index_rows += rows);
                 Ok(())
             }
-            Ok(Err(error)) if error.is_corruption() => Err(chain(&error)),
-            Ok(Err(error)) => {
+            Some(Err(error)) if error.is_corruption() => Err(chain(&error)),
+            Some(Err(error)) => {
                 self.note(format!("the index was not checked: {}", chain(&error)));
                 Ok(())
             }
-            Err(_) => Ok(()),
+            None => Ok(()),
         }
     }
 
@@ -194,7 +194,7 @@ impl Pass {
         for round in 0..MIRROR_ROUNDS {
             let Some(engine) = self.engine() else { return };
             let mut pace = self.pacer(None);
-            let Ok(check) = blocking(move || engine.check_mirrors(only, &mut pace)).await else { return };
+            let Some(check) = self.blocking(move || engine.check_mirrors(only, &mut pace)).await else { return };
             if round == 0 {
                 self.count(|counts| {
                     counts.log_segments += check.log_segments;
@@ -215,13 +215,13 @@ impl Pass {
             let (kind, drive, place) = (damage.kind(), damage.drive(), damage.place());
             self.found(kind, Some(drive), &place, (1, 0), &[]).await;
             let Some(engine) = self.engine() else { return false };
-            match blocking(move || engine.mend_mirror(damage)).await {
-                Ok(Ok(bytes)) => self.mended(vec![FileRepair { kind, drive: Some(drive), place, bytes }]).await,
-                Ok(Err(error)) => {
+            match self.blocking(move || engine.mend_mirror(damage)).await {
+                Some(Ok(bytes)) => self.mended(vec![FileRepair { kind, drive: Some(drive), place, bytes }]).await,
+                Some(Err(error)) => {
                     all = false;
                     self.unmended(format!("{place} on drive {drive} cannot be mended: {}", chain(&error)));
                 }
-                Err(_) => return false,
+                None => return false,
             }
         }
         all

@@ -1,7 +1,11 @@
 //! One pass: what it is to check, what it has seen so far, and its end.
 
+use std::future::{Future, poll_fn};
 use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -15,7 +19,7 @@ use super::super::tally::{Tally, Ticket};
 use super::{NOTES_MAX, ScrubReport, ScrubScope};
 use crate::drive::Drive;
 use crate::engine::Engine;
-use crate::error::{StorageError, chain};
+use crate::error::chain;
 use crate::ids::{DriveId, StripeId};
 use crate::namespace::command::{MissingShard, Op};
 use crate::namespace::integrity::{
@@ -83,6 +87,30 @@ impl Pass {
 
     /// Checks all of its scope, waits for the repairs, and puts the end on record.
     pub(super) async fn run(self: &Arc<Self>) -> ScrubReport {
+        self.to_its_end(self.check_scope()).await
+    }
+
+    /// The report of `work`; if that panics, what this pass has seen so far, as one that failed. The end of a
+    /// pass that failed is not on record: what it was to check is still due.
+    pub(super) async fn to_its_end(&self, work: impl Future<Output = ScrubReport>) -> ScrubReport {
+        let mut work = pin!(work);
+        let watched = poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+            Ok(poll) => poll.map(Some),
+            // Not polled again. Locks that it held are taken over, as everywhere.
+            Err(_panic) => Poll::Ready(None),
+        });
+        if let Some(report) = watched.await {
+            return report;
+        }
+        tracing::error!(scope = self.scope.word(), "a pass of scrub broke off: this is a bug");
+        self.unmended("the pass broke off, for a bug: what it did not reach was not checked".to_owned());
+        let mut report = self.report();
+        report.ended_us = self.engine().map_or(0, |engine| engine.env().clock.now_us()).max(report.began_us);
+        report
+    }
+
+    /// The same, but for a panic in a check.
+    pub(super) async fn check_scope(self: &Arc<Self>) -> ScrubReport {
         let whole = match self.scope.clone() {
             // The index first: all else asks it.
             ScrubScope::All => {
@@ -132,7 +160,7 @@ impl Pass {
             match checked {
                 Ok((id, true)) => whole.push(id),
                 Ok((_, false)) => {}
-                Err(error) => self.note(format!("the check of a drive broke off: {}", chain(&error))),
+                Err(error) => self.unmended(format!("the check of a drive broke off: {}", chain(&error))),
             }
         }
         whole.sort();
@@ -279,6 +307,17 @@ impl Pass {
         owned
     }
 
+    /// The outcome of a blocking part. One that panicked has none, and counts as something that is not mended.
+    pub(super) async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        match tokio::task::spawn_blocking(work).await {
+            Ok(done) => Some(done),
+            Err(error) => {
+                self.unmended(format!("a part of the pass broke off, for a bug: {}", chain(&error)));
+                None
+            }
+        }
+    }
+
     /// What a blocking part of the pass tells of the bytes that it reads on a drive.
     pub(super) fn pacer(&self, drive: Option<Arc<Drive>>) -> impl FnMut(u64) -> ControlFlow<()> + Send + 'static {
         let mender = self.mender.clone();
@@ -305,9 +344,4 @@ impl Pass {
     fn lock(&self) -> MutexGuard<'_, ScrubReport> {
         self.report.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The outcome of a blocking part; `None` if it broke off.
-pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StorageError> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| StorageError::Closed)
 }
