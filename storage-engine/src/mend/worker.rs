@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -75,27 +75,34 @@ pub(super) async fn run(mender: Weak<Mender>, engine: Weak<Engine>) {
             () = sleep(TICK) => {}
         }
         let Some(mender) = mender.upgrade().filter(|mender| !mender.is_stopped()) else { return };
-        let nobodys = mender.take_reports();
+        let nobodys = mender.look(Mender::take_reports).await.unwrap_or_default();
         if !nobodys.is_empty()
             && let Some(engine) = engine.upgrade()
             && let Err(error) = engine.free_torn(nobodys).await
         {
             tracing::warn!(error = chain(&error), "records of nobody that are damaged stay for now");
         }
-        mender.take_heal_rows();
+        mender.take_heal_rows().await;
         mender.take_due(&mut later);
         loop {
             let Some(engine) = engine.upgrade() else { return };
             if !engine.takes_commands() || !mender.work(&engine, &mut later).await {
                 break;
             }
-            mender.take_heal_rows();
+            mender.take_heal_rows().await;
         }
     }
 }
 
 impl Mender {
-    /// Turns reports into jobs; answers the damaged records whose stripe has no owner.
+    /// Has indexes read by a thread that serves nobody; `None` if that broke off.
+    async fn look<T: Send + 'static>(self: &Arc<Self>, work: fn(&Self) -> T) -> Option<T> {
+        let mender = self.clone();
+        let looked = tokio::task::spawn_blocking(move || work(&mender)).await;
+        looked.inspect_err(|error| tracing::error!(%error, "a look for what to mend broke off")).ok()
+    }
+
+    /// Turns reports into jobs; answers the damaged records whose stripe has no owner. Blocking.
     fn take_reports(&self) -> Vec<(DriveId, ShardKey)> {
         let mut nobodys = Vec::new();
         for report in self.blobs.damage().take() {
@@ -136,30 +143,43 @@ impl Mender {
     }
 
     /// Loads the next rows of degraded writes, when there may be something to do about them.
-    fn take_heal_rows(&self) {
+    async fn take_heal_rows(self: &Arc<Self>) {
+        if self.may_heal() {
+            self.look(Self::read_heal_rows).await;
+        }
+    }
+
+    /// Whether a walk over the rows of degraded writes is under way, or begins now.
+    fn may_heal(&self) -> bool {
         let rows = self.machine.heal_queue_len();
         let mut heals = self.heals.lock().unwrap_or_else(PoisonError::into_inner);
         if rows == 0 {
             *heals = Heals::default();
-            return;
+            return false;
         }
-        let now = Instant::now();
         if !heals.walking {
+            let now = Instant::now();
             let drives: BTreeSet<DriveId> =
                 self.blobs.drives().iter().filter(|drive| drive.state().writes()).map(|drive| drive.id()).collect();
             let due = heals.not_before.is_none_or(|at| at <= now);
             if !due || (drives == heals.drives && rows <= heals.rows && !heals.failed) {
-                return;
+                return false;
             }
             *heals = Heals { walking: true, drives, rows, began: Some(now), ..Heals::default() };
         }
+        true
+    }
+
+    /// Reads rows of degraded writes as long as the queue has room. Blocking.
+    fn read_heal_rows(&self) {
+        let mut heals = self.heals.lock().unwrap_or_else(PoisonError::into_inner);
         while heals.walking && self.lock_queue().has_room() {
             let page = match self.machine.heal_queue(heals.after, HEAL_PAGE) {
                 Ok(page) => page,
                 Err(error) => {
                     tracing::warn!(error = chain(&error), "the shards to be healed cannot be read");
                     heals.walking = false;
-                    heals.not_before = Some(now + RETRY_AFTER);
+                    heals.not_before = Some(Instant::now() + RETRY_AFTER);
                     return;
                 }
             };
@@ -224,15 +244,20 @@ impl Mender {
         }
         let mut mending = JoinSet::new();
         for job in jobs {
-            let blobs = self.blobs.clone();
-            let owned = self.machine.run_owner(job.task.id());
+            let (blobs, machine, id) = (self.blobs.clone(), self.machine.clone(), job.task.id());
             mending.spawn(async move {
+                let owned = tokio::task::spawn_blocking(move || machine.run_owner(id)).await;
+                let unknown = || Some(Err(StripeError::Away { good: 0, needed: 0, away: 0 }));
                 let outcome = match owned {
-                    Ok(Some(_)) => Some(mend_stripe(&blobs, &job.task).await),
-                    Ok(None) => None,
-                    Err(error) => {
+                    Ok(Ok(Some(_))) => Some(mend_stripe(&blobs, &job.task).await),
+                    Ok(Ok(None)) => None,
+                    Ok(Err(error)) => {
                         tracing::warn!(error = chain(&error), "the owner of a stripe cannot be looked up");
-                        Some(Err(StripeError::Away { good: 0, needed: 0, away: 0 }))
+                        unknown()
+                    }
+                    Err(error) => {
+                        tracing::error!(%error, "the look for the owner of a stripe broke off");
+                        unknown()
                     }
                 };
                 (job, outcome)

@@ -6,15 +6,16 @@
 //! the near end of the rows; what has no room is read from them later.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::super::Engine;
-use crate::error::{StateError, chain};
+use crate::blob::BlobStore;
+use crate::error::{StateError, StorageError, chain};
 use crate::failpoint::{Step, failpoint};
 use crate::ids::StripeId;
 use crate::meta::MetaReads;
 use crate::namespace::rows::StripeRun;
-use crate::state::DeadRun;
+use crate::state::{DeadRun, StateMachine};
 
 /// Runs kept in memory; those beyond are read from their rows.
 const WAITING_MAX: usize = 1 << 16;
@@ -114,13 +115,13 @@ impl DeadRuns {
     }
 
     /// Reads more rows when there are none in memory; says whether there were any.
-    fn refill(&self, engine: &Engine) -> Result<bool, StateError> {
+    fn refill(&self, machine: &StateMachine) -> Result<bool, StateError> {
         let Some((from, wanted)) = self.to_read() else { return Ok(false) };
         let after = match from {
             Rows::All => None,
             Rows::After(last) => Some(last),
         };
-        let rows = engine.machine.dead_runs(after, PAGE_ROWS)?;
+        let rows = machine.dead_runs(after, PAGE_ROWS)?;
         let any = !rows.is_empty();
         self.note_read(rows, wanted);
         Ok(any)
@@ -190,43 +191,63 @@ impl DeadRuns {
     }
 }
 
-impl Engine {
-    /// Frees the runs whose time has come and forgets those that were freed; answers how many were freed.
-    pub(in crate::engine) async fn bury(&self, grace: Grace) -> Result<u64, StateError> {
-        let dead = &self.reclaim.dead;
-        let at_once = grace == Grace::Ended;
-        // While a drive is away the rows stay in any case: what it holds is freed when it is back.
-        if self.all_drives_online() {
-            dead.retry_due(self.env.clock.now_us(), at_once);
-        }
-        let before = dead.counts().1;
-        loop {
-            let now_us = self.env.clock.now_us();
-            let batch = dead.due(|run| self.may_go(run, grace, now_us));
-            if !batch.is_empty() {
-                self.free_batch(batch, now_us).await?;
-                continue;
-            }
-            let nothing_waits = dead.counts().0 == 0;
-            self.forget(&dead.to_forget(now_us, at_once), now_us).await;
-            if !nothing_waits || !dead.refill(self)? {
-                return Ok(dead.counts().1 - before);
-            }
-        }
+/// Reads rows to tell which of the dead may go. Clones ask the same index.
+#[derive(Clone)]
+struct Gravedigger {
+    dead: Arc<DeadRuns>,
+    machine: Arc<StateMachine>,
+    blobs: BlobStore,
+    grace: Grace,
+    grace_us: u64,
+    /// What died before has no readers.
+    opened_us: u64,
+}
+
+impl Gravedigger {
+    /// Has rows read by a thread that serves nobody.
+    async fn look<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, StateError> + Send + 'static,
+    ) -> Result<T, StorageError> {
+        let ours = self.clone();
+        let looked = tokio::task::spawn_blocking(move || work(&ours)).await;
+        Ok(looked.map_err(|_| super::orphans::interrupted())??)
     }
 
-    /// At the end: what was freed need not be freed again at the next start.
-    pub(in crate::engine) async fn forget_freed(&self) {
-        let now_us = self.env.clock.now_us();
-        self.forget(&self.reclaim.dead.to_forget(now_us, true), now_us).await;
+    /// Up to a batch of runs whose time has come.
+    async fn due(&self, now_us: u64) -> Result<Vec<DeadRun>, StorageError> {
+        if self.dead.counts().0 == 0 {
+            return Ok(Vec::new());
+        }
+        self.look(move |ours| Ok(ours.dead.due(|run| ours.may_go(run, now_us)))).await
     }
 
-    fn may_go(&self, dead: &DeadRun, grace: Grace, now_us: u64) -> bool {
+    /// Reads more rows if there are any.
+    async fn refill(&self) -> Result<bool, StorageError> {
+        if self.dead.to_read().is_none() {
+            return Ok(false);
+        }
+        self.look(|ours| ours.dead.refill(&ours.machine)).await
+    }
+
+    /// Leaves out the runs that a late command gave an owner again. On an error all are looked at later.
+    async fn unowned(&self, mut batch: Vec<DeadRun>) -> Result<Vec<DeadRun>, StorageError> {
+        self.look(move |ours| {
+            for at in (0..batch.len()).rev() {
+                if ours.machine.run_owner(batch[at].run.first)?.is_some() {
+                    batch.swap_remove(at);
+                }
+            }
+            Ok(batch)
+        })
+        .await
+    }
+
+    fn may_go(&self, dead: &DeadRun, now_us: u64) -> bool {
         // A clock that was set back must not keep the dead for ever.
         let age_us = if dead.died_us > now_us { u64::MAX } else { now_us - dead.died_us };
-        let grace_us = u64::try_from(self.reclaim.config.grace.as_micros()).unwrap_or(u64::MAX);
-        let from_before = dead.died_us < self.reclaim.opened_us;
-        let over = grace == Grace::Ended || age_us >= grace_us || from_before;
+        let from_before = dead.died_us < self.opened_us;
+        let over = self.grace == Grace::Ended || age_us >= self.grace_us || from_before;
         over && (age_us >= HELD_MAX_US || !self.is_held(&dead.run))
     }
 
@@ -243,21 +264,56 @@ impl Engine {
                     }
                 }
     }
+}
 
-    /// Frees runs, but for one that a late command gave an owner again.
-    async fn free_batch(&self, mut batch: Vec<DeadRun>, now_us: u64) -> Result<(), StateError> {
+impl Engine {
+    /// Frees the runs whose time has come and forgets those that were freed; answers how many were freed.
+    pub(in crate::engine) async fn bury(&self, grace: Grace) -> Result<u64, StorageError> {
         let dead = &self.reclaim.dead;
-        let mut runs = Vec::with_capacity(batch.len());
-        for at in (0..batch.len()).rev() {
-            match self.machine.run_owner(batch[at].run.first) {
-                Ok(None) => runs.push(batch[at].run.clone()),
-                Ok(Some(_)) => drop(batch.swap_remove(at)),
-                Err(error) => {
-                    dead.retry_later(now_us);
-                    return Err(error);
-                }
+        let at_once = grace == Grace::Ended;
+        // While a drive is away the rows stay in any case: what it holds is freed when it is back.
+        if self.all_drives_online() {
+            dead.retry_due(self.env.clock.now_us(), at_once);
+        }
+        let digger = self.gravedigger(grace);
+        let before = dead.counts().1;
+        loop {
+            let now_us = self.env.clock.now_us();
+            let batch = digger.due(now_us).await?;
+            if !batch.is_empty() {
+                self.free_batch(&digger, batch, now_us).await?;
+                continue;
+            }
+            let nothing_waits = dead.counts().0 == 0;
+            self.forget(dead.to_forget(now_us, at_once), now_us).await;
+            if !nothing_waits || !digger.refill().await? {
+                return Ok(dead.counts().1 - before);
             }
         }
+    }
+
+    fn gravedigger(&self, grace: Grace) -> Gravedigger {
+        Gravedigger {
+            dead: self.reclaim.dead.clone(),
+            machine: self.machine.clone(),
+            blobs: self.blobs.clone(),
+            grace,
+            grace_us: u64::try_from(self.reclaim.config.grace.as_micros()).unwrap_or(u64::MAX),
+            opened_us: self.reclaim.opened_us,
+        }
+    }
+
+    /// At the end: what was freed need not be freed again at the next start.
+    pub(in crate::engine) async fn forget_freed(&self) {
+        let now_us = self.env.clock.now_us();
+        self.forget(self.reclaim.dead.to_forget(now_us, true), now_us).await;
+    }
+
+    /// Frees runs, but for one that has an owner again.
+    async fn free_batch(&self, digger: &Gravedigger, batch: Vec<DeadRun>, now_us: u64) -> Result<(), StorageError> {
+        let dead = &self.reclaim.dead;
+        let batch = digger.unowned(batch).await.inspect_err(|_| dead.retry_later(now_us))?;
+        let runs: Vec<StripeRun> = batch.iter().map(|dead| dead.run.clone()).collect();
         let all = self.blobs.free(&runs).await;
         failpoint(Step::DeadFreed);
         dead.note_freed(&batch, all, now_us);
@@ -266,7 +322,7 @@ impl Engine {
 
     /// Removes the rows of freed runs once every drive's index says durably that they are gone. On any
     /// failure the rows stay, and the runs are freed again.
-    async fn forget(&self, runs: &[StripeId], now_us: u64) {
+    async fn forget(&self, runs: Vec<StripeId>, now_us: u64) {
         if runs.is_empty() {
             return;
         }
@@ -274,12 +330,16 @@ impl Engine {
         if forgotten {
             failpoint(Step::DeadFlushed);
         }
-        if forgotten && let Err(error) = self.machine.forget_dead(runs) {
-            tracing::warn!(error = chain(&error), "dead stripes are remembered");
-            forgotten = false;
+        if forgotten {
+            let (machine, going) = (self.machine.clone(), runs.clone());
+            let gone = tokio::task::spawn_blocking(move || machine.forget_dead(&going)).await;
+            if let Err(error) = gone.map_err(|_| super::orphans::interrupted()).and_then(|gone| Ok(gone?)) {
+                tracing::warn!(error = chain(&error), "dead stripes are remembered");
+                forgotten = false;
+            }
         }
         failpoint(Step::DeadForgotten);
-        self.reclaim.dead.forgotten(runs);
+        self.reclaim.dead.forgotten(&runs);
         if !forgotten {
             self.reclaim.dead.retry_later(now_us);
         }

@@ -7,7 +7,7 @@ use super::super::stripe::{ShardSet, StripeTask, survey_stripe};
 use super::super::walk::RunWalk;
 use super::pass::{Pass, Speed};
 use crate::blob::BlobStore;
-use crate::error::chain;
+use crate::error::{StateError, chain};
 use crate::ids::{BucketId, DriveId};
 use crate::namespace::command::MissingShard;
 use crate::namespace::integrity::{CorruptionKind, FileRepair, FoundBy};
@@ -40,6 +40,13 @@ struct Lacking {
     index: u32,
     spare: i32,
     missing: Vec<(u8, DriveId)>,
+}
+
+/// A stripe of an object, and what the drives' indexes say of it.
+struct Surveyed {
+    index: u32,
+    spare: i32,
+    away: usize,
 }
 
 impl Pass {
@@ -107,9 +114,12 @@ impl Pass {
     pub(super) async fn objects(self: &Arc<Self>, bucket: BucketId, key: Option<String>) -> Vec<DriveId> {
         let mut after = None;
         loop {
-            let (machine, key) = (self.mender.machine.clone(), key.clone());
-            let page = self.blocking(move || machine.runs_in(bucket, key.as_deref(), after, ROWS_PAGE)).await;
-            let (runs, next) = match page {
+            let (blobs, machine, key) = (self.mender.blobs.clone(), self.mender.machine.clone(), key.clone());
+            let page = self.blocking(move || {
+                let (runs, next) = machine.runs_in(bucket, key.as_deref(), after, ROWS_PAGE)?;
+                Ok::<_, StateError>((runs.into_iter().map(|run| surveyed(&blobs, run)).collect::<Vec<_>>(), next))
+            });
+            let (runs, next) = match page.await {
                 Some(Ok(page)) => page,
                 Some(Err(error)) => {
                     self.unmended(format!("the objects cannot be listed: {}", chain(&error)));
@@ -117,17 +127,16 @@ impl Pass {
                 }
                 None => return Vec::new(),
             };
-            for run in runs {
-                for index in 0..run.count {
-                    let Some(survey) = survey_stripe(&self.mender.blobs, &run, index) else { continue };
+            for (run, stripes) in runs {
+                for Surveyed { index, spare, away } in stripes {
                     let shards = u64::from(run.k) + u64::from(run.m);
                     self.count(|counts| {
                         counts.stripes += 1;
                         counts.parity_stripes += 1;
-                        counts.records += shards - survey.away as u64;
+                        counts.records += shards - away as u64;
                     });
                     let task = StripeTask { run: run.clone(), index, check: ShardSet::ALL, rewrite: ShardSet::NONE };
-                    self.push(task, survey.spare, Some(FoundBy::Scrub), (None, shards)).await;
+                    self.push(task, spare, Some(FoundBy::Scrub), (None, shards)).await;
                 }
             }
             after = next;
@@ -226,6 +235,15 @@ impl Pass {
         }
         all
     }
+}
+
+/// Looks up the stripes of a run. Blocking.
+fn surveyed(blobs: &BlobStore, run: StripeRun) -> (StripeRun, Vec<Surveyed>) {
+    let survey = |index| {
+        survey_stripe(blobs, &run, index).map(|survey| Surveyed { index, spare: survey.spare, away: survey.away })
+    };
+    let stripes = (0..run.count).filter_map(survey).collect();
+    (run, stripes)
 }
 
 /// Looks up the stripes of some runs; answers also how many stripes from the next page's start to the next one

@@ -290,12 +290,20 @@ impl Pass {
     /// Hands shards of one drive to the mender, to be written again. Those that nobody owns are left out:
     /// answers the others.
     pub(super) async fn push_shards(&self, drive: DriveId, shards: Vec<(StripeId, u8)>) -> Vec<MissingShard> {
+        let mender = self.mender.clone();
+        let looked = self.blocking(move || {
+            let look = |(stripe, shard)| {
+                let task = mender.task_for(stripe);
+                let spare = |task: StripeTask| (i32::from(mender.redundancy(&task.run, task.index, 1)), task);
+                (stripe, shard, task.map(|task| task.map(spare)))
+            };
+            shards.into_iter().map(look).collect::<Vec<_>>()
+        });
         let mut owned = Vec::new();
-        for (stripe, shard) in shards {
-            match self.mender.task_for(stripe) {
-                Ok(Some(task)) => {
+        for (stripe, shard, task) in looked.await.unwrap_or_default() {
+            match task {
+                Ok(Some((spare, task))) => {
                     let set = ShardSet::one(shard);
-                    let spare = i32::from(self.mender.redundancy(&task.run, task.index, 1));
                     let task = StripeTask { check: set, rewrite: set, ..task };
                     self.push(task, spare, None, (Some(drive), 1)).await;
                     owned.push(MissingShard { stripe, shard_index: shard });
