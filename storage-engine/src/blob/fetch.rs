@@ -307,7 +307,8 @@ impl StripeFetch {
 
     /// Tells the mender of a shard that its drive should give and does not.
     fn report(&self, shard: usize) {
-        let report = DamagedShard { stripe: self.plan.stripe, shard: shard as u8, found_by: FoundBy::Read, drive: None };
+        let report =
+            DamagedShard { stripe: self.plan.stripe, shard: shard as u8, found_by: FoundBy::Read, drive: None };
         self.store.damage.add(report);
     }
 

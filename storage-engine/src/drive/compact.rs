@@ -36,13 +36,13 @@ use tokio::sync::oneshot;
 
 use self::choose::{Victim, choose};
 use self::output::Output;
-use super::{Drive, DriveCore};
 use super::appender::Job;
 use super::damage::DamagedRecord;
 use super::error::DriveError;
 use super::index::{IndexBatch, SegmentRow};
 use super::metrics::DataMetrics;
 use super::segments::segment_name;
+use super::{Drive, DriveCore};
 use crate::error::chain;
 use crate::failpoint::{Step, failpoint};
 use crate::ids::SegmentId;
@@ -303,12 +303,7 @@ impl Pass<'_> {
     }
 
     /// Reads a record and verifies all of it: its head, its place, each cell.
-    fn read_record(
-        &self,
-        file: &dyn DriveFile,
-        key: &ShardKey,
-        location: &ShardLocation,
-    ) -> Result<Vec<u8>, Unfit> {
+    fn read_record(&self, file: &dyn DriveFile, key: &ShardKey, location: &ShardLocation) -> Result<Vec<u8>, Unfit> {
         let mut record = vec![0; location.record_bytes as usize];
         file.read_at(location.record_offset, &mut record)
             .map_err(|_| Unfit { why: "its record cannot be read", is_read: false })?;

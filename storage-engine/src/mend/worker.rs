@@ -110,7 +110,12 @@ impl Mender {
                 Ok(Some(task)) => {
                     if report.found_by == FoundBy::Compaction {
                         let (stripe, shard, drive) = (report.stripe, report.shard, report.drive);
-                        tracing::error!(?stripe, shard, ?drive, "a damaged shard keeps its segment until it is rebuilt");
+                        tracing::error!(
+                            ?stripe,
+                            shard,
+                            ?drive,
+                            "a damaged shard keeps its segment until it is rebuilt"
+                        );
                     }
                     let task = StripeTask { check: ShardSet::one(report.shard), ..task };
                     let redundancy = self.redundancy(&task.run, task.index, 1);
