@@ -90,6 +90,25 @@ async fn deleted_bytes_come_back_at_once_when_asked_and_the_rest_reads_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_clock_put_back_a_little_does_not_end_the_grace() {
+    let story = Story::new();
+    story.ahead.store(600_000_000, Ordering::Relaxed);
+    let engine = story.open_with_bucket().await;
+    put(&engine, "k", 50_000).await;
+    delete(&engine, "k").await;
+    story.ahead.store(0, Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(engine.status().reclaim.waiting_runs, 1, "ten minutes of an hour");
+    // Days are another matter: nobody would wait for them.
+    story.ahead.store(100 * HOUR_US, Ordering::Relaxed);
+    put(&engine, "k", 50_000).await;
+    delete(&engine, "k").await;
+    story.ahead.store(2 * HOUR_US, Ordering::Relaxed);
+    eventually("both go", || engine.status().reclaim.waiting_runs == 0).await;
+    engine.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_read_that_began_before_the_delete_finishes_and_then_the_bytes_go() {
     let story = Story::new();
     let engine = story.open_with_bucket().await;

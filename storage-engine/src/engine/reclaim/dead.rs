@@ -244,8 +244,13 @@ impl Gravedigger {
     }
 
     fn may_go(&self, dead: &DeadRun, now_us: u64) -> bool {
-        // A clock that was set back must not keep the dead for ever.
-        let age_us = if dead.died_us > now_us { u64::MAX } else { now_us - dead.died_us };
+        let age_us = match now_us.checked_sub(dead.died_us) {
+            Some(age_us) => age_us,
+            // It died after the clock was read, or the clock was put right by a little: it is young.
+            None if dead.died_us - now_us <= self.grace_us => 0,
+            // A clock that was set back far must not keep the dead for ever.
+            None => u64::MAX,
+        };
         let from_before = dead.died_us < self.opened_us;
         let over = self.grace == Grace::Ended || age_us >= self.grace_us || from_before;
         over && (age_us >= HELD_MAX_US || !self.is_held(&dead.run))
