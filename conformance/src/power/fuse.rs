@@ -47,7 +47,11 @@ impl Mounted {
     /// If it cannot be unmounted or mounted.
     pub fn cut(&mut self, seed: u64) -> io::Result<Cut> {
         if let Some(session) = self.session.take() {
-            session.umount_and_join()?;
+            match session.umount_and_join() {
+                // A thread that was still reading requests: the connection ended under it, as it was to.
+                Err(error) if error.kind() != io::ErrorKind::ConnectionAborted => return Err(error),
+                _ => {}
+            }
         }
         let cut = lock(&self.disk).cut(seed);
         self.attach()?;
