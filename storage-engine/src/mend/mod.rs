@@ -32,10 +32,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use crate::blob::{BlobStore, DamagedShard};
+use crate::blob::BlobStore;
 use crate::engine::Engine;
-use crate::ids::StripeId;
-use crate::namespace::integrity::FoundBy;
 use crate::state::StateMachine;
 use pace::Throttle;
 use queue::{Job, MendQueue};
@@ -163,11 +161,6 @@ impl Mender {
             files: self.counts.files.load(Relaxed),
             lost_stripes: self.counts.lost_stripes.load(Relaxed),
         }
-    }
-
-    /// Tells it of a shard that a compaction could not copy because it is damaged. Never waits.
-    pub fn damaged(&self, stripe: StripeId, shard: u8) {
-        self.blobs.damage().add(DamagedShard { stripe, shard, found_by: FoundBy::Compaction, drive: None });
     }
 
     /// Tells it that the namespace's index was found damaged: it is checked and mended soon.

@@ -117,12 +117,7 @@ impl Transition<'_> {
         if !user_fits(&row) {
             return Ok(Effects::refused(Refusal::TooLarge));
         }
-        let data = BTreeMap::from([
-            ("changed".to_owned(), "document".into()),
-            ("digest_before".to_owned(), hex(before.as_bytes()).into()),
-            ("digest_after".to_owned(), hex(blake3::hash(document).as_bytes()).into()),
-        ]);
-        let leaf = self.user_change_leaf(entry, &row, None, data)?;
+        let leaf = self.user_change_leaf(entry, &row, None, document_change("document", &before, document))?;
         self.put_user(&row);
         Ok(Effects::done(leaf))
     }
@@ -151,12 +146,7 @@ impl Transition<'_> {
         if !user_fits(&row) {
             return Ok(Effects::refused(Refusal::TooLarge));
         }
-        let data = BTreeMap::from([
-            ("changed".to_owned(), "name".into()),
-            ("digest_before".to_owned(), hex(before.as_bytes()).into()),
-            ("digest_after".to_owned(), hex(blake3::hash(document).as_bytes()).into()),
-        ]);
-        let leaf = self.user_change_leaf(entry, &row, None, data)?;
+        let leaf = self.user_change_leaf(entry, &row, None, document_change("name", &before, document))?;
         self.rows.delete(keys::USR, keys::user_name(user));
         self.rows.put_row(keys::USR, keys::user_id(&row.id), &NameRow(row.name.clone()));
         for key in &row.access_keys {
@@ -239,6 +229,15 @@ impl Transition<'_> {
             Target { user: Some(row.id.clone()), access_key: access_key_id.map(str::to_owned), ..Target::default() };
         self.leaf(entry, Event { kind, target, refused: None, data: Default::default() })
     }
+}
+
+/// What a leaf says of a change that gives a user another document.
+fn document_change(what: &str, before: &blake3::Hash, document: &[u8]) -> BTreeMap<String, Json> {
+    BTreeMap::from([
+        ("changed".to_owned(), what.into()),
+        ("digest_before".to_owned(), hex(before.as_bytes()).into()),
+        ("digest_after".to_owned(), hex(blake3::hash(document).as_bytes()).into()),
+    ])
 }
 
 /// Whether a user has a key that signs and does not end.

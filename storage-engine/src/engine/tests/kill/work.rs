@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::ledger::{Body, Change, Held, Ledger};
 use super::site::{DRIVES, Site, settled};
-use crate::blob::WrittenBlob;
+use crate::blob::{DamagedShard, WrittenBlob};
 use crate::drive::Drive;
 use crate::engine::Engine;
 use crate::engine::reclaim::Grace;
@@ -15,6 +15,7 @@ use crate::ids::StripeId;
 use crate::meta::MetaReads;
 use crate::meta::suite::commands::{abort, bucket_id, command, create_upload, part, put_part, upload_id, version};
 use crate::namespace::command::{Op, Outcome, WriteCondition};
+use crate::namespace::integrity::FoundBy;
 use crate::namespace::rows::PartRow;
 
 /// Those that change what they hold.
@@ -154,7 +155,8 @@ async fn lose_a_shard(engine: &Engine, random: &mut SplitMix) {
     }
     let key = owned[random.below(owned.len() as u64) as usize].0;
     drive.free(vec![key]).await.unwrap().unwrap();
-    engine.mender().damaged(key.stripe, key.shard);
+    let (stripe, shard, met_on) = (key.stripe, key.shard, Some(drive.id()));
+    engine.blobs().damage().add(DamagedShard { stripe, shard, found_by: FoundBy::Compaction, drive: met_on });
     let is_back = || drive.locate(key.stripe, key.shard).unwrap().is_some();
     let is_needed = |stripe: StripeId| engine.run_owner(stripe).unwrap().is_some();
     while is_needed(key.stripe) && !is_back() {
