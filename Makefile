@@ -72,7 +72,9 @@ conformance:
 	conformance/clients/run full $(BIN) --report docs/clients.md
 
 bench: build
+	@scripts/setup clients
 	benches/run $(BIN)
+	.venv/bin/python benches/listing $(BIN)
 
 bench-parts: setup
 	cargo bench --locked -p chartrier-benches --bench parts
