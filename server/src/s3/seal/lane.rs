@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::s3::checksum::md5::{Md5Stream, hash_beside};
+use crate::s3::checksum::md5::{Md5Beside, Md5Stream};
 use crate::s3::checksum::{ChecksumAlgorithm, ChecksumValue, Hasher};
 use crate::s3::error::S3Error;
 
@@ -20,6 +20,9 @@ pub(super) struct DigestLanes {
 
 /// Plaintext bytes in one batch of the slow lane; two batches are held at most.
 const BATCH_BYTES: usize = 256 * 1024;
+
+/// A rest of so many bytes goes there too: by itself it would cost more than beside others.
+const REST_BYTES: usize = 64 * 1024;
 
 /// Fragments in one batch: tiny fragments must not pile up.
 const BATCH_FRAGMENTS: usize = 256;
@@ -57,6 +60,8 @@ impl DigestLanes {
 struct SlowLane {
     /// MD5 is hashed side by side with that of other uploads.
     md5: Option<Progress<Md5Stream, oneshot::Receiver<Md5Stream>>>,
+    /// This upload among those.
+    beside: Md5Beside,
     /// The others; `None` if none is wanted.
     others: Option<Progress<Vec<Hasher>, JoinHandle<Vec<Hasher>>>>,
     batch: Vec<Bytes>,
@@ -88,7 +93,7 @@ impl SlowLane {
         algorithms.retain(|algorithm| *algorithm != ChecksumAlgorithm::Md5);
         let others: Vec<Hasher> = algorithms.into_iter().map(Hasher::new).collect();
         let others = (!others.is_empty()).then_some(Progress::Here(others));
-        Self { md5, others, batch: Vec::new(), batch_bytes: 0 }
+        Self { md5, others, beside: Md5Beside::join(), batch: Vec::new(), batch_bytes: 0 }
     }
 
     fn is_idle(&self) -> bool {
@@ -101,6 +106,11 @@ impl SlowLane {
         if self.batch_bytes < BATCH_BYTES && self.batch.len() < BATCH_FRAGMENTS {
             return Ok(());
         }
+        self.send().await
+    }
+
+    /// Sends the batch to the pool, once the one before it is back.
+    async fn send(&mut self) -> Result<(), S3Error> {
         let batch = std::mem::take(&mut self.batch);
         self.batch_bytes = 0;
         if let Some(others) = self.others.take() {
@@ -111,18 +121,23 @@ impl SlowLane {
             })));
         }
         if let Some(md5) = self.md5.take() {
-            self.md5 = Some(Progress::Away(hash_beside(md5.back().await?, batch)));
+            self.md5 = Some(Progress::Away(self.beside.hash(md5.back().await?, batch)));
         }
         Ok(())
     }
 
-    /// What remains is less than a batch: hashed here, without a thread.
-    async fn finish(self) -> Result<Vec<Hasher>, S3Error> {
+    /// Hashes what remains: here, without a thread, unless it is much.
+    async fn finish(mut self) -> Result<Vec<Hasher>, S3Error> {
+        let began = matches!(self.md5, Some(Progress::Away(_)));
+        if began && self.batch_bytes >= REST_BYTES {
+            self.send().await?;
+        }
         let mut hashers = match self.others {
             Some(others) => others.back().await?,
             None => Vec::new(),
         };
         if let Some(md5) = self.md5 {
+            self.beside.hurry();
             hashers.push(Hasher::of_md5(md5.back().await?));
         }
         hash(&mut hashers, &self.batch);

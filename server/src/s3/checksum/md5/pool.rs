@@ -2,10 +2,15 @@
 //!
 //! A worker takes what waits, up to [`LANES_MAX`] batches, hashes a few blocks of each in one step, and
 //! looks again: a batch that comes while others run joins them. It ends when nothing waits.
+//!
+//! One batch alone costs as much as two. So while several uploads go on, a worker lingers a moment before it begins,
+//! until their next batches are there or one of them is at its end.
 
 use std::array::from_fn;
-use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{HashSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::{Buf as _, Bytes};
 use tokio::sync::oneshot;
@@ -20,29 +25,95 @@ const STEP_BLOCKS: usize = 64;
 /// Batches that wait before a second worker helps.
 const WAITING_PER_WORKER: usize = LANES_MAX;
 
+/// Uploads from which on a worker lingers.
+const UPLOADS_TO_LINGER: usize = 4;
+/// What a worker lingers for each of them; their batches are further apart the more there are.
+const LINGER_PER_UPLOAD: Duration = Duration::from_micros(250);
+/// The longest that a worker lingers.
+const LINGER_MAX: Duration = Duration::from_millis(4);
+/// An upload whose last batch came longer ago is not waited for: its client may be slow.
+const RECENT: Duration = Duration::from_millis(25);
+/// Batches that are remembered to tell which uploads go on.
+const RECENT_MAX: usize = 64;
+
 /// One for the process, as the blocking pool is.
-static WAITING: Mutex<Waiting> = Mutex::new(Waiting { batches: VecDeque::new(), workers: 0 });
+static WAITING: Mutex<Waiting> =
+    Mutex::new(Waiting { batches: VecDeque::new(), workers: 0, hurry: false, recent: VecDeque::new() });
+/// A batch came while a worker is there, or an upload ends.
+static CAME: Condvar = Condvar::new();
 
 struct Waiting {
     /// At most two of each upload in progress.
     batches: VecDeque<Lane>,
     workers: usize,
+    /// An upload ends when its batch is hashed.
+    hurry: bool,
+    /// When the last batches came, and of which uploads.
+    recent: VecDeque<(Instant, u64)>,
 }
 
-/// Pushes a batch into a stream beside the caller's work; the stream comes back through the channel.
-///
-/// Dropping the receiver does not stop the work. An error from it means that the worker died.
-pub fn hash_beside(stream: Md5Stream, batch: Vec<Bytes>) -> oneshot::Receiver<Md5Stream> {
-    let (done, receiver) = oneshot::channel();
-    let mut waiting = lock();
-    waiting.batches.push_back(Lane { stream, batch: batch.into(), across: false, done });
-    let helps = waiting.batches.len() > WAITING_PER_WORKER * waiting.workers;
-    if waiting.workers == 0 || helps {
-        waiting.workers += 1;
-        drop(waiting);
-        tokio::task::spawn_blocking(work);
+impl Waiting {
+    fn came(&mut self, upload: u64) {
+        if self.recent.len() == RECENT_MAX {
+            self.recent.pop_front();
+        }
+        self.recent.push_back((Instant::now(), upload));
     }
-    receiver
+
+    /// Uploads with a batch of late.
+    fn uploads(&self) -> usize {
+        let recent = self.recent.iter().filter(|(at, _)| at.elapsed() < RECENT);
+        recent.map(|(_, upload)| upload).collect::<HashSet<_>>().len()
+    }
+}
+
+/// One upload beside the others.
+pub struct Md5Beside {
+    upload: u64,
+    began: bool,
+}
+
+impl Md5Beside {
+    /// Another upload.
+    pub fn join() -> Self {
+        static UPLOADS: AtomicU64 = AtomicU64::new(0);
+        Self { upload: UPLOADS.fetch_add(1, Ordering::Relaxed), began: false }
+    }
+
+    /// Pushes a batch into a stream beside the caller's work; the stream comes back through the channel.
+    ///
+    /// Dropping the receiver does not stop the work. An error from it means that the worker died.
+    pub fn hash(&mut self, stream: Md5Stream, batch: Vec<Bytes>) -> oneshot::Receiver<Md5Stream> {
+        let (done, receiver) = oneshot::channel();
+        self.began = true;
+        let mut waiting = lock();
+        waiting.came(self.upload);
+        waiting.batches.push_back(Lane { stream, batch: batch.into(), across: false, done });
+        let helps = waiting.batches.len() > WAITING_PER_WORKER * waiting.workers;
+        if waiting.workers == 0 || helps {
+            waiting.workers += 1;
+            drop(waiting);
+            tokio::task::spawn_blocking(work);
+        } else {
+            CAME.notify_one();
+        }
+        receiver
+    }
+
+    /// Says that this upload is at its end and waits for what it gave: a worker lingers no longer.
+    pub fn hurry(&self) {
+        lock().hurry = true;
+        CAME.notify_one();
+    }
+}
+
+impl Drop for Md5Beside {
+    /// An upload that ended is not waited for.
+    fn drop(&mut self) {
+        if self.began {
+            lock().recent.retain(|(_, upload)| *upload != self.upload);
+        }
+    }
 }
 
 fn lock() -> MutexGuard<'static, Waiting> {
@@ -63,6 +134,10 @@ fn work() {
     let mut lanes: Vec<Lane> = Vec::with_capacity(LANES_MAX);
     loop {
         let mut waiting = lock();
+        if lanes.is_empty() {
+            waiting = linger(waiting);
+        }
+        waiting.hurry = false;
         let room = (LANES_MAX - lanes.len()).min(waiting.batches.len());
         lanes.extend(waiting.batches.drain(..room));
         if lanes.is_empty() {
@@ -74,6 +149,23 @@ fn work() {
         drop(waiting);
         step(&mut lanes);
     }
+}
+
+/// Waits until half of the uploads that go on have a batch here, but not for long.
+fn linger(mut waiting: MutexGuard<'static, Waiting>) -> MutexGuard<'static, Waiting> {
+    let uploads = waiting.uploads();
+    if uploads < UPLOADS_TO_LINGER || waiting.batches.is_empty() {
+        return waiting;
+    }
+    let until = Instant::now() + LINGER_MAX.min(LINGER_PER_UPLOAD * uploads as u32);
+    while !waiting.hurry && waiting.batches.len() < LANES_MAX.min(uploads / 2) {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            break;
+        }
+        waiting = CAME.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner).0;
+    }
+    waiting
 }
 
 /// Hashes some blocks of every lane; lanes at their end leave.
@@ -91,8 +183,9 @@ fn step(lanes: &mut Vec<Lane>) {
     match lanes.len() {
         0 => {}
         1 => compress_lanes::<1>(lanes),
-        // Three streams are as fast in plain registers, whose shifts overlap.
-        2..=3 => compress_lanes::<3>(lanes),
+        // Two and three are as fast in plain registers, where the steps of one fill the gaps of the other.
+        2 => compress_lanes::<2>(lanes),
+        3 => compress_lanes::<3>(lanes),
         4 => compress_lanes::<4>(lanes),
         5..=8 => compress_lanes::<8>(lanes),
         _ => compress_lanes::<LANES_MAX>(lanes),
@@ -184,10 +277,10 @@ mod tests {
             .map(|upload| {
                 tokio::spawn(async move {
                     let body = bytes(upload, upload * 7_919);
-                    let mut stream = Md5Stream::default();
+                    let (mut stream, mut beside) = (Md5Stream::default(), Md5Beside::join());
                     for batch in body.chunks(20_000 + upload) {
                         let fragments = batch.chunks(1 + upload * 97).map(Bytes::copy_from_slice).collect();
-                        stream = hash_beside(stream, fragments).await.unwrap();
+                        stream = beside.hash(stream, fragments).await.unwrap();
                     }
                     let expected: [u8; 16] = Md5::digest(&body).into();
                     assert_eq!(stream.finish(), expected, "upload {upload}");
