@@ -211,6 +211,8 @@ async fn a_public_read_object_is_read_by_everybody(context: Context) -> Result<(
     let answer = context.send_unsigned(&context.request("GET", "key")).await?;
     status(&answer, 200)?;
     check(answer.body == b"body", "another body")?;
+    let other_type = context.request("GET", "key").query("response-content-type", "text/html");
+    error(&context.send_unsigned(&other_type).await?, 400, "InvalidRequest")?;
     error(&context.send_unsigned(&context.request("GET", "key").query("acl", "")).await?, 403, "AccessDenied")?;
     status(&context.send(acl(&context, "key", "private")).await?, 200)?;
     error(&context.send_unsigned(&context.request("GET", "key")).await?, 403, "AccessDenied")

@@ -51,6 +51,9 @@ async fn a_public_policy_is_blocked_until_the_block_goes() {
     assert_eq!(owner.get("/one?policyStatus").await.element("IsPublic").as_deref(), Some("true"));
     let answer = stranger.get("/one/k").await;
     assert_eq!((answer.status.as_u16(), &answer.body[..]), (200, &b"x"[..]));
+    // What a browser takes it for is not said by whoever made the link.
+    assert_eq!(said(&stranger.get("/one/k?response-content-type=text/html").await), is(400, "InvalidRequest"));
+    assert_eq!(owner.get("/one/k?response-content-type=text/html").await.headers["content-type"], "text/html");
     assert_eq!(said(&stranger.get("/one/none").await), is(403, "AccessDenied"));
     assert_eq!(said(&stranger.put("/one/k", b"y").await), is(403, "AccessDenied"));
     assert_eq!(said(&stranger.get("/one").await), is(403, "AccessDenied"));

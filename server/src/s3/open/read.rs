@@ -44,6 +44,7 @@ pub fn prepare(app: &Arc<App>, request: &mut S3Request) -> Result<PreparedRead, 
     let bucket = app.authorise_bucket(request)?;
     sse::refuse_key_in_query(&request.query)?;
     sse::refuse_choice_on_read(&request.headers)?;
+    refuse_overrides_of_strangers(request)?;
     let part = part_number(request)?;
     let row = current(app, &bucket, request)?;
     let trio = std::mem::take(&mut request.sse_c.target);
@@ -276,7 +277,7 @@ fn head(
     Ok(headers)
 }
 
-/// The `response-*` parameters. Every request is signed, so they are always the signer's wish.
+/// The `response-*` parameters, for those who sign: see [`refuse_overrides_of_strangers`].
 const OVERRIDES: [(&str, HeaderName); 6] = [
     ("response-cache-control", header::CACHE_CONTROL),
     ("response-content-disposition", header::CONTENT_DISPOSITION),
@@ -285,6 +286,19 @@ const OVERRIDES: [(&str, HeaderName); 6] = [
     ("response-content-type", header::CONTENT_TYPE),
     ("response-expires", header::EXPIRES),
 ];
+
+/// A link to a public object must not let who made the link say how a browser takes it: as a page of
+/// the bucket's site, with scripts.
+fn refuse_overrides_of_strangers(request: &S3Request) -> Result<(), S3Error> {
+    let overrides = OVERRIDES.iter().any(|(parameter, _)| request.query.non_empty(parameter).is_some());
+    if overrides && request.caller.is_anonymous() {
+        return Err(S3Error::new(
+            S3ErrorCode::InvalidRequest,
+            "Request specific response headers cannot be used for anonymous GET requests.",
+        ));
+    }
+    Ok(())
+}
 
 fn override_headers(query: &Query, headers: &mut HeaderMap) -> Result<(), S3Error> {
     for (parameter, name) in OVERRIDES {
