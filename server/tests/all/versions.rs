@@ -108,6 +108,8 @@ async fn markers_hide_and_say_so() {
         let said = (answer.status.as_u16(), header(&answer, "x-amz-delete-marker"), header(&answer, "allow"));
         assert_eq!(said, (405, "true".into(), "DELETE".into()), "{method}");
         assert!(answer.headers.contains_key("last-modified"));
+        let never = client.send(method, "/kept/never", &[], b"").await;
+        assert_eq!((never.status.as_u16(), header(&never, "x-amz-delete-marker")), (404, "false".into()), "{method}");
     }
     assert_eq!(client.get("/kept?list-type=2").await.element("KeyCount").unwrap(), "0");
     let listing = client.get("/kept?versions").await;

@@ -46,7 +46,7 @@ pub fn prepare(app: &Arc<App>, request: &mut S3Request) -> Result<PreparedRead, 
     sse::refuse_choice_on_read(&request.headers)?;
     refuse_overrides_of_strangers(request)?;
     let part = part_number(request)?;
-    let row = current(app, &bucket, request)?;
+    let row = current(app, &bucket, request).map_err(unhidden)?;
     let trio = std::mem::take(&mut request.sse_c.target);
     let encryption = sse::for_read(trio, request.transport, row.mode)?;
     let key = request.object_key()?.as_str();
@@ -125,6 +125,15 @@ fn hidden(key: &str, wanted: Option<VersionId>, marker: &VersionRow) -> S3Error 
 
 fn last_modified(row: &VersionRow) -> HeaderValue {
     HeaderValue::from_str(&http_date(row.modified_us)).expect("a date is visible ASCII")
+}
+
+/// A read of an object that is not there, and that no marker hides: Ceph's clients tell the two apart.
+fn unhidden(error: S3Error) -> S3Error {
+    let hidden = error.headers.iter().any(|(name, _)| *name == DELETE_MARKER);
+    if error.code != S3ErrorCode::NoSuchKey || hidden {
+        return error;
+    }
+    error.with_header(DELETE_MARKER, HeaderValue::from_static("false"))
 }
 
 /// The error of an object or version that is not there.
