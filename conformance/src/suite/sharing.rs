@@ -22,6 +22,7 @@ super::cases!("sharing":
     ignore_public_acls_shuts_what_was_public,
     a_grant_lets_an_account_list,
     a_grant_lets_an_account_write,
+    an_owner_without_a_grant_writes_no_more,
     an_object_of_another_account_is_its_own,
     bucket_owner_preferred_takes_what_is_given,
     grants_in_a_document,
@@ -256,6 +257,20 @@ async fn a_grant_lets_an_account_write(context: Context) -> Result<(), Failure> 
     status(&guest.send(&context.request("PUT", "new").body("theirs")).await?, 200)?;
     status(&guest.send(&context.request("PUT", "tagged").header("x-amz-tagging", "a=b").body("x")).await?, 200)?;
     denied(&guest, &context.request("GET", "")).await
+}
+
+async fn an_owner_without_a_grant_writes_no_more(context: Context) -> Result<(), Failure> {
+    open(&context, "ObjectWriter").await?;
+    context.put("key", b"body").await?;
+    let owner = context.canonical_id(&context.client).await?;
+    let none = context.request("PUT", "").query("acl", "").body(policy(&owner, ""));
+    status(&context.send(none).await?, 200)?;
+    error(&context.send(context.request("PUT", "new").body("x")).await?, 403, "AccessDenied")?;
+    status(&context.send(context.request("GET", "key")).await?, 200)?;
+    let said = text(&context.send(context.request("GET", "").query("acl", "")).await?);
+    check(elements(&said, "Permission").is_empty(), said)?;
+    status(&context.send(acl(&context, "", "private")).await?, 200)?;
+    status(&context.send(context.request("PUT", "new").body("x")).await?, 200)
 }
 
 async fn an_object_of_another_account_is_its_own(context: Context) -> Result<(), Failure> {

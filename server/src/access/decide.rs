@@ -245,6 +245,7 @@ impl App {
         }
         let mut at_home = home;
         let mut by_acl = false;
+        let mut renounced = false;
         if self.ownership(bucket)? != Ownership::BucketOwnerEnforced {
             let judged = version.row()?;
             let own_say = !is_a_write(request.operation) && is_objects_own(asked.action);
@@ -254,11 +255,14 @@ impl App {
                 at_home = caller.root || *caller.user_id == *row.owner;
             }
             by_acl = self.acl_allows(request, bucket, judged, asked.action, block.ignore_public_acls)?;
+            // Where ACLs count, an owner that has taken its own grant off the bucket writes into it no more.
+            let owner = standing.principal.is_account && *caller.user_id == *bucket.owner;
+            renounced = owner && asked.action == "s3:PutObject" && !by_acl;
         }
         let itself = said == Verdict::Allows && in_session;
         let allowed = match (at_home, &standing.identity) {
             (_, IdentityPolicies::Nobody) => said == Verdict::Allows || by_acl,
-            (true, _) => identity_allows || itself,
+            (true, _) => (identity_allows && !renounced) || itself,
             (false, _) => identity_allows && (matches!(said, Verdict::Allows | Verdict::AllowsAccount) || by_acl),
         };
         Ok(if allowed { Decision::Allowed } else { Decision::NotGranted })

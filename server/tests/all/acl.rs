@@ -120,6 +120,44 @@ async fn ownership_controls_switch_acls() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_owner_that_gave_up_its_grant_writes_no_more_until_it_takes_it_back() {
+    let server = TestServer::start().await;
+    let alice = another_user(&server, "alice").await;
+    alice.put("/one", b"").await;
+    own(&alice, "one", "ObjectWriter").await;
+    assert_eq!(alice.put("/one/k", b"x").await.status, 200);
+    let id = canonical_id(&alice).await;
+    let nobody = format!("<AccessControlPolicy><Owner><ID>{id}</ID></Owner><AccessControlList/></AccessControlPolicy>");
+    assert_eq!(alice.put("/one?acl", nobody.as_bytes()).await.status, 200);
+    for (method, target) in [("PUT", "/one/new"), ("POST", "/one/new?uploads")] {
+        assert_eq!(said(&alice.send(method, target, &[], b"").await), is(403, "AccessDenied"), "{method}");
+    }
+    let copy = [("x-amz-copy-source", "/one/k")];
+    assert_eq!(said(&alice.send("PUT", "/one/copy", &copy, b"").await), is(403, "AccessDenied"));
+    // It reads, removes, and gives itself back what it took.
+    assert_eq!(alice.get("/one").await.status, 200);
+    assert_eq!(alice.get("/one/k").await.text(), "x");
+    assert_eq!(alice.send("DELETE", "/one/k", &[], b"").await.status, 204);
+    assert!(!alice.get("/one?acl").await.text().contains("<Grant>"));
+    // A policy grants as well as an ACL does; and where ACLs are off, none counts.
+    let allow = format!(
+        "{{\"Version\":\"2012-10-17\",\"Statement\":[{{\"Effect\":\"Allow\",\"Principal\":{{\"CanonicalUser\":\"{id}\"}},\
+         \"Action\":\"s3:PutObject\",\"Resource\":\"arn:aws:s3:::one/*\"}}]}}"
+    );
+    assert_eq!(alice.put("/one?policy", allow.as_bytes()).await.status, 204);
+    assert_eq!(alice.put("/one/new", b"x").await.status, 200);
+    assert_eq!(alice.send("DELETE", "/one?policy", &[], b"").await.status, 204);
+    assert_eq!(said(&alice.put("/one/new", b"x").await), is(403, "AccessDenied"));
+    assert_eq!(own(&alice, "one", "BucketOwnerEnforced").await, 200);
+    assert_eq!(alice.put("/one/new", b"x").await.status, 200);
+    own(&alice, "one", "ObjectWriter").await;
+    assert_eq!(said(&alice.put("/one/new", b"x").await), is(403, "AccessDenied"));
+    assert_eq!(alice.send("PUT", "/one?acl", &[("x-amz-acl", "private")], b"").await.status, 200);
+    assert_eq!(alice.put("/one/new", b"x").await.status, 200);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_public_bucket_acl_counts_once_the_block_is_off() {
     let server = TestServer::start().await;
     let (alice, stranger) = (another_user(&server, "alice").await, server.client().anonymous());
