@@ -20,6 +20,7 @@ super::cases!("forms":
     a_condition_on_a_missing_field_is_refused,
     names_of_conditions_have_no_case,
     another_bucket_is_refused,
+    a_policy_without_a_bucket_is_refused,
     an_expired_policy_is_refused,
     a_policy_without_expiration_is_refused,
     a_policy_without_conditions_is_refused,
@@ -227,6 +228,17 @@ async fn names_of_conditions_have_no_case(context: Context) -> Result<(), Failur
 async fn another_bucket_is_refused(context: Context) -> Result<(), Failure> {
     let conditions = format!("{ANY_KEY},{{\"bucket\":\"another-bucket\"}}");
     refused(&context, &Form::new(&conditions, &[("key", "key")]), 403, "AccessDenied").await
+}
+
+async fn a_policy_without_a_bucket_is_refused(context: Context) -> Result<(), Failure> {
+    context.create_bucket().await?;
+    // Everything but the bucket has its condition.
+    let any = ["key", "x-amz-algorithm", "x-amz-credential", "x-amz-date"];
+    let any: Vec<String> = any.iter().map(|name| format!("[\"starts-with\",\"${name}\",\"\"]")).collect();
+    let policy = |more: &str| format!("{{\"expiration\":\"{LATER}\",\"conditions\":[{}{more}]}}", any.join(","));
+    let form = |more: &str| Form { policy: Some(policy(more)), ..Form::new("", &[("key", "key")]) };
+    error(&form("").post(&context).await?, 403, "AccessDenied")?;
+    status(&form(&format!(",{{\"bucket\":\"{}\"}}", context.bucket)).post(&context).await?, 204)
 }
 
 async fn an_expired_policy_is_refused(context: Context) -> Result<(), Failure> {

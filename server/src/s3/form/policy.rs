@@ -103,8 +103,10 @@ impl Policy {
         }
         let is_free = |name: &str| FREE.contains(&name) || FREE_FAMILIES.iter().any(|family| name.starts_with(family));
         let is_named = |name: &str| self.conditions.iter().any(|condition| condition.field == name);
-        let mut extra: Vec<&str> =
-            fields.iter().map(|(name, _)| name).filter(|name| !is_free(name) && !is_named(name)).collect();
+        // The bucket is a field of every form: its address holds it. A policy that names none would be
+        // good for every bucket of who signed it.
+        let names = fields.iter().map(|(name, _)| name).filter(|name| *name != "bucket").chain(["bucket"]);
+        let mut extra: Vec<&str> = names.filter(|name| !is_free(name) && !is_named(name)).collect();
         if extra.is_empty() {
             return Ok(());
         }
@@ -276,14 +278,24 @@ mod tests {
 
     #[test]
     fn several_types_must_each_begin_as_said() {
-        let images = "[[\"starts-with\",\"$Content-Type\",\"image/\"]]";
+        let images = "[{\"bucket\":\"b\"},[\"starts-with\",\"$Content-Type\",\"image/\"]]";
         assert_eq!(check(images, &[("content-type", "image/png,image/gif")]), Ok(()));
         assert!(check(images, &[("content-type", "image/png, text/html")]).is_err());
     }
 
     #[test]
+    fn a_policy_that_names_no_bucket_is_good_for_none() {
+        let refused = "Invalid according to Policy: Extra input fields: bucket";
+        assert_eq!(check("[]", &[]).unwrap_err(), refused);
+        assert_eq!(check("[]", &[("bucket", "b")]).unwrap_err(), refused);
+        assert_eq!(check("[[\"starts-with\",\"$bucket\",\"\"]]", &[]), Ok(()));
+        // What the form calls its bucket does not count: it goes where it is posted to.
+        assert!(check("[{\"bucket\":\"c\"}]", &[("bucket", "c")]).unwrap_err().contains("$bucket"));
+    }
+
+    #[test]
     fn an_expired_policy_allows_nothing() {
-        let policy = policy("[]").unwrap();
+        let policy = policy("[{\"bucket\":\"b\"}]").unwrap();
         let end = 1_767_312_000;
         assert!(policy.check(&FormFields::default(), "b", end).is_ok());
         let error = policy.check(&FormFields::default(), "b", end + 1).unwrap_err();
