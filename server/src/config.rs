@@ -92,7 +92,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 9000)),
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 9001)),
             region: "fr".into(),
-            region_aliases: vec!["us-east-1".into()],
+            region_aliases: vec!["us-east-1".into(), "default".into()],
             domains: vec!["localhost".into()],
             sse_c: SseC::Open,
             new_buckets: NewBuckets::default(),
