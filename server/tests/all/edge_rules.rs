@@ -5,8 +5,14 @@ use std::time::{Duration, SystemTime};
 use http::StatusCode;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use chartrier::admin::buckets::set_quota;
+use chartrier::admin::wire::Quota;
+
 use crate::support::client::{read_answer, read_head, with_length};
-use crate::support::{Answer, Sign, TestServer};
+use crate::support::{Answer, Client, Sign, TestServer};
+
+/// The MD5 of `part`, as an ETag.
+const PART_MD5: &str = "\"f4c9385f1902f7334b00b9b4ecd164de\"";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_missing_expired_and_future_signatures_have_their_codes() {
@@ -232,5 +238,53 @@ async fn an_upload_announces_its_length() {
     connection.write_all(&head).await.unwrap();
     let answer = read_answer(&mut connection, "PUT").await.unwrap();
     assert_eq!((answer.status.as_u16(), answer.code().as_str()), (411, "MissingContentLength"));
+    server.stop().await;
+}
+
+/// Sends `chunks` as a body in chunks of HTTP; without the last one if it is cut.
+async fn put_in_chunks(client: &Client, target: &str, body: &[u8], chunk_bytes: usize, cut: bool) -> Option<Answer> {
+    let mut message = client.head("PUT", target, &[("transfer-encoding", "chunked")], body, &Sign::Body);
+    for chunk in body.chunks(chunk_bytes) {
+        message.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+        message.extend_from_slice(chunk);
+        message.extend_from_slice(b"\r\n");
+    }
+    let mut connection = client.connect().await;
+    if cut {
+        connection.write_all(&message).await.unwrap();
+        drop(connection);
+        return None;
+    }
+    message.extend_from_slice(b"0\r\n\r\n");
+    connection.write_all(&message).await.unwrap();
+    read_answer(&mut connection, "PUT").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_in_chunks_of_http_needs_no_announced_length() {
+    let server = TestServer::start().await;
+    let client = server.client();
+    client.put("/chunks", b"").await;
+    let body: Vec<u8> = (0..3_000_000_u32).map(|at| at.to_le_bytes()[0]).collect();
+    for (len, chunk_bytes) in [(0, 1), (1, 1), (70_000, 4096), (body.len(), 100_000)] {
+        let answer = put_in_chunks(&client, "/chunks/k", &body[..len], chunk_bytes, false).await.unwrap();
+        assert_eq!(answer.status, StatusCode::OK, "{len}: {}", answer.text());
+        assert_eq!(client.get("/chunks/k").await.body, body[..len]);
+    }
+    // The digest that was signed is that of the bytes between the chunks' lines.
+    let begun = client.send("POST", "/chunks/parts?uploads", &[], b"").await;
+    let part = format!("/chunks/parts?partNumber=1&uploadId={}", begun.element("UploadId").unwrap());
+    let answer = put_in_chunks(&client, &part, b"part", 3, false).await.unwrap();
+    assert_eq!((answer.status, answer.headers["etag"].to_str().unwrap()), (StatusCode::OK, PART_MD5));
+    // A body that breaks off is none.
+    put_in_chunks(&client, "/chunks/cut", &body, 100_000, true).await;
+    assert_eq!(client.get("/chunks/cut").await.status, StatusCode::NOT_FOUND);
+    // What it brings counts when it is there.
+    let quota = Quota { max_bytes: Some(body.len() as u64 + 10), max_objects: None };
+    set_quota(&server.app, "chunks", quota).await.unwrap_or_else(|error| panic!("{error:?}"));
+    for target in ["/chunks/more", &part] {
+        let answer = put_in_chunks(&client, target, b"eleven more", 4, false).await.unwrap();
+        assert_eq!((answer.status.as_u16(), answer.code().as_str()), (403, "QuotaExceeded"), "{target}");
+    }
     server.stop().await;
 }

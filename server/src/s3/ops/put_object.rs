@@ -31,11 +31,14 @@ use crate::s3::versioning::write_new_version;
 pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response, S3Error> {
     let bucket = app.authorise_bucket(&request)?;
     let expected = ExpectedChecksums::from_headers(&request.headers)?;
-    let plain_bytes = announced_length(&request.body)?;
+    let announced = announced_length(&request)?;
     let write = plan(app, bucket, &mut request, &expected)?;
 
-    let upload = write.begin(app, Some(plain_bytes), expected.needed()).await;
+    let upload = write.begin(app, announced, expected.needed()).await;
     let received = upload.receive(&mut request.body, &expected).await?;
+    if announced.is_none() {
+        quota::check(app, &write.bucket, Added { bytes: received.plain_bytes(), objects: 1 })?;
+    }
     let part = received.finish().await?;
     let mut response = empty(StatusCode::OK);
     write.encryption.write_to(response.headers_mut());

@@ -24,8 +24,8 @@ use crate::s3::settings::quota::{self, Added};
 /// checksum than Create's or for a locked part without a digest, `BadDigest`, and what the body answers. Nothing is stored then.
 pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response, S3Error> {
     let OpenedUpload { number, upload, lineage, encryption } = OpenedUpload::open(app, &mut request)?;
-    let len_bytes = announced_length(&request.body)?;
-    quota::check(app, &upload.bucket, Added { bytes: len_bytes, objects: 1 })?;
+    let announced = announced_length(&request)?;
+    quota::check(app, &upload.bucket, Added { bytes: announced.unwrap_or(0), objects: 1 })?;
     let expected = ExpectedChecksums::from_headers(&request.headers)?;
     let agreed = AgreedChecksum::of_upload(&upload.row);
     agreed.check_part(&expected)?;
@@ -33,8 +33,12 @@ pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response
 
     let wanted = algorithms(&agreed, &lineage, &expected);
     let sealing =
-        SealedUpload::begin(app.engine.blobs(), &*app.random, &lineage, number.get(), Some(len_bytes), wanted).await;
-    let part = sealing.receive(&mut request.body, &expected).await?.finish().await?;
+        SealedUpload::begin(app.engine.blobs(), &*app.random, &lineage, number.get(), announced, wanted).await;
+    let received = sealing.receive(&mut request.body, &expected).await?;
+    if announced.is_none() {
+        quota::check(app, &upload.bucket, Added { bytes: received.plain_bytes(), objects: 1 })?;
+    }
+    let part = received.finish().await?;
     let kept = kept(&agreed, expected.algorithm(), &part.digests);
     let who = (&request.caller, request.request_id);
     let row = store(app, who, &upload, &lineage, number, part, &kept).await?;

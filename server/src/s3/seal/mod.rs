@@ -20,10 +20,11 @@ use chartrier_storage::blob::{BlobStore, BlobWriter};
 use chartrier_storage::env::Random;
 use chartrier_storage::namespace::command::MissingShard;
 use chartrier_storage::namespace::rows::{BlobRef, PartRow};
+use http::header;
 
 use super::checksum::{ChecksumAlgorithm, ChecksumValue, ExpectedChecksums};
 use super::error::{S3Error, S3ErrorCode};
-use super::request::RequestBody;
+use super::request::{RequestBody, S3Request};
 pub use commit::{Committed, SingleWrite, object_refusal, write_checksum, write_etag};
 use lane::DigestLanes;
 pub use version::{Lineage, VersionDraft, manifest_parts, part_etag, random_bytes, seal_part_checksums, single_etag};
@@ -177,15 +178,17 @@ impl SealedPart {
     }
 }
 
-/// Checks the announced length of an upload before its body is polled.
+/// Checks the announced length of an upload before its body is polled; `None` for a body in chunks of
+/// HTTP, which says itself where it ends.
 ///
 /// # Errors
-/// `MissingContentLength` if none was announced, `EntityTooLarge` past [`UPLOAD_BYTES_MAX`].
-pub fn announced_length(body: &RequestBody) -> Result<u64, S3Error> {
-    match body.decoded_length() {
+/// `MissingContentLength` if nothing tells where the body ends, `EntityTooLarge` past [`UPLOAD_BYTES_MAX`].
+pub fn announced_length(request: &S3Request) -> Result<Option<u64>, S3Error> {
+    match request.body.decoded_length() {
+        None if request.headers.contains_key(header::TRANSFER_ENCODING) => Ok(None),
         None => Err(S3Error::of(S3ErrorCode::MissingContentLength)),
         Some(len) if len > UPLOAD_BYTES_MAX => Err(too_large(len)),
-        Some(len) => Ok(len),
+        Some(len) => Ok(Some(len)),
     }
 }
 
