@@ -50,6 +50,7 @@ class Server:
 
     def load(self, bin_dir, *options, **how):
         """Runs the load generator on this server."""
+        self.connection.close()  # the next call opens another: some servers close what was idle for so long
         words = [f"{bin_dir}/chartrier-load", "--endpoint", self.endpoint, "--access-key", self.access_key,
                  "--secret-key", self.secret_key, "--region", self.region, *map(str, options)]
         subprocess.run(words, check=True, **how)
