@@ -102,7 +102,8 @@ impl XmlWriter {
     }
 }
 
-/// Escapes text. Control characters, which XML 1.0 cannot carry, become references as on AWS.
+/// Escapes text. Control characters, which XML 1.0 cannot carry, become references as on AWS. Not even a reference
+/// stands for NUL, which only what is repeated of a request may hold: it is shown as what could not be shown.
 fn escape_into(out: &mut String, text: &str) {
     use std::fmt::Write as _;
     for c in text.chars() {
@@ -112,7 +113,8 @@ fn escape_into(out: &mut String, text: &str) {
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             '\t' | '\n' => out.push(c),
-            '\0'..='\x1f' | '\u{fffe}' | '\u{ffff}' => {
+            '\0' => out.push(char::REPLACEMENT_CHARACTER),
+            '\x01'..='\x1f' | '\u{fffe}' | '\u{ffff}' => {
                 write!(out, "&#x{:X};", u32::from(c)).expect("writing to a String does not fail");
             }
             _ => out.push(c),
@@ -163,7 +165,8 @@ fn malformed() -> S3Error {
 }
 
 fn parse_document(document: &[u8]) -> Result<Element, S3Error> {
-    let text = std::str::from_utf8(document).map_err(|_| malformed())?;
+    // No answer could repeat a NUL: no XML has a form for it, and what is stored must read back.
+    let text = std::str::from_utf8(document).ok().filter(|text| !text.contains('\0')).ok_or_else(malformed)?;
     let mut reader = Reader::from_str(text);
     reader.config_mut().check_end_names = true;
     let mut open: Vec<Element> = Vec::new();
@@ -290,5 +293,17 @@ mod tests {
         let mut xml = XmlWriter::new();
         xml.element("K", "a\rb\x01");
         assert!(std::str::from_utf8(&xml.finish()).unwrap().ends_with("<K>a&#xD;b&#x1;</K>"));
+    }
+
+    /// A prefix of a lifecycle rule with a NUL was stored as `&#x0;`, and from then on the document did not parse: the
+    /// bucket's rules could not be read any more, by anybody.
+    #[test]
+    fn a_nul_is_neither_read_nor_written() {
+        for document in [&b"<A>a\0b</A>"[..], b"<A><![CDATA[\0]]></A>", b"<A>&#0;</A>", b"<A>&#x0;</A>", b"<A b='\0'/>"] {
+            assert_eq!(Element::parse(document, "A").unwrap_err().code, S3ErrorCode::MalformedXml);
+        }
+        let mut xml = XmlWriter::new();
+        xml.element("A", "a\0b");
+        assert_eq!(Element::parse(&xml.finish(), "A").unwrap().text, "a\u{fffd}b");
     }
 }
