@@ -12,6 +12,9 @@ const ID_LEN_MAX: usize = 255;
 /// Most noncurrent versions that a rule may keep.
 const KEEP_NEWEST_MAX: u32 = 100;
 const DAY_S: i64 = 86_400;
+/// When the years begin and end that four digits name.
+const YEAR_0_S: i64 = -62_167_219_200;
+const YEAR_10000_S: i64 = 253_402_300_800;
 
 impl Lifecycle {
     /// Reads and validates what a client sent; `draw_id` names the rules that have no id.
@@ -186,6 +189,8 @@ fn date(text: &str) -> Result<i64, S3Error> {
         Date::parse(text, &day).map(|date| date.midnight().assume_utc().unix_timestamp())
     });
     match at {
+        // No other year has a form that reads back.
+        Ok(at) if !(YEAR_0_S..YEAR_10000_S).contains(&at) => Err(malformed()),
         Ok(at) if at % DAY_S == 0 => Ok(at),
         Ok(_) => Err(argument("'Date' must be at midnight GMT")),
         Err(_) => Err(malformed()),
@@ -277,6 +282,9 @@ mod tests {
             (expiring(""), MalformedXml),
             (expiring("<Date>2030-01-01T00:00:01Z</Date>"), InvalidArgument),
             (expiring("<Date>20200101</Date>"), MalformedXml),
+            // Was stored as year -001, which did not read back: the rules of the bucket were gone.
+            (expiring("<Date>-0001-01-01</Date>"), MalformedXml),
+            (expiring("<Date>+10000-01-01</Date>"), MalformedXml),
             (noncurrent(""), MalformedXml),
             (noncurrent("<NewerNoncurrentVersions>5</NewerNoncurrentVersions>"), MalformedXml),
             (noncurrent("<NoncurrentDays>0</NoncurrentDays>"), InvalidArgument),
