@@ -2,6 +2,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::reader::FIELDS_BYTES_MAX;
 use crate::s3::error::{S3Error, S3ErrorCode};
 use crate::s3::xml::Element;
 
@@ -13,6 +14,9 @@ pub struct FormFields {
     fields: Vec<(String, String)>,
     file_name: Option<String>,
 }
+
+/// What stands for the file's name.
+const FILE_NAME: &str = "${filename}";
 
 /// Fields that say who posts and under which policy.
 const CREDENTIALS: [&str; 5] =
@@ -61,13 +65,22 @@ impl FormFields {
     }
 
     /// Puts the file's name wherever a field says `${filename}`, as AWS does before it checks the policy.
-    pub fn expand_file_name(&mut self) {
+    ///
+    /// # Errors
+    /// `MaxPostPreDataLengthExceededError` if the fields would then be longer than a form may send them: a long name
+    /// in a thousand places would make megabytes of twenty kilobytes.
+    pub fn expand_file_name(&mut self) -> Result<(), S3Error> {
         let file_name = self.file_name.clone().unwrap_or_default();
+        let mut left = FIELDS_BYTES_MAX;
         for (name, value) in &mut self.fields {
-            if name != "policy" && value.contains("${filename}") {
-                *value = value.replace("${filename}", &file_name);
+            let places = if name == "policy" { 0 } else { value.matches(FILE_NAME).count() };
+            let len = value.len() - places * FILE_NAME.len() + places * file_name.len();
+            left = left.checked_sub(len).ok_or_else(|| S3Error::of(S3ErrorCode::MaxPostPreDataLengthExceeded))?;
+            if places > 0 {
+                *value = value.replace(FILE_NAME, &file_name);
             }
         }
+        Ok(())
     }
 
     /// The headers of a PUT that stores the same object.
@@ -157,7 +170,16 @@ mod tests {
     fn the_file_name_is_the_last_part_of_a_path() {
         let mut form = fields(&[("key", "user/${filename}"), ("policy", "${filename}")]);
         form.set_file_name(Some("C:\\docs\\a.txt".into()));
-        form.expand_file_name();
+        form.expand_file_name().unwrap();
         assert_eq!((form.get("key"), form.get("policy")), (Some("user/a.txt"), Some("${filename}")));
+    }
+
+    #[test]
+    fn a_long_file_name_in_many_places_is_refused_before_it_is_put_there() {
+        let mut form = fields(&[("key", &"${filename}".repeat(900))]);
+        form.set_file_name(Some("n".repeat(9000)));
+        assert_eq!(form.expand_file_name().unwrap_err().code, S3ErrorCode::MaxPostPreDataLengthExceeded);
+        form.set_file_name(Some("n".repeat(20)));
+        assert!(form.expand_file_name().is_ok());
     }
 }

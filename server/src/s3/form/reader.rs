@@ -12,7 +12,7 @@ use crate::s3::error::{S3Error, S3ErrorCode};
 use crate::s3::request::RequestBody;
 
 /// Most bytes of a form before its file: fields, their heads, boundaries. AWS's limit.
-const FIELDS_BYTES_MAX: usize = 20 << 10;
+pub(super) const FIELDS_BYTES_MAX: usize = 20 << 10;
 /// Longest boundary, as RFC 2046 has it.
 const BOUNDARY_LEN_MAX: usize = 70;
 /// Most bytes that may follow the file for the connection to stay open.

@@ -47,7 +47,7 @@ pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response
     let mut fields = form.fields().await?;
     let author = authenticate_form(&fields, app.auth_rules(), app.config.form_signature_v2)?;
     request.caller = Caller { peer: Some(request.peer), ..author.unwrap_or_else(Caller::anonymous) };
-    fields.expand_file_name();
+    fields.expand_file_name()?;
     let range = check_policy(&fields, &bucket_name, app.now_us())?;
     request.key = Some(key(&fields)?);
     request.headers = put_headers(&fields, &request.headers)?;
