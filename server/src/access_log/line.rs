@@ -88,12 +88,13 @@ fn encoded_twice(key: &str) -> String {
     percent_encode(once.as_bytes(), KEY).to_string()
 }
 
-/// A field without quotes: white space and control characters would end it, so they are encoded.
+/// A field without quotes: white space and control characters would end it, and a quote would begin one that goes on
+/// over the fields behind it, so they are encoded.
 fn bare(line: &mut String, text: &str) {
     if text.is_empty() {
         line.push('-');
     }
-    safe(line, text, |byte| byte.is_ascii_graphic());
+    safe(line, text, |byte| byte.is_ascii_graphic() && byte != b'"');
     line.push(' ');
 }
 
@@ -181,9 +182,9 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_a_dash_and_nothing_breaks_the_line() {
-        let evil = "x\r\ny z\u{202e}";
+        let evil = "x\r\ny\" z\u{202e}";
         let line = Fields { host: evil, requester: evil, referer: evil, ..Fields::default() }.line();
         assert_eq!(line.matches('\n').count(), 1);
-        assert!(line.starts_with("- - [01/Jan/1970:00:00:00 +0000] - x%0D%0Ay%20z%E2%80%AE - - - - - - - - - - "));
+        assert!(line.starts_with("- - [01/Jan/1970:00:00:00 +0000] - x%0D%0Ay%22%20z%E2%80%AE - - - - - - - - - - "));
     }
 }
