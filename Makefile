@@ -8,6 +8,7 @@
 #   make bench-parts   what sealing, coding, the log and the parsers cost by themselves
 #   make drives        drives of a real server lost, replaced and filled again: what it took, in 4+2, 8+3 and 8+4
 #   make flips         bits flipped and sectors zeroed in every kind of file, under a serving server
+#   make fuzz          each parser of strangers' bytes under libFuzzer, FUZZ_SECONDS each; builds in fuzz/target
 #   make interleavings threads of drives, log, leases and budget under a scheduler of ours: who goes first, anywhere
 #   make torture       kill -9 in a loop under load and at each step of the protocols, power cuts on a disk of ours,
 #                      histories of many clients on few keys judged for an order, races of 64 clients for a thousand
@@ -28,6 +29,7 @@ ROUNDS ?= 200
 POWER_ROUNDS ?= 50
 FLIPS_ROUNDS ?= 20
 KILL_ROUNDS ?= 10
+FUZZ_SECONDS ?= 600
 RACE_ROUNDS ?= 1000
 SEQUENCES ?= 1000000
 
@@ -36,7 +38,7 @@ SEQUENCES ?= 1000000
 PROPTEST_RNG_SEED ?= 20261122
 SEEDS ?= $(shell shuf -i 0-4294967295 -n 3)
 
-.PHONY: serve build setup test check pages conformance bench bench-parts drives flips interleavings torture clean-data
+.PHONY: serve build setup test check pages conformance bench bench-parts drives flips fuzz interleavings torture clean-data
 
 setup:
 	@scripts/setup build
@@ -86,6 +88,9 @@ drives: build
 flips: build
 	@scripts/setup clients
 	conformance/durability/flips $(BIN) --rounds $(FLIPS_ROUNDS)
+
+fuzz: setup
+	FUZZ_SECONDS=$(FUZZ_SECONDS) fuzz/run $(FUZZ_TARGETS)
 
 interleavings: setup
 	cargo test --release --locked -p chartrier-storage --lib --features shuttle interleavings

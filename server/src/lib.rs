@@ -20,6 +20,8 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod edge;
+#[cfg(any(fuzzing, test))]
+pub mod fuzzing;
 pub mod iam;
 pub mod identity;
 pub mod lifecycle;

@@ -28,6 +28,8 @@ mod aside;
 mod buffer;
 mod deliver;
 mod entry;
+#[cfg(any(fuzzing, test))]
+pub(crate) mod fuzzing;
 mod identity;
 mod line;
 mod operation;

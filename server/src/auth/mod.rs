@@ -19,6 +19,8 @@ mod canonical;
 mod chunked;
 mod claim;
 mod form;
+#[cfg(any(fuzzing, test))]
+pub(crate) mod fuzzing;
 #[cfg(test)]
 mod oracle_tests;
 mod payload;
@@ -37,11 +39,3 @@ pub use signing_keys::{SigningKey, SigningKeys};
 pub use timestamp::unix_seconds;
 pub use trailers::TRAILERS_LEN_BYTES_MAX;
 pub use verify::{AuthRules, Authenticated, PRESIGNED_SECONDS_MAX, RequestHead, SKEW_SECONDS_MAX, authenticate};
-
-/// A decoder for tests of other modules; a signed one never meets the right signature.
-#[cfg(test)]
-pub(crate) fn test_decoder(signed: bool, declared_len: u64) -> ChunkedDecoder {
-    let key = || std::sync::Arc::new(SigningKey::derive("s", std::time::UNIX_EPOCH, "fr", "s3"));
-    let signer = signed.then(|| ChunkSigner::new(key(), "t", "scope", String::new()));
-    ChunkedDecoder::new(signer, Some(trailers::DeclaredTrailers::default()), declared_len)
-}

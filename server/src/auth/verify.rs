@@ -300,7 +300,7 @@ fn check_signed_headers(claim: &Claim<'_>, headers: &HeaderMap) -> Result<(), S3
         .with_detail("HeadersNotSigned", unsigned.join(", ")))
 }
 
-fn payload_hash<'r>(claim: &Claim<'_>, head: RequestHead<'r>) -> Result<&'r str, S3Error> {
+pub(super) fn payload_hash<'r>(claim: &Claim<'_>, head: RequestHead<'r>) -> Result<&'r str, S3Error> {
     let mut values = head.headers.get_all("x-amz-content-sha256").iter();
     let header = values.next();
     if values.next().is_some() {

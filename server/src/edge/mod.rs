@@ -15,6 +15,8 @@
 mod admin_port;
 mod connection;
 mod cors;
+#[cfg(any(fuzzing, test))]
+pub(crate) mod fuzzing;
 mod heads;
 pub mod listener;
 pub mod rate;

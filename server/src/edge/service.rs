@@ -227,7 +227,7 @@ fn begin_log(
 }
 
 /// A POST to a bucket with a form and without any other claim: a browser's upload.
-fn is_form(head: &RequestHead<'_>, scope: Scope) -> bool {
+pub(super) fn is_form(head: &RequestHead<'_>, scope: Scope) -> bool {
     let content_type = head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let kind = content_type.split(';').next().unwrap_or("").trim();
     head.method == Method::POST
@@ -265,7 +265,7 @@ fn preflight(
     cors::preflight(app, &named, request.headers())
 }
 
-fn resource(named: &Target) -> String {
+pub(super) fn resource(named: &Target) -> String {
     let bucket = named.bucket.as_ref().map_or("", |bucket| bucket.as_str());
     match &named.key {
         Some(key) => format!("/{bucket}/{key}"),
@@ -274,7 +274,7 @@ fn resource(named: &Target) -> String {
 }
 
 /// Takes `aws-chunked` out of `Content-Encoding`: it describes the request, not the object.
-fn strip_aws_chunked(headers: &mut HeaderMap) -> Result<(), S3Error> {
+pub(super) fn strip_aws_chunked(headers: &mut HeaderMap) -> Result<(), S3Error> {
     let Some(value) = headers.get(header::CONTENT_ENCODING) else { return Ok(()) };
     let text = value.to_str().map_err(|_| S3Error::invalid_argument("Not visible ASCII.", "Content-Encoding", ""))?;
     if !text.contains("aws-chunked") {

@@ -280,3 +280,10 @@ fn rooted(path: &str) -> &str {
 fn time(us: u64) -> String {
     crate::s3::ops::listing::iso_time(us)
 }
+
+/// Every name and path of a form, for the fuzz target of forms.
+#[cfg(any(fuzzing, test))]
+pub(crate) fn fuzzed_names(form: &Query) -> usize {
+    let names = form.iter().filter(|(name, value)| checked_name(name, value).is_ok()).count();
+    names + form.iter().filter(|(_, value)| checked_path(value).is_ok()).count()
+}

@@ -22,9 +22,9 @@ use crate::policy::{Policy, PrincipalPattern, with_names};
 use accounts::Account;
 
 /// An operator key for tests.
-#[cfg(test)]
+#[cfg(any(fuzzing, test))]
 pub(crate) fn test_operator_key() -> OperatorKey {
-    OperatorKey::from_slice(&[1; 32]).unwrap()
+    OperatorKey::from_slice(&[1; 32]).expect("32 bytes")
 }
 
 /// One access key of one user, ready to verify with. It has no `Debug`.
@@ -283,7 +283,7 @@ impl Identities {
     }
 
     /// A table of users given in clear, for tests.
-    #[cfg(test)]
+    #[cfg(any(fuzzing, test))]
     pub(crate) fn of_one(access_key_id: &str, secret: &str) -> Self {
         let identity = Identity {
             user_id: "0".repeat(64).into(),

@@ -29,6 +29,8 @@ pub mod actions;
 mod condition;
 mod document;
 mod evaluate;
+#[cfg(any(fuzzing, test))]
+pub(crate) mod fuzzing;
 mod json;
 pub mod keys;
 mod names;

@@ -22,6 +22,3 @@ pub mod table;
 pub mod tags;
 pub mod versioning;
 pub mod xml;
-
-#[cfg(test)]
-mod parser_tests;

@@ -299,7 +299,8 @@ mod tests {
     /// bucket's rules could not be read any more, by anybody.
     #[test]
     fn a_nul_is_neither_read_nor_written() {
-        for document in [&b"<A>a\0b</A>"[..], b"<A><![CDATA[\0]]></A>", b"<A>&#0;</A>", b"<A>&#x0;</A>", b"<A b='\0'/>"] {
+        for document in [&b"<A>a\0b</A>"[..], b"<A><![CDATA[\0]]></A>", b"<A>&#0;</A>", b"<A>&#x0;</A>", b"<A b='\0'/>"]
+        {
             assert_eq!(Element::parse(document, "A").unwrap_err().code, S3ErrorCode::MalformedXml);
         }
         let mut xml = XmlWriter::new();

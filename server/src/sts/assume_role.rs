@@ -24,7 +24,7 @@ pub(super) fn assume_role(call: &Call<'_>, doc: &mut XmlWriter) -> Result<(), Ap
     refuse_unknown(call)?;
     let name = session_name(call)?;
     let arn = call.parameter("RoleArn")?;
-    let asked_s = duration_s(call, SESSION_S_MIN..=SESSION_S_MAX, SESSION_S_DEFAULT)?;
+    let asked_s = duration_s(&call.form, SESSION_S_MIN..=SESSION_S_MAX, SESSION_S_DEFAULT)?;
     let standing = &call.caller.standing;
     let denied = |action: &str| {
         let caller = &standing.principal.arn;
@@ -33,7 +33,7 @@ pub(super) fn assume_role(call: &Call<'_>, doc: &mut XmlWriter) -> Result<(), Ap
     };
     // A role that does not exist is refused as one that is closed.
     let (account, role) = find_role(call.app, arn).ok_or_else(|| denied("sts:AssumeRole"))?;
-    let asked = SessionTags::asked(call)?;
+    let asked = SessionTags::asked(&call.form)?;
     let inherited = standing.session.as_ref().map(|session| &session.tags);
     let tags = inherited.map_or(Ok(asked.clone()), |inherited| asked.clone().inherit(inherited))?;
     let context = CallContext::new(call)

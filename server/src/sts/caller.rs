@@ -33,7 +33,7 @@ pub(super) fn session_token(call: &Call<'_>, doc: &mut XmlWriter) -> Result<(), 
         name: "",
         source: Source::AccessKey(call.caller.access_key_id.to_string()),
         actor: &standing.actor_id,
-        duration_s: duration_s(call, SESSION_S, SESSION_S_DEFAULT)?,
+        duration_s: duration_s(&call.form, SESSION_S, SESSION_S_DEFAULT)?,
         narrowing: Narrowing::default(),
         tags: SessionTags::default(),
     };

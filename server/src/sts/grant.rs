@@ -11,6 +11,7 @@ use crate::identity::accounts::Account;
 use crate::policy::{Policy, PolicyKind};
 use crate::query_api::{ApiError, Call};
 use crate::s3::ops::listing::iso_time;
+use crate::s3::request::Query;
 use crate::s3::xml::XmlWriter;
 
 /// Longest policy of a session, in characters.
@@ -106,8 +107,8 @@ impl Narrowing {
 }
 
 /// How long the caller wants its session, in seconds.
-pub(super) fn duration_s(call: &Call<'_>, allowed: RangeInclusive<u32>, default: u32) -> Result<u32, ApiError> {
-    let Some(text) = call.form.non_empty("DurationSeconds") else { return Ok(default) };
+pub(super) fn duration_s(form: &Query, allowed: RangeInclusive<u32>, default: u32) -> Result<u32, ApiError> {
+    let Some(text) = form.non_empty("DurationSeconds") else { return Ok(default) };
     match text.parse() {
         Ok(seconds) if allowed.contains(&seconds) => Ok(seconds),
         _ => Err(ApiError::validation(format!(

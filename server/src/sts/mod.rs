@@ -21,6 +21,8 @@
 
 mod assume_role;
 mod caller;
+#[cfg(any(fuzzing, test))]
+pub(crate) mod fuzzing;
 mod grant;
 pub mod issuer;
 pub mod jwt;

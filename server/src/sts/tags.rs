@@ -15,7 +15,8 @@ use serde_json::Value;
 
 use super::jwt::Jwt;
 use crate::iam::members;
-use crate::query_api::{ApiError, Call, CallContext};
+use crate::query_api::{ApiError, CallContext};
+use crate::s3::request::Query;
 use crate::s3::tags::{TAG_KEY_CHARS_MAX, TAG_VALUE_CHARS_MAX, is_allowed};
 
 /// Most tags of a session, those that it inherits included.
@@ -43,13 +44,13 @@ impl SessionTags {
     ///
     /// # Errors
     /// `ValidationError`, `InvalidParameterValue`, `PackedPolicyTooLarge`.
-    pub(super) fn asked(call: &Call<'_>) -> Result<Self, ApiError> {
-        let keys = members(&call.form, "Tags", ".Key");
+    pub(super) fn asked(form: &Query) -> Result<Self, ApiError> {
+        let keys = members(form, "Tags", ".Key");
         // A list with a gap would lose what is after it.
         let sent = |start: &str, end: &str| {
-            call.form.iter().filter(|(name, _)| name.starts_with(start) && name.ends_with(end)).count()
+            form.iter().filter(|(name, _)| name.starts_with(start) && name.ends_with(end)).count()
         };
-        let transitive = members(&call.form, "TransitiveTagKeys", "");
+        let transitive = members(form, "TransitiveTagKeys", "");
         if sent("Tags.", "") != sent("Tags.", ".Key") + sent("Tags.", ".Value")
             || sent("Tags.", ".Key") != keys.len()
             || sent("Tags.", ".Value") > keys.len()
@@ -57,9 +58,9 @@ impl SessionTags {
         {
             return Err(ApiError::validation("Tags and TransitiveTagKeys are numbered from 1 on; each tag has a key."));
         }
-        let value = |at: usize| call.form.get(&format!("Tags.member.{}.Value", at + 1)).unwrap_or_default();
+        let value = |at: usize| form.get(&format!("Tags.member.{}.Value", at + 1)).unwrap_or_default();
         let tags = keys.iter().enumerate().map(|(at, key)| ((*key).to_owned(), value(at).to_owned()));
-        Self::checked(tags, &transitive, call.form.non_empty("SourceIdentity"))
+        Self::checked(tags, &transitive, form.non_empty("SourceIdentity"))
     }
 
     /// What the issuer's token gives.

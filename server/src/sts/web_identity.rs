@@ -23,11 +23,11 @@ const ACTION: &str = "sts:AssumeRoleWithWebIdentity";
 pub(super) async fn assume_role_with_web_identity(call: &Call<'_>, doc: &mut XmlWriter) -> Result<(), ApiError> {
     refuse_unknown(call)?;
     // Here they are claims of the issuer's: what the form says is a stranger's word.
-    if SessionTags::asked(call)? != SessionTags::default() {
+    if SessionTags::asked(&call.form)? != SessionTags::default() {
         return Err(ApiError::validation("Session tags and the source identity come with the token."));
     }
     let name = session_name(call)?;
-    let asked_s = duration_s(call, SESSION_S_MIN..=43_200, SESSION_S_DEFAULT)?;
+    let asked_s = duration_s(&call.form, SESSION_S_MIN..=43_200, SESSION_S_DEFAULT)?;
     let denied = || ApiError::new(403, "AccessDenied", format!("Not authorized to perform {ACTION}"));
     let (account, role) = find_role(call.app, call.parameter("RoleArn")?).ok_or_else(denied)?;
     let jwt = Jwt::parse(call.parameter("WebIdentityToken")?).map_err(|error| invalid(&error.to_string()))?;

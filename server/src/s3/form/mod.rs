@@ -9,6 +9,8 @@
 //! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-post-example.html>
 
 mod fields;
+#[cfg(any(fuzzing, test))]
+pub(crate) mod fuzzing;
 mod policy;
 mod reader;
 

@@ -158,7 +158,7 @@ fn refuse_unbuilt(headers: &HeaderMap) -> Result<(), S3Error> {
 }
 
 /// The region that a bucket is created in: the one asked for if it is ours, else the server's.
-fn region(body: &[u8], own: &str, aliases: &[String]) -> Result<String, S3Error> {
+pub(super) fn region(body: &[u8], own: &str, aliases: &[String]) -> Result<String, S3Error> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok(own.to_owned());
     }

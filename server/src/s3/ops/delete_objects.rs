@@ -127,15 +127,15 @@ async fn settle(running: &mut JoinSet<(usize, Removed)>, results: &mut [Removed]
 
 /// The request body.
 #[derive(Debug, PartialEq, Eq)]
-struct Delete {
-    objects: Vec<Object>,
+pub(super) struct Delete {
+    pub(super) objects: Vec<Object>,
     quiet: bool,
 }
 
 /// One object as the client names it.
 #[derive(Debug, PartialEq, Eq)]
-struct Object {
-    key: String,
+pub(super) struct Object {
+    pub(super) key: String,
     version_id: Option<String>,
     etag: Option<String>,
     modified: Option<String>,
@@ -143,7 +143,7 @@ struct Object {
 }
 
 impl Delete {
-    fn parse(body: &[u8]) -> Result<Self, S3Error> {
+    pub(super) fn parse(body: &[u8]) -> Result<Self, S3Error> {
         let root = Element::parse(body, "Delete")?;
         let objects = root.children("Object").map(Object::parse).collect::<Result<Vec<_>, _>>()?;
         if objects.is_empty() || objects.len() > OBJECTS_MAX {
@@ -175,7 +175,7 @@ impl Object {
         })
     }
 
-    fn deletion(&self, bucket: &BucketRow, bypass_governance: bool) -> Result<Deletion, S3Error> {
+    pub(super) fn deletion(&self, bucket: &BucketRow, bypass_governance: bool) -> Result<Deletion, S3Error> {
         let key = ObjectKey::parse(self.key.clone())?.into_string();
         let version_id = self.version_id.as_deref().map(parse_version).transpose();
         let version_id = version_id.map_err(|_| S3Error::of(S3ErrorCode::NoSuchVersion))?;
@@ -183,7 +183,7 @@ impl Object {
         Ok(Deletion { bucket: bucket.clone(), key, version_id, condition, bypass_governance })
     }
 
-    fn write_deleted(&self, marker: Option<VersionId>, document: &mut XmlWriter) {
+    pub(super) fn write_deleted(&self, marker: Option<VersionId>, document: &mut XmlWriter) {
         document.open("Deleted");
         document.element("Key", &self.key);
         document.element_if("VersionId", self.version_id.as_deref());

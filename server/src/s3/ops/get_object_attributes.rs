@@ -44,7 +44,7 @@ pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response
 
 /// What `x-amz-object-attributes` asks for, and which parts.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Wanted {
+pub(super) struct Wanted {
     etag: bool,
     checksum: bool,
     parts: bool,
@@ -70,7 +70,7 @@ impl Wanted {
         Ok(wanted)
     }
 
-    fn parse(names: &[&str]) -> Result<Self, S3Error> {
+    pub(super) fn parse(names: &[&str]) -> Result<Self, S3Error> {
         let mut wanted = Self::default();
         for name in names {
             match *name {

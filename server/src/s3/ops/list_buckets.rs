@@ -58,7 +58,7 @@ pub async fn handle(app: &Arc<App>, request: S3Request) -> Result<S3Response, S3
     Ok(xml(StatusCode::OK, doc.finish()))
 }
 
-struct PageParams<'q> {
+pub(super) struct PageParams<'q> {
     size: usize,
     after: Option<BucketName>,
     prefix: Option<&'q str>,
@@ -68,7 +68,7 @@ struct PageParams<'q> {
 }
 
 impl<'q> PageParams<'q> {
-    fn parse(query: &'q Query) -> Result<Self, S3Error> {
+    pub(super) fn parse(query: &'q Query) -> Result<Self, S3Error> {
         let size = match query.get("max-buckets") {
             None => BUCKETS_MAX,
             Some(text) => match text.parse() {
@@ -90,7 +90,7 @@ impl<'q> PageParams<'q> {
     }
 
     /// What to ask for: the buckets of one account, or of all.
-    fn query(&self, owner: Option<String>) -> BucketQuery {
+    pub(super) fn query(&self, owner: Option<String>) -> BucketQuery {
         BucketQuery {
             owner,
             prefix: self.prefix.unwrap_or_default().to_owned(),
@@ -101,12 +101,12 @@ impl<'q> PageParams<'q> {
     }
 }
 
-fn encode_token(last: &str) -> String {
+pub(super) fn encode_token(last: &str) -> String {
     URL_SAFE_NO_PAD.encode(last)
 }
 
 /// A token is the last name shown; only a bucket's name decodes.
-fn decode_token(token: &str) -> Result<BucketName, S3Error> {
+pub(super) fn decode_token(token: &str) -> Result<BucketName, S3Error> {
     let bytes = URL_SAFE_NO_PAD.decode(token).unwrap_or_default();
     BucketName::parse(&String::from_utf8_lossy(&bytes)).map_err(|_| {
         S3Error::invalid_argument("The continuation token provided is incorrect", "continuation-token", "")

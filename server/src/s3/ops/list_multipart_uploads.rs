@@ -74,13 +74,13 @@ pub async fn handle(app: &Arc<App>, request: S3Request) -> Result<S3Response, S3
 }
 
 /// `key-marker` and `upload-id-marker`; the second counts only with the first.
-struct Markers<'q> {
+pub(super) struct Markers<'q> {
     key: &'q str,
     upload: Option<(&'q str, UploadId)>,
 }
 
 impl<'q> Markers<'q> {
-    fn parse(query: &'q Query) -> Result<Self, S3Error> {
+    pub(super) fn parse(query: &'q Query) -> Result<Self, S3Error> {
         let key = bounded(query, "key-marker")?.unwrap_or_default();
         let upload = match query.non_empty("upload-id-marker") {
             Some(text) if !key.is_empty() => {
@@ -98,7 +98,7 @@ impl<'q> Markers<'q> {
         self.upload.map_or("", |(text, _)| text)
     }
 
-    fn from(&self, params: &ListingParams) -> Option<UploadFrom> {
+    pub(super) fn from(&self, params: &ListingParams) -> Option<UploadFrom> {
         if self.key.is_empty() {
             return None;
         }

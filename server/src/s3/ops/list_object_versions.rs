@@ -80,7 +80,11 @@ pub async fn handle(app: &Arc<App>, request: S3Request) -> Result<S3Response, S3
 }
 
 /// Where a page begins. A marker inside a common prefix skips it, whatever version it names.
-fn after(key_marker: &str, version_id_marker: &str, params: &ListingParams) -> Result<Option<VersionFrom>, S3Error> {
+pub(super) fn after(
+    key_marker: &str,
+    version_id_marker: &str,
+    params: &ListingParams,
+) -> Result<Option<VersionFrom>, S3Error> {
     Ok(match after_marker(key_marker, params) {
         None => None,
         Some(ListFrom::PastPrefix(prefix)) => Some(VersionFrom::PastPrefix(prefix)),
@@ -89,7 +93,7 @@ fn after(key_marker: &str, version_id_marker: &str, params: &ListingParams) -> R
     })
 }
 
-fn version_id_marker<'q>(query: &'q Query, key_marker: &str) -> Result<&'q str, S3Error> {
+pub(super) fn version_id_marker<'q>(query: &'q Query, key_marker: &str) -> Result<&'q str, S3Error> {
     let refused = |message| Err(S3Error::invalid_argument(message, "version-id-marker", ""));
     // Clients that page by hand send both markers empty with the first page.
     match query.non_empty("version-id-marker") {

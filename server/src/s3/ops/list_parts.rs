@@ -83,7 +83,7 @@ fn checksum(key: &MetadataKey, part: &PartRow, agreed: &AgreedChecksum) -> Resul
     Ok(values.into_iter().find(|value| value.algorithm() == agreed.algorithm))
 }
 
-fn number_marker(query: &Query) -> Result<u16, S3Error> {
+pub(super) fn number_marker(query: &Query) -> Result<u16, S3Error> {
     let Some(text) = query.non_empty("part-number-marker") else { return Ok(0) };
     match text.parse::<i64>() {
         Ok(number) if (0..=i64::from(i32::MAX)).contains(&number) => {

@@ -78,6 +78,8 @@ pub mod upload_part_copy;
 
 mod acl;
 mod body;
+#[cfg(any(fuzzing, test))]
+pub(crate) mod fuzzing;
 pub mod listing;
 pub mod multipart;
 mod settings;

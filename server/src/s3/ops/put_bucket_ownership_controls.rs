@@ -35,7 +35,7 @@ pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response
     Ok(empty(StatusCode::OK))
 }
 
-fn parse(body: &[u8]) -> Result<Ownership, S3Error> {
+pub(super) fn parse(body: &[u8]) -> Result<Ownership, S3Error> {
     let malformed = || S3Error::of(S3ErrorCode::MalformedXml);
     let root = Element::parse(body, "OwnershipControls")?;
     let [rule] = &root.children[..] else { return Err(malformed()) };

@@ -30,7 +30,7 @@ pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response
     Ok(empty(StatusCode::OK))
 }
 
-fn parse(body: &[u8]) -> Result<PublicAccessBlock, S3Error> {
+pub(super) fn parse(body: &[u8]) -> Result<PublicAccessBlock, S3Error> {
     let root = Element::parse(body, "PublicAccessBlockConfiguration")?;
     let mut block = PublicAccessBlock::NONE;
     for element in &root.children {

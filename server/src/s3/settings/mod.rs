@@ -5,6 +5,8 @@
 
 pub mod cors;
 pub mod encryption;
+#[cfg(any(fuzzing, test))]
+pub(crate) mod fuzzing;
 pub mod lifecycle;
 pub mod logging;
 pub mod notification;

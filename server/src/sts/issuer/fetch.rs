@@ -78,16 +78,8 @@ impl Fetcher {
     /// The keys of an issuer, from its configuration on.
     pub(super) async fn keys_of(&self, issuer: &str) -> Result<Vec<IssuerKey>, FetchError> {
         let base = issuer.trim_end_matches('/');
-        let bytes = self.answer(&format!("{base}{DISCOVERY}")).await?;
-        let configuration: Value =
-            serde_json::from_slice(&bytes).map_err(|_| FetchError::Answer("its configuration is not JSON"))?;
-        let text = |name: &str| configuration.get(name).and_then(Value::as_str);
-        // Otherwise one issuer could speak for another.
-        if text("issuer").is_none_or(|named| named.trim_end_matches('/') != base) {
-            return Err(FetchError::Answer("its configuration names another issuer"));
-        }
-        let jwks_uri = text("jwks_uri").ok_or(FetchError::Answer("its configuration has no jwks_uri"))?;
-        parse(&self.answer(jwks_uri).await?).ok_or(FetchError::Answer("its keys are no JWK set"))
+        let keys_url = keys_url(&self.answer(&format!("{base}{DISCOVERY}")).await?, base)?;
+        parse(&self.answer(&keys_url).await?).ok_or(FetchError::Answer("its keys are no JWK set"))
     }
 
     async fn answer(&self, url: &str) -> Result<Bytes, FetchError> {
@@ -122,6 +114,18 @@ impl Fetcher {
         }
         Err(failed)
     }
+}
+
+/// Where the keys are, as the configuration of the issuer `base` says.
+pub(in crate::sts) fn keys_url(configuration: &[u8], base: &str) -> Result<String, FetchError> {
+    let configuration: Value =
+        serde_json::from_slice(configuration).map_err(|_| FetchError::Answer("its configuration is not JSON"))?;
+    let text = |name: &str| configuration.get(name).and_then(Value::as_str);
+    // Otherwise one issuer could speak for another.
+    if text("issuer").is_none_or(|named| named.trim_end_matches('/') != base) {
+        return Err(FetchError::Answer("its configuration names another issuer"));
+    }
+    text("jwks_uri").map(str::to_owned).ok_or(FetchError::Answer("its configuration has no jwks_uri"))
 }
 
 async fn get<S>(stream: S, url: &IssuerUrl) -> Result<Bytes, FetchError>

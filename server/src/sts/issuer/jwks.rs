@@ -29,7 +29,7 @@ impl IssuerKey {
 }
 
 /// Reads a set. Keys of other kinds and uses are left out; `None` if it is no set.
-pub(super) fn parse(bytes: &[u8]) -> Option<Vec<IssuerKey>> {
+pub(in crate::sts) fn parse(bytes: &[u8]) -> Option<Vec<IssuerKey>> {
     let set: Value = serde_json::from_slice(bytes).ok()?;
     let keys = set.get("keys")?.as_array()?;
     Some(keys.iter().take(KEYS_MAX).filter_map(key).collect())

@@ -26,6 +26,8 @@ pub use self::fetch::FetchError;
 use self::fetch::Fetcher;
 pub use self::jwks::IssuerKey;
 pub use self::url::{IssuerUrl, IssuerUrlError, LocalIssuers};
+#[cfg(any(fuzzing, test))]
+pub(super) use self::{fetch::keys_url, jwks::parse as parse_keys};
 use crate::trust::TrustError;
 
 /// How long keys are used without asking again.
