@@ -9,6 +9,10 @@ super::cases!("iam":
     a_user_is_made_once,
     a_renamed_user_is_who_it_was,
     users_are_listed_by_pages_and_by_path,
+    a_name_is_the_same_in_any_case,
+    lists_are_in_order_whatever_the_case,
+    an_account_that_asks_for_itself_is_its_root,
+    an_account_counts_what_it_holds,
     a_name_that_is_none_is_refused,
     what_does_not_exist_is_said_so,
     an_unknown_action_of_iam_is_refused,
@@ -150,6 +154,70 @@ async fn users_are_listed_by_pages_and_by_path(context: Context) -> Result<(), F
         }
     }
     check(seen == names, format!("{seen:?}"))
+}
+
+const TRUST_ALL: &str = "{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Action\":\
+                         \"sts:AssumeRole\",\"Principal\":{\"AWS\":\"*\"}}]}";
+
+async fn a_name_is_the_same_in_any_case(context: Context) -> Result<(), Failure> {
+    let (name, other) = (of_case(&context, "Name"), of_case(&context, "nAME"));
+    for (kind, further) in [("User", None), ("Group", None), ("Role", Some(("AssumeRolePolicyDocument", TRUST_ALL)))] {
+        let (make, get, remove) = (format!("Create{kind}"), format!("Get{kind}"), format!("Delete{kind}"));
+        let parameter = format!("{kind}Name");
+        let with = |name| {
+            let mut parameters = vec![(parameter.as_str(), name)];
+            parameters.extend(further);
+            parameters
+        };
+        done(&context, &make, &with(&name)).await?;
+        error(&call(&context.client, "iam", &make, &with(&other)).await?, 409, "EntityAlreadyExists")?;
+        let shown = done(&context, &get, &[(&parameter, &other)]).await?;
+        check(element(&shown, &parameter).as_deref() == Some(&name), shown)?;
+        done(&context, &remove, &[(&parameter, &other)]).await?;
+        error(&call(&context.client, "iam", &get, &[(&parameter, &name)]).await?, 404, "NoSuchEntity")?;
+    }
+    Ok(())
+}
+
+async fn lists_are_in_order_whatever_the_case(context: Context) -> Result<(), Failure> {
+    let path = format!("/{}/", context.bucket);
+    let names: Vec<String> = ["aa", "Ab", "ac", "Ad"].iter().map(|name| of_case(&context, name)).collect();
+    for name in names.iter().rev() {
+        done(&context, "CreateUser", &[("UserName", name), ("Path", &path)]).await?;
+    }
+    let (mut seen, mut marker) = (Vec::new(), None::<String>);
+    for _ in 0..names.len() {
+        let mut parameters = vec![("PathPrefix", path.as_str()), ("MaxItems", "1")];
+        parameters.extend(marker.as_deref().map(|marker| ("Marker", marker)));
+        let page = done(&context, "ListUsers", &parameters).await?;
+        seen.extend(elements(&page, "UserName"));
+        marker = element(&page, "Marker");
+    }
+    check(seen == names && marker.is_none(), format!("{seen:?}"))
+}
+
+async fn an_account_that_asks_for_itself_is_its_root(context: Context) -> Result<(), Failure> {
+    let shown = done(&context, "GetUser", &[]).await?;
+    let number = account(&context.client).await?;
+    check(element(&shown, "Arn") == Some(format!("arn:aws:iam::{number}:root")), shown)?;
+    let (name, user) = member(&context, "u").await?;
+    put_policy(&context, &name, "p", &allow("iam:GetUser", "*")).await?;
+    let shown = call(&user, "iam", "GetUser", &[]).await?;
+    check(element(&text(&shown), "Arn") == Some(format!("arn:aws:iam::{number}:user/{name}")), text(&shown))
+}
+
+async fn an_account_counts_what_it_holds(context: Context) -> Result<(), Failure> {
+    let (name, user) = member(&context, "u").await?;
+    error(&call(&user, "iam", "GetAccountSummary", &[]).await?, 403, "AccessDenied")?;
+    let policy = "arn:aws:iam::aws:policy/IAMReadOnlyAccess";
+    done(&context, "AttachUserPolicy", &[("UserName", &name), ("PolicyArn", policy)]).await?;
+    let summary = call(&user, "iam", "GetAccountSummary", &[]).await?;
+    status(&summary, 200)?;
+    let keys = elements(&text(&summary), "key");
+    for key in ["Users", "UsersQuota", "Groups", "GroupsQuota", "AccessKeysPerUserQuota"] {
+        check(keys.iter().any(|known| known == key), text(&summary))?;
+    }
+    error(&call(&user, "iam", "DeleteUser", &[("UserName", &name)]).await?, 403, "AccessDenied")
 }
 
 async fn a_name_that_is_none_is_refused(context: Context) -> Result<(), Failure> {

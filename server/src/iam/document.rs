@@ -101,7 +101,7 @@ pub struct Managed {
 }
 
 /// Managed policies that every account has, as on AWS, with what of them concerns S3 and IAM.
-pub const BUILT_IN: [(&str, &str); 3] = [
+pub const BUILT_IN: [(&str, &str); 5] = [
     (
         "arn:aws:iam::aws:policy/AdministratorAccess",
         r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#,
@@ -113,6 +113,14 @@ pub const BUILT_IN: [(&str, &str); 3] = [
     (
         "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess",
         r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["s3:Get*","s3:List*"],"Resource":"*"}]}"#,
+    ),
+    (
+        "arn:aws:iam::aws:policy/IAMFullAccess",
+        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"iam:*","Resource":"*"}]}"#,
+    ),
+    (
+        "arn:aws:iam::aws:policy/IAMReadOnlyAccess",
+        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["iam:Get*","iam:List*"],"Resource":"*"}]}"#,
     ),
 ];
 

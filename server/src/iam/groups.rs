@@ -2,13 +2,13 @@
 
 use super::document::{Group, IamDocument};
 use super::policies::{attach, detach, put, take, write_attached, write_names};
-use super::{Iam, is_taken, new_id, rooted, time};
+use super::{Iam, folded, is_taken, known, new_id, rooted, time};
 use crate::access::standing::group_arn;
 use crate::query_api::ApiError;
 use crate::s3::xml::XmlWriter;
 
 /// Most groups of one account.
-const GROUPS_MAX: usize = 300;
+pub(super) const GROUPS_MAX: usize = 300;
 
 impl Iam<'_> {
     pub(super) async fn create_group(&self, doc: &mut XmlWriter) -> Result<(), ApiError> {
@@ -35,7 +35,7 @@ impl Iam<'_> {
         let (name, group) = self.group()?;
         self.write_group(doc, "Group", &name, &group);
         let members = self.members()?.into_iter().filter(|row| group.members.contains(&row.id));
-        let page = self.page(members.map(|row| (row.name.clone(), row)))?;
+        let page = self.page(members.map(|row| (folded(&row.name), row)))?;
         doc.open("Users");
         for row in &page.items {
             self.write_user(doc, "member", row)?;
@@ -144,22 +144,23 @@ impl Iam<'_> {
     fn group(&self) -> Result<(String, Group), ApiError> {
         let name = self.name("GroupName")?;
         let account = IamDocument::from_stored(&self.account_row()?.document)?;
-        let group = account.groups.get(name).cloned().ok_or_else(|| ApiError::no_such("group", name))?;
-        Ok((name.to_owned(), group))
+        let (name, group) = known(&account.groups, name).ok_or_else(|| ApiError::no_such("group", name))?;
+        Ok((name.to_owned(), group.clone()))
     }
 
     async fn change_group(&self, change: impl FnOnce(&mut Group) -> Result<(), ApiError>) -> Result<(), ApiError> {
-        let name = self.name("GroupName")?;
+        let (name, _) = self.group()?;
         self.change(&self.account_row()?, |document| {
-            change(document.groups.get_mut(name).ok_or_else(|| ApiError::no_such("group", name))?)
+            change(document.groups.get_mut(&name).ok_or_else(|| ApiError::no_such("group", &name))?)
         })
         .await
     }
 
     fn write_groups(&self, doc: &mut XmlWriter, wanted: impl Fn(&Group) -> bool) -> Result<(), ApiError> {
         let account = IamDocument::from_stored(&self.account_row()?.document)?;
-        let groups = account.groups.iter().filter(|(_, group)| wanted(group));
-        let page = self.page(groups.map(|(name, group)| (name.clone(), (name, group))))?;
+        let mut groups: Vec<_> = account.groups.iter().filter(|(_, group)| wanted(group)).collect();
+        groups.sort_by_cached_key(|(name, _)| folded(name));
+        let page = self.page(groups.into_iter().map(|(name, group)| (folded(name), (name, group))))?;
         doc.open("Groups");
         for (name, group) in &page.items {
             self.write_group(doc, "member", name, group);

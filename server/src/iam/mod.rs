@@ -1,7 +1,7 @@
 //! The part of the IAM API that an S3 server needs: users, keys, groups, roles, policies.
 //!
 //! ```text
-//! query_api ──▶ may the caller? ──▶ users │ keys │ policies │ groups │ roles │ providers
+//! query_api ──▶ may the caller? ──▶ users │ keys │ policies │ groups │ roles │ providers │ summary
 //! ```
 //!
 //! Who signs acts in its account: an account, or a member whose policies allow the action. Users made
@@ -18,6 +18,7 @@ mod policies;
 mod providers;
 mod resource;
 mod roles;
+mod summary;
 mod users;
 
 use std::collections::BTreeMap;
@@ -81,6 +82,7 @@ impl Iam<'_> {
 
     async fn perform(&self, action: &str, doc: &mut XmlWriter) -> Result<(), ApiError> {
         match action {
+            "GetAccountSummary" => self.get_account_summary(doc),
             "CreateUser" => self.create_user(doc).await,
             "GetUser" => self.get_user(doc),
             "ListUsers" => self.list_users(doc),
@@ -183,8 +185,17 @@ impl Iam<'_> {
 
     /// A user of the caller's account, the account itself included.
     fn user(&self, name: &str) -> Result<UserRow, ApiError> {
-        let row = self.app.engine.user(name)?.filter(|row| self.is_ours(row));
+        let row = self.find_user(name)?;
         row.ok_or_else(|| ApiError::new(404, "NoSuchEntity", format!("The user with name {name} cannot be found.")))
+    }
+
+    /// As [`Iam::user`], if there is one. Case makes no other name, as on AWS: within an account no two differ by it alone.
+    fn find_user(&self, name: &str) -> Result<Option<UserRow>, ApiError> {
+        if let Some(row) = self.app.engine.user(name)?.filter(|row| self.is_ours(row)) {
+            return Ok(Some(row));
+        }
+        let same = |row: &UserRow| self.is_ours(row) && row.name.eq_ignore_ascii_case(name);
+        Ok(self.app.engine.users()?.into_iter().find(same))
     }
 
     fn is_ours(&self, row: &UserRow) -> bool {
@@ -258,6 +269,18 @@ fn checked_path(path: &str) -> Result<String, ApiError> {
 /// Whether something has a name already: names that differ by case alone are the same, as on AWS.
 fn is_taken<T>(names: &BTreeMap<String, T>, name: &str) -> bool {
     names.keys().any(|known| known.eq_ignore_ascii_case(name))
+}
+
+/// What has a name, and the name as it was given: case makes no other name.
+fn known<'n, T>(names: &'n BTreeMap<String, T>, name: &str) -> Option<(&'n str, &'n T)> {
+    let exact = names.get_key_value(name);
+    let found = exact.or_else(|| names.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)));
+    found.map(|(name, value)| (name.as_str(), value))
+}
+
+/// What names are ordered by in lists, as on AWS.
+fn folded(name: &str) -> String {
+    name.to_ascii_lowercase()
 }
 
 /// An id of IAM: four letters that say of what, and 17 random ones.

@@ -3,7 +3,7 @@
 //! Source: <https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html>
 
 use super::document::IamDocument;
-use super::{Iam, rooted};
+use super::{Iam, known, rooted};
 use crate::access::standing::{group_arn, policy_arn, role_arn, user_arn};
 use crate::identity::accounts::{provider_arn, provider_key};
 use crate::query_api::ApiError;
@@ -107,13 +107,17 @@ impl Iam<'_> {
             Some(About::NewGroup) => group_arn(&number, path(), text("GroupName")),
             Some(About::Group) => {
                 let (name, account) = (text("GroupName"), stored()?);
-                group_arn(&number, account.groups.get(name).map_or("/", |group| rooted(&group.path)), name)
+                let (name, path) =
+                    known(&account.groups, name).map_or((name, "/"), |(name, group)| (name, rooted(&group.path)));
+                group_arn(&number, path, name)
             }
             Some(About::Groups) => group_arn(&number, prefix, ""),
             Some(About::NewRole) => role_arn(&number, path(), text("RoleName")),
             Some(About::Role) => {
                 let (name, account) = (text("RoleName"), stored()?);
-                role_arn(&number, account.roles.get(name).map_or("/", |role| rooted(&role.path)), name)
+                let (name, path) =
+                    known(&account.roles, name).map_or((name, "/"), |(name, role)| (name, rooted(&role.path)));
+                role_arn(&number, path, name)
             }
             Some(About::Roles) => role_arn(&number, prefix, ""),
             Some(About::NewPolicy) => policy_arn(&number, path(), text("PolicyName")),
@@ -132,8 +136,8 @@ impl Iam<'_> {
             None if self.caller.standing.is_role() => "",
             None => &self.caller.name,
         };
-        let row = self.app.engine.user(name)?.filter(|row| self.is_ours(row));
-        let path = row.map(|row| IamDocument::from_stored(&row.document)).transpose()?.map(|document| document.path);
-        Ok(user_arn(number, rooted(path.as_deref().unwrap_or_default()), name))
+        let Some(row) = self.find_user(name)? else { return Ok(user_arn(number, "/", name)) };
+        let document = IamDocument::from_stored(&row.document)?;
+        Ok(user_arn(number, rooted(&document.path), &row.name))
     }
 }

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::document::{IamDocument, Role};
 use super::policies::{attach, detach, encoded, put, take, write_attached, write_names};
-use super::{Iam, is_taken, new_id, time};
+use super::{Iam, folded, is_taken, known, new_id, time};
 use crate::access::standing::role_arn;
 use crate::policy::{Policy, PolicyKind};
 use crate::query_api::ApiError;
 use crate::s3::xml::XmlWriter;
 
 /// Most roles of one account.
-const ROLES_MAX: usize = 1000;
+pub(super) const ROLES_MAX: usize = 1000;
 /// Longest trust policy, in characters.
 const TRUST_LEN_MAX: usize = 4096;
 /// Longest description, in characters.
@@ -60,8 +60,9 @@ impl Iam<'_> {
     pub(super) fn list_roles(&self, doc: &mut XmlWriter) -> Result<(), ApiError> {
         let prefix = self.form.non_empty("PathPrefix").unwrap_or("/");
         let account = IamDocument::from_stored(&self.account_row()?.document)?;
-        let roles = account.roles.iter().filter(|(_, role)| role.path.starts_with(prefix));
-        let page = self.page(roles.map(|(name, role)| (name.clone(), (name, role))))?;
+        let mut roles: Vec<_> = account.roles.iter().filter(|(_, role)| role.path.starts_with(prefix)).collect();
+        roles.sort_by_cached_key(|(name, _)| folded(name));
+        let page = self.page(roles.into_iter().map(|(name, role)| (folded(name), (name, role))))?;
         doc.open("Roles");
         for (name, role) in &page.items {
             self.write_role(doc, "member", name, role);
@@ -182,14 +183,14 @@ impl Iam<'_> {
     fn role(&self) -> Result<(String, Role), ApiError> {
         let name = self.name("RoleName")?;
         let account = IamDocument::from_stored(&self.account_row()?.document)?;
-        let role = account.roles.get(name).cloned().ok_or_else(|| ApiError::no_such("role", name))?;
-        Ok((name.to_owned(), role))
+        let (name, role) = known(&account.roles, name).ok_or_else(|| ApiError::no_such("role", name))?;
+        Ok((name.to_owned(), role.clone()))
     }
 
     async fn change_role(&self, change: impl FnOnce(&mut Role) -> Result<(), ApiError>) -> Result<(), ApiError> {
-        let name = self.name("RoleName")?;
+        let (name, _) = self.role()?;
         self.change(&self.account_row()?, |document| {
-            change(document.roles.get_mut(name).ok_or_else(|| ApiError::no_such("role", name))?)
+            change(document.roles.get_mut(&name).ok_or_else(|| ApiError::no_such("role", &name))?)
         })
         .await
     }

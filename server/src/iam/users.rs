@@ -4,13 +4,13 @@ use chartrier_storage::namespace::command::Op;
 use chartrier_storage::namespace::rows::UserRow;
 
 use super::document::IamDocument;
-use super::{Iam, rooted, time};
+use super::{Iam, folded, rooted, time};
 use crate::access::standing::{unique_id, user_arn};
 use crate::query_api::ApiError;
 use crate::s3::xml::XmlWriter;
 
 /// Most users of one account.
-const USERS_MAX: usize = 5000;
+pub(super) const USERS_MAX: usize = 5000;
 
 impl Iam<'_> {
     pub(super) async fn create_user(&self, doc: &mut XmlWriter) -> Result<(), ApiError> {
@@ -43,7 +43,13 @@ impl Iam<'_> {
     }
 
     pub(super) fn get_user(&self, doc: &mut XmlWriter) -> Result<(), ApiError> {
-        self.write_user(doc, "User", &self.named_user()?)
+        let row = self.named_user()?;
+        let standing = &self.caller.standing;
+        if standing.principal.is_account && !self.form.contains("UserName") {
+            // An account that asks for itself is its root, as to STS and to policies.
+            return self.write_named(doc, "User", &row, &standing.principal.arn);
+        }
+        self.write_user(doc, "User", &row)
     }
 
     pub(super) fn list_users(&self, doc: &mut XmlWriter) -> Result<(), ApiError> {
@@ -51,7 +57,7 @@ impl Iam<'_> {
         let mut users = Vec::new();
         for row in self.members()? {
             if path_of(&row)?.starts_with(prefix) {
-                users.push((row.name.clone(), row));
+                users.push((folded(&row.name), row));
             }
         }
         let page = self.page(users)?;
@@ -116,17 +122,22 @@ impl Iam<'_> {
     pub(super) fn members(&self) -> Result<Vec<UserRow>, ApiError> {
         let mut rows = self.app.engine.users()?;
         rows.retain(|row| row.account == *self.account());
-        rows.sort_by(|a, b| a.name.cmp(&b.name));
+        rows.sort_by_cached_key(|row| folded(&row.name));
         Ok(rows)
     }
 
     pub(super) fn write_user(&self, doc: &mut XmlWriter, element: &str, row: &UserRow) -> Result<(), ApiError> {
+        let arn = user_arn(&self.account_number(), &path_of(row)?, &row.name);
+        self.write_named(doc, element, row, &arn)
+    }
+
+    fn write_named(&self, doc: &mut XmlWriter, element: &str, row: &UserRow, arn: &str) -> Result<(), ApiError> {
         let path = path_of(row)?;
         doc.open(element);
         doc.element("Path", &path);
         doc.element("UserName", &row.name);
         doc.element("UserId", &unique_id(&row.id));
-        doc.element("Arn", &user_arn(&self.account_number(), &path, &row.name));
+        doc.element("Arn", arn);
         doc.element("CreateDate", &time(row.created_us));
         doc.close(element);
         Ok(())
