@@ -23,6 +23,7 @@ super::cases!("policies":
     each_key_of_a_batch_is_judged,
     an_absent_object_is_denied_to_who_may_not_list,
     an_absent_object_is_missing_to_who_may_list,
+    absence_is_told_as_far_as_a_list_would_tell_it,
 );
 
 /// A statement about this case's bucket; `resource` follows its name, with `/` for objects.
@@ -281,4 +282,16 @@ async fn an_absent_object_is_missing_to_who_may_list(context: Context) -> Result
     apply(&context, &allow).await?;
     error(&other.send(&context.request("GET", "absent")).await?, 404, "NoSuchKey")?;
     expect(&other, &context.request("HEAD", "absent"), 404).await
+}
+
+async fn absence_is_told_as_far_as_a_list_would_tell_it(context: Context) -> Result<(), Failure> {
+    let (other, principal) = guest(&context).await?;
+    context.create_bucket().await?;
+    let only = ",\"Condition\":{\"StringLike\":{\"s3:prefix\":\"open/*\"}}";
+    apply(&context, &[statement(&context, "Allow", &principal, "\"s3:ListBucket\"", "", only)]).await?;
+    expect(&other, &context.request("HEAD", "open/absent"), 404).await?;
+    error(&other.send(&context.request("GET", "open/absent")).await?, 404, "NoSuchKey")?;
+    expect(&other, &context.request("HEAD", "shut/absent"), 403).await?;
+    // The condition is on the key that is read, whatever the request says of a prefix.
+    expect(&other, &context.request("HEAD", "shut/absent").query("prefix", "open/absent"), 403).await
 }

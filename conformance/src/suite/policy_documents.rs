@@ -1,6 +1,6 @@
 //! Policies of buckets as documents: kept, replaced, removed, refused.
 
-use super::context::{Context, Failure, check, error, status, text};
+use super::context::{Context, Failure, check, element, error, status, text};
 use super::policies::{apply, document, expect, guest, open_to_guest, put, statement};
 
 super::cases!("policy_documents":
@@ -20,7 +20,9 @@ super::cases!("policy_documents":
 async fn a_bucket_without_policy(context: Context) -> Result<(), Failure> {
     context.create_bucket().await?;
     error(&context.get_setting("policy").await?, 404, "NoSuchBucketPolicy")?;
-    error(&context.get_setting("policyStatus").await?, 404, "NoSuchBucketPolicy")?;
+    let public = context.get_setting("policyStatus").await?;
+    status(&public, 200)?;
+    check(element(&text(&public), "IsPublic").as_deref() == Some("false"), text(&public))?;
     status(&context.send(context.request("DELETE", "").query("policy", "")).await?, 204)
 }
 

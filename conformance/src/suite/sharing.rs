@@ -15,6 +15,8 @@ super::cases!("sharing":
     an_acl_of_the_owner_alone_where_acls_are_off,
     acls_that_share_are_refused_where_acls_are_off,
     acls_of_a_put_where_acls_are_off,
+    a_private_acl_where_acls_are_off,
+    a_public_acl_is_told_by_the_status,
     canned_acls_of_a_bucket,
     a_public_acl_is_blocked,
     a_public_read_acl_lets_everybody_list,
@@ -167,6 +169,33 @@ async fn acls_of_a_put_where_acls_are_off(context: Context) -> Result<(), Failur
     let everybody = "uri=\"http://acs.amazonaws.com/groups/global/AllUsers\"";
     error(&context.send(put("x-amz-grant-read", everybody)).await?, 400, "AccessControlListNotSupported")?;
     context.expect_no_object("key").await
+}
+
+async fn a_private_acl_where_acls_are_off(context: Context) -> Result<(), Failure> {
+    let private = |key: &str| context.request("PUT", key).header("x-amz-acl", "private").body("x");
+    // Where ACLs are off by default, what tools send by default does no harm; who asked for that hears of it.
+    context.create_bucket().await?;
+    status(&context.send(private("key")).await?, 200)?;
+    status(&own(&context, OFF).await?, 200)?;
+    error(&context.send(private("other")).await?, 400, "AccessControlListNotSupported")?;
+    let full = context.request("PUT", "full").header("x-amz-acl", "bucket-owner-full-control").body("x");
+    status(&context.send(full).await?, 200)?;
+    let uploads = context.request("POST", "other").query("uploads", "").header("x-amz-acl", "private");
+    error(&context.send(uploads).await?, 400, "AccessControlListNotSupported")?;
+    context.expect_no_object("other").await
+}
+
+async fn a_public_acl_is_told_by_the_status(context: Context) -> Result<(), Failure> {
+    open(&context, "ObjectWriter").await?;
+    for (canned, public) in [("private", "false"), ("public-read", "true"), ("authenticated-read", "true")] {
+        status(&context.send(acl(&context, "", canned)).await?, 200)?;
+        let answer = context.get_setting("policyStatus").await?;
+        status(&answer, 200)?;
+        check(element(&text(&answer), "IsPublic").as_deref() == Some(public), text(&answer))?;
+    }
+    status(&context.set("publicAccessBlock", &block(&["IgnorePublicAcls"])).await?, 200)?;
+    let answer = context.get_setting("policyStatus").await?;
+    check(element(&text(&answer), "IsPublic").as_deref() == Some("false"), text(&answer))
 }
 
 async fn canned_acls_of_a_bucket(context: Context) -> Result<(), Failure> {

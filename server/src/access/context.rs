@@ -20,6 +20,8 @@ pub struct RequestContext<'r> {
     pub bucket: Option<&'r BucketRow>,
     /// Tags that the request would give the object, when they are in its body.
     pub request_tags: Option<&'r [(String, String)]>,
+    /// The key that a list is asked about in place of a prefix.
+    pub sought: Option<&'r str>,
     /// Tags of the object that is judged; asked for only if a policy wants them.
     pub existing_tags: &'r dyn Fn() -> Vec<(String, String)>,
 }
@@ -84,6 +86,7 @@ impl RequestContext<'_> {
             "signatureage" => self.signature_age_ms(),
             "tlsversion" => request.tls_version.map(str::to_owned),
             "resourceaccount" => self.bucket.map(|bucket| account_number(&bucket.owner)),
+            "prefix" if self.sought.is_some() => self.sought.map(str::to_owned),
             "prefix" | "delimiter" | "max-keys" => request.query.get(name).map(str::to_owned),
             "versionid" => request.query.get("versionId").map(str::to_owned),
             "if-match" | "if-none-match" => self.header(name),

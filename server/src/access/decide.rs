@@ -33,6 +33,9 @@ pub struct Asked<'a> {
     pub version: Option<&'a str>,
     /// Tags that the request would give the object, when they are in its body.
     pub request_tags: Option<&'a [(String, String)]>,
+    /// Of the question whether a caller may know that an object is not there: its key. To conditions it is the
+    /// `s3:prefix` of the list that would tell.
+    pub sought: Option<&'a str>,
 }
 
 /// The answer.
@@ -79,6 +82,7 @@ impl App {
                 key: request.key.as_ref().map(|key| key.as_str()).filter(|_| on == On::Object),
                 version: request.query.get("versionId"),
                 request_tags: None,
+                sought: None,
             };
             match self.may(request, asked)? {
                 Decision::Allowed => {}
@@ -111,7 +115,8 @@ impl App {
         }
         for action in actions {
             let (bucket_name, bucket) = (bucket.name.as_str(), Some(bucket));
-            let asked = Asked { action, bucket, bucket_name, key: Some(key), version, request_tags: None };
+            let asked =
+                Asked { action, bucket, bucket_name, key: Some(key), version, request_tags: None, sought: None };
             if self.may(request, asked)? != Decision::Allowed {
                 return Ok(false);
             }
@@ -135,7 +140,15 @@ impl App {
             .bucket(bucket_name)?
             .ok_or_else(|| S3Error::of(S3ErrorCode::NoSuchBucket).with_detail("BucketName", bucket_name))?;
         let action = if version.is_some() { "s3:GetObjectVersion" } else { "s3:GetObject" };
-        let asked = Asked { action, bucket: Some(&bucket), bucket_name, key: Some(key), version, request_tags: None };
+        let asked = Asked {
+            action,
+            bucket: Some(&bucket),
+            bucket_name,
+            key: Some(key),
+            version,
+            request_tags: None,
+            sought: None,
+        };
         match self.may(request, asked)? {
             Decision::Allowed => Ok(bucket),
             Decision::NotGranted if self.would_miss(request, asked)? => {
@@ -145,11 +158,17 @@ impl App {
         }
     }
 
-    /// Whether the caller may list a bucket, and so may know which objects it does not hold.
+    /// Whether the caller may list a bucket as far as one key, and so may know that the bucket does not hold it.
     ///
     /// # Errors
     /// The engine's.
-    pub fn may_list(&self, request: &S3Request, bucket: &BucketRow, versions: bool) -> Result<bool, S3Error> {
+    pub fn may_list(
+        &self,
+        request: &S3Request,
+        bucket: &BucketRow,
+        key: &str,
+        versions: bool,
+    ) -> Result<bool, S3Error> {
         let action = if versions { "s3:ListBucketVersions" } else { "s3:ListBucket" };
         let asked = Asked {
             action,
@@ -158,6 +177,7 @@ impl App {
             key: None,
             version: None,
             request_tags: None,
+            sought: Some(key),
         };
         Ok(self.may(request, asked)? == Decision::Allowed)
     }
@@ -185,7 +205,8 @@ impl App {
         if caller.standing.principal.is_account && (caller.root || *caller.user_id == *bucket.owner) {
             return Ok(false);
         }
-        Ok(!self.may_list(request, &bucket, request.query.contains("versionId"))?)
+        let key = request.key.as_ref().map_or("", |key| key.as_str());
+        Ok(!self.may_list(request, &bucket, key, request.query.contains("versionId"))?)
     }
 
     /// Whether the caller of a request may do one thing.
@@ -211,6 +232,7 @@ impl App {
             request,
             bucket: asked.bucket,
             request_tags: asked.request_tags,
+            sought: asked.sought,
             existing_tags: &existing_tags,
         };
         let standing = &caller.standing;
@@ -275,7 +297,7 @@ impl App {
             return Ok(false);
         }
         let there = self.engine.current(bucket.id, key)?.is_some_and(|row| !row.delete_marker);
-        Ok(!there && self.may_list(request, bucket, false)?)
+        Ok(!there && self.may_list(request, bucket, key, false)?)
     }
 
     /// What blocks public access to a bucket; all of it on a new one.
@@ -319,6 +341,16 @@ impl App {
     pub fn bucket_acl(&self, bucket: &BucketRow) -> Result<Acl, S3Error> {
         let stored = self.bucket_config::<Acl>(bucket.id)?;
         Ok(stored.map_or_else(|| Acl::private(&bucket.owner), |acl| (*acl).clone()))
+    }
+
+    /// Whether the ACL of a bucket grants anything to everybody, where ACLs are on and public ones are not ignored.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub fn is_public_by_acl(&self, bucket: &BucketRow) -> Result<bool, S3Error> {
+        let counts = self.ownership(bucket)? != Ownership::BucketOwnerEnforced
+            && !self.public_access_block(bucket)?.ignore_public_acls;
+        Ok(counts && self.bucket_acl(bucket)?.is_public())
     }
 
     fn acl_allows(

@@ -6,7 +6,7 @@ use chartrier_storage::namespace::rows::BucketRow;
 use http::HeaderMap;
 
 use super::acl::{Acl, AclOn};
-use super::documents::Ownership;
+use super::documents::{Ownership, StoredOwnership};
 use crate::app::App;
 use crate::s3::error::{S3Error, S3ErrorCode};
 use crate::s3::request::Caller;
@@ -46,9 +46,10 @@ impl App {
         let Some(acl) = acl else { return Ok(NewObjectAccess { owner, acl: Vec::new() }) };
         if ownership == Ownership::BucketOwnerEnforced {
             // To say what holds anyway is allowed. `private` says it too: half of the tools send it by
-            // default, and nobody gets more by it.
+            // default, and nobody gets more by it. But who asked for a bucket without ACLs hears of one, as on AWS.
+            let asked_for = self.bucket_config::<StoredOwnership>(bucket.id)?.is_some();
             let says_what_holds = gives_bucket_owner_control || acl.is_full_control_of(bucket_owner);
-            if !says_what_holds {
+            if !says_what_holds || (asked_for && canned == Some(b"private")) {
                 return Err(S3Error::of(S3ErrorCode::AccessControlListNotSupported));
             }
             return Ok(NewObjectAccess { owner, acl: Vec::new() });

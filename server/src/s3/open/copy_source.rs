@@ -68,7 +68,7 @@ impl CopySource {
         let version = self.version_id.map(|version| version.to_string());
         let bucket = app.authorise_source(request, self.bucket.as_str(), key, version.as_deref())?;
         expect_owner(&bucket, request.headers.get("x-amz-source-expected-bucket-owner"))?;
-        let may_list = app.may_list(request, &bucket, self.version_id.is_some())?;
+        let may_list = app.may_list(request, &bucket, self.key.as_str(), self.version_id.is_some())?;
         let row = find(app, &bucket, key, self.version_id).map_err(|error| match error.code {
             S3ErrorCode::MethodNotAllowed => S3Error::new(
                 S3ErrorCode::InvalidRequest,

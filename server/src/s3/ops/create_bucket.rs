@@ -87,12 +87,15 @@ fn again(app: &App, request: &S3Request, name: &str, asked: Option<Acl>) -> Resu
 /// What a new bucket has that others do not: who owns its objects, and its grants.
 struct Sharing {
     ownership: Ownership,
+    /// Whether the request says so itself: what is asked for is kept as such.
+    asked_for: bool,
     acl: Option<Acl>,
 }
 
 impl Sharing {
     fn parse(app: &App, request: &S3Request) -> Result<Self, S3Error> {
-        let ownership = match request.header("x-amz-object-ownership")? {
+        let said = request.header("x-amz-object-ownership")?;
+        let ownership = match said {
             None => app.config.new_buckets.object_ownership,
             Some(text) => Ownership::parse(text).ok_or_else(|| {
                 S3Error::invalid_argument("Invalid x-amz-object-ownership header: ", "x-amz-object-ownership", text)
@@ -109,7 +112,7 @@ impl Sharing {
                 return Err(S3Error::of(S3ErrorCode::InvalidBucketAclWithBlockPublicAccess));
             }
         }
-        Ok(Self { ownership, acl })
+        Ok(Self { ownership, asked_for: said.is_some(), acl })
     }
 
     /// Stores what differs from a plain bucket. Killed before or within it, the bucket is there and stricter.
@@ -117,7 +120,7 @@ impl Sharing {
         if let Some(acl) = self.acl.filter(|acl| acl.shares(&request.caller.user_id)) {
             app.set_bucket_config(request, id, BucketConfigKind::Acl, Some(acl.to_stored())).await?;
         }
-        if self.ownership != Ownership::BucketOwnerEnforced {
+        if self.asked_for || self.ownership != Ownership::BucketOwnerEnforced {
             let stored = Some(self.ownership.to_stored());
             app.set_bucket_config(request, id, BucketConfigKind::OwnershipControls, stored).await?;
         }

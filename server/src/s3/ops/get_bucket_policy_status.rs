@@ -8,24 +8,27 @@ use http::StatusCode;
 
 use crate::access::documents::PolicyDocument;
 use crate::app::App;
-use crate::s3::error::{S3Error, S3ErrorCode};
+use crate::s3::error::S3Error;
 use crate::s3::request::S3Request;
 use crate::s3::response::{S3Response, xml};
 use crate::s3::xml::XmlWriter;
 
-/// Says whether the bucket's policy is public.
+/// Says whether the bucket's policy is public. A bucket without a policy is public by its ACL, or not at all: AWS
+/// answers that with an error, for which nobody can have a use.
 ///
 /// # Errors
-/// `NoSuchBucketPolicy`.
+/// What authorisation answers.
 pub async fn handle(app: &Arc<App>, request: S3Request) -> Result<S3Response, S3Error> {
     let bucket = app.authorise_bucket(&request)?;
     let document = app.bucket_config::<PolicyDocument>(bucket.id)?;
-    let document = document
-        .ok_or_else(|| S3Error::of(S3ErrorCode::NoSuchBucketPolicy).with_detail("BucketName", bucket.name.as_str()))?;
+    let public = match document {
+        Some(document) => document.public,
+        None => app.is_public_by_acl(&bucket)?,
+    };
     let mut doc = XmlWriter::new();
     doc.open_root("PolicyStatus");
     // Lower case, whatever AWS's page shows: SDKs read every other word as false.
-    doc.value("IsPublic", document.public);
+    doc.value("IsPublic", public);
     doc.close("PolicyStatus");
     Ok(xml(StatusCode::OK, doc.finish()))
 }

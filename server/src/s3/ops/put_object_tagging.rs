@@ -41,7 +41,7 @@ fn may_give(app: &App, request: &S3Request, bucket: &BucketRow, key: &str, tags:
     let version = request.query.get("versionId");
     let action = if version.is_some() { "s3:PutObjectVersionTagging" } else { "s3:PutObjectTagging" };
     let (bucket_name, bucket) = (bucket.name.as_str(), Some(bucket));
-    let asked = Asked { action, bucket, bucket_name, key: Some(key), version, request_tags: Some(&tags) };
+    let asked = Asked { action, bucket, bucket_name, key: Some(key), version, request_tags: Some(&tags), sought: None };
     match app.may(request, asked)? {
         Decision::Allowed => Ok(()),
         Decision::NotGranted | Decision::Denied => Err(S3Error::of(S3ErrorCode::AccessDenied)),
