@@ -191,6 +191,10 @@ async fn attributes_need_the_key(context: Context) -> Result<(), Failure> {
 
 async fn begin_keyed(context: &Context) -> Result<Upload, Failure> {
     context.create_bucket().await?;
+    keyed_upload(context).await
+}
+
+async fn keyed_upload(context: &Context) -> Result<Upload, Failure> {
     let headers = trio(PREFIX, &KEY);
     let borrowed: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     Ok(Upload::begin(context, "key", &borrowed).await?.with_part_headers(&headers))
@@ -208,7 +212,13 @@ async fn multipart_round_trips(context: Context) -> Result<(), Failure> {
     let answer = context.send(keyed(context.request("GET", "key"))).await?;
     status(&answer, 200)?;
     same_bytes(&answer.body, &body)?;
-    error(&context.send(context.request("GET", "key")).await?, 400, "InvalidRequest")
+    error(&context.send(context.request("GET", "key")).await?, 400, "InvalidRequest")?;
+    // A Complete that brings the key shows which one it was.
+    let again = keyed_upload(&context).await?;
+    let parts = [again.put(1, b"x").await?];
+    let answer = context.send(keyed(again.complete_request(&parts))).await?;
+    status(&answer, 200)?;
+    header(&answer, &format!("{PREFIX}-key-md5"), &STANDARD.encode(Md5::digest(KEY)))
 }
 
 async fn part_without_key_is_refused(context: Context) -> Result<(), Failure> {

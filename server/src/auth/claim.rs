@@ -179,7 +179,8 @@ fn header_timestamp(headers: &HeaderMap) -> Result<Timestamp, S3Error> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let timestamp = match text("x-amz-date") {
         Some(date) => Timestamp::parse(date),
-        None => text("date").and_then(Timestamp::parse_http_date),
+        // Either form is good here; AWS's page shows this one in ISO 8601 too.
+        None => text("date").and_then(|date| Timestamp::parse(date).or_else(|| Timestamp::parse_http_date(date))),
     };
     timestamp.ok_or_else(|| {
         S3Error::new(S3ErrorCode::AccessDenied, "AWS authentication requires a valid Date or x-amz-date header")
@@ -257,6 +258,19 @@ mod tests {
         assert_eq!(header_claim("AWS HAHAHA"), Err(S3ErrorCode::InvalidArgument));
         assert_eq!(header_claim("Bearer x"), Err(S3ErrorCode::InvalidArgument));
         assert_eq!(header_claim("AWS4-ECDSA-P256-SHA256 Credential=x"), Err(S3ErrorCode::NotImplemented));
+    }
+
+    #[test]
+    fn the_date_header_has_two_forms() {
+        let dated = |date: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("date", HeaderValue::from_str(date).unwrap());
+            header_timestamp(&headers)
+        };
+        let iso = dated("20261122T044547Z").unwrap_or_else(|e| panic!("{e}"));
+        let http = dated("Sun, 22 Nov 2026 04:45:47 GMT").unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(iso.as_str(), http.as_str());
+        assert!(dated("yesterday").is_err());
     }
 
     #[test]

@@ -6,9 +6,10 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::tags_of;
 use crate::app::App;
 use crate::s3::error::S3Error;
-use crate::s3::settings::lifecycle::{Facts, Lifecycle};
+use crate::s3::settings::lifecycle::{Clockwork, Facts, Lifecycle};
 
-/// Adds `x-amz-expiration` to an answer about the current version of an object, if a rule is about it.
+/// Adds `x-amz-expiration` to an answer about the current version of an object, if a rule is about it. It counts in
+/// days as clients know them, even where `lifecycle.day_s` makes those of the passes shorter for tests.
 ///
 /// # Errors
 /// What the engine answers.
@@ -22,7 +23,7 @@ pub fn announce(app: &App, bucket: &str, key: &str, headers: &mut HeaderMap) -> 
     let wants_tags = rules.wants_tags_of(key, row.size_bytes);
     let tags = if wants_tags { tags_of(app, bucket.id, key, &row)? } else { Vec::new() };
     let facts = Facts { key, size_bytes: row.size_bytes, tags: &tags };
-    if let Some(expiry) = rules.expiry(&facts, row.modified_us, app.config.lifecycle.clockwork())
+    if let Some(expiry) = rules.expiry(&facts, row.modified_us, Clockwork::of_whole_days())
         && let Ok(value) = HeaderValue::from_str(&expiry.header())
     {
         headers.insert(HeaderName::from_static("x-amz-expiration"), value);

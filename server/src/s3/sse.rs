@@ -61,8 +61,15 @@ const KEY_MD5: HeaderName = HeaderName::from_static("x-amz-server-side-encryptio
 /// # Errors
 /// The misuse table of B1; `NotImplemented` for `aws:kms`.
 pub fn for_write(trio: SseTrio, transport: Transport, headers: &HeaderMap) -> Result<Encryption, S3Error> {
-    let key = client_key(trio, transport)?;
     let asked = headers.get(SSE).map(HeaderValue::as_bytes);
+    let both = asked.is_some() && trio.any();
+    let key = client_key(trio, transport);
+    if both {
+        return Err(argument(
+            "Server Side Encryption with Customer provided key is incompatible with the encryption method specified",
+        ));
+    }
+    let key = key?;
     if headers.contains_key(KMS_KEY_ID) && !asked.is_some_and(|asked| asked.starts_with(b"aws:kms")) {
         return Err(argument(
             "Server Side Encryption with AWS KMS managed key requires HTTP header x-amz-server-side-encryption : aws:kms",
@@ -70,10 +77,7 @@ pub fn for_write(trio: SseTrio, transport: Transport, headers: &HeaderMap) -> Re
     }
     match (asked, key) {
         (None, None) | (Some(b"AES256"), None) => Ok(Encryption::Operator),
-        (None, Some(key)) => Ok(Encryption::Client(key)),
-        (Some(_), Some(_)) => Err(argument(
-            "Server Side Encryption with Customer provided key is incompatible with the encryption method specified",
-        )),
+        (_, Some(key)) => Ok(Encryption::Client(key)),
         (Some(b"aws:kms" | b"aws:kms:dsse"), None) => {
             Err(S3Error::not_implemented("Server-side encryption with a key service (aws:kms)"))
         }
@@ -284,6 +288,10 @@ mod tests {
         assert_eq!(write(good(), Some("AES256")), Err(S3ErrorCode::InvalidArgument));
         assert_eq!(write(SseTrio::default(), Some("aws:kms")), Err(S3ErrorCode::NotImplemented));
         assert_eq!(write(SseTrio::default(), Some("rot13")), Err(S3ErrorCode::InvalidArgument));
+        // Two modes at once are wrong on any transport.
+        let headers = HeaderMap::from_iter([(SSE, HeaderValue::from_static("AES256"))]);
+        let refused = for_write(good(), Transport::Plain, &headers).err().map(|error| error.code);
+        assert_eq!(refused, Some(S3ErrorCode::InvalidArgument));
     }
 
     #[test]

@@ -56,10 +56,13 @@ pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response
     let key = request.object_key()?.clone();
     let upload = upload_id(&request)?;
     let condition = write_condition(&request.headers)?;
+    let mut echo = HeaderMap::new();
     if let Some(row) = app.engine.upload(bucket.id, key.as_str(), upload)? {
         let found = Upload { bucket: bucket.clone(), key: key.clone(), row };
         let trio = std::mem::take(&mut request.sse_c.target);
-        keys::check_if_sent(&found, trio, request.transport, &app.operator_key)?;
+        if let Some(known) = keys::check_if_sent(&found, trio, request.transport, &app.operator_key)? {
+            known.write_to(&mut echo);
+        }
     }
     let body = read_md5_checked(&mut request, XML_BODY_LEN_BYTES_MAX).await?;
     let parts = document::parse(&body)?;
@@ -78,7 +81,11 @@ pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response
     // A task of its own: a client that goes away cannot stop it half-way through its reads.
     let mut work = tokio::spawn(run(Arc::clone(app), job, location));
     match tokio::time::timeout(ANSWER_WITHIN, &mut work).await {
-        Ok(done) => done.map_err(S3Error::internal)?.map(|answer| answer.into_response()),
+        Ok(done) => {
+            let mut response = done.map_err(S3Error::internal)??.into_response();
+            response.headers_mut().extend(echo);
+            Ok(response)
+        }
         Err(_) => {
             let request_id = request.request_id;
             let document = async move {

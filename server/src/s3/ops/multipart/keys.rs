@@ -72,7 +72,8 @@ pub fn open_for_part(
     Ok((Lineage { uuid: upload.row.object_uuid, key, mode }, encryption))
 }
 
-/// For ListParts and Complete: a key that is sent must be the right one, and none is needed.
+/// For ListParts and Complete: a key that is sent must be the right one, and none is needed. Returns what the request
+/// proved to know.
 ///
 /// # Errors
 /// As [`open_for_part`].
@@ -81,8 +82,12 @@ pub fn check_if_sent(
     trio: SseTrio,
     transport: Transport,
     operator: &OperatorKey,
-) -> Result<(), S3Error> {
-    if trio.any() { open_for_part(upload, trio, transport, operator).map(|_| ()) } else { Ok(()) }
+) -> Result<Option<Encryption>, S3Error> {
+    if !trio.any() {
+        return Ok(None);
+    }
+    let (_, encryption) = open_for_part(upload, trio, transport, operator)?;
+    Ok(Some(encryption))
 }
 
 /// Opens the keys that wait in the upload's row.

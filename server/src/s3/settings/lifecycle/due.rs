@@ -31,6 +31,11 @@ pub struct NoncurrentAge {
 }
 
 impl Clockwork {
+    /// Days that are days.
+    pub const fn of_whole_days() -> Self {
+        Self { day_s: DAY_S }
+    }
+
     /// So many days after a time: rounded up to the next midnight, as AWS does.
     fn after(self, from_us: u64, days: u32) -> u64 {
         let at_s = (from_us / MICROS).saturating_add(u64::from(days).saturating_mul(self.day_s));
