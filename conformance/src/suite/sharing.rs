@@ -26,6 +26,7 @@ super::cases!("sharing":
     a_grant_lets_an_account_write,
     an_owner_without_a_grant_writes_no_more,
     an_object_of_another_account_is_its_own,
+    an_upload_of_another_account_is_its_own,
     bucket_owner_preferred_takes_what_is_given,
     grants_in_a_document,
     grants_that_are_none_are_refused,
@@ -312,6 +313,18 @@ async fn an_object_of_another_account_is_its_own(context: Context) -> Result<(),
     let listed = text(&context.send(context.request("GET", "")).await?);
     check(elements(&listed, "ID") == [id], listed)?;
     status(&guest.send(&context.request("GET", "theirs")).await?, 200)
+}
+
+async fn an_upload_of_another_account_is_its_own(context: Context) -> Result<(), Failure> {
+    let (guest, id) = other(&context).await?;
+    open(&context, "ObjectWriter").await?;
+    status(&context.send(acl(&context, "", "public-read-write")).await?, 200)?;
+    let created = text(&guest.send(&context.request("POST", "theirs").query("uploads", "")).await?);
+    let upload_id = element(&created, "UploadId").ok_or("no UploadId")?;
+    let parts = text(&guest.send(&context.request("GET", "theirs").query("uploadId", &upload_id)).await?);
+    check(elements(&parts, "ID") == [id.clone(), id.clone()], parts)?;
+    let uploads = text(&context.send(context.request("GET", "").query("uploads", "")).await?);
+    check(elements(&uploads, "ID") == [id.clone(), id], uploads)
 }
 
 async fn bucket_owner_preferred_takes_what_is_given(context: Context) -> Result<(), Failure> {

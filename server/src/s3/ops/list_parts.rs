@@ -49,7 +49,7 @@ pub async fn handle(app: &Arc<App>, mut request: S3Request) -> Result<S3Response
     doc.value("UploadId", upload.row.id);
     let mut owners = Owners::new(app);
     owners.write(&mut doc, "Initiator", &upload.row.owner)?;
-    owners.write(&mut doc, "Owner", &upload.bucket.owner)?;
+    owners.write(&mut doc, "Owner", app.sole_owner(&upload.bucket)?.unwrap_or(&upload.row.owner))?;
     doc.element("StorageClass", upload.row.storage_class.name());
     doc.value("PartNumberMarker", marker);
     doc.value("NextPartNumberMarker", parts.last().map_or(0, |part| part.number));
