@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chartrier_storage::mend::{MendStatus, ScrubReport, ScrubScope, ScrubStatus};
+use chartrier_storage::mend::{MendStatus, ScrubFailure, ScrubReport, ScrubScope, ScrubStatus};
 use http::StatusCode;
 
 use super::answer::{AdminError, AdminResponse, json as answer};
@@ -39,6 +39,17 @@ pub(super) fn summary(status: &ScrubStatus) -> wire::ScrubSummary {
         found: status.found.iter().map(|(kind, count)| (kind.word().to_owned(), *count)).collect(),
         drives: status.drives.iter().map(|(drive, ended_us)| (drive.to_string(), time(*ended_us))).collect(),
         stripes_by_redundancy: status.stripes_by_redundancy,
+        failing: status.failing.iter().map(failing).collect(),
+    }
+}
+
+fn failing(failure: &ScrubFailure) -> wire::ScrubFailing {
+    wire::ScrubFailing {
+        drive: failure.drive.map(|drive| drive.to_string()),
+        times: failure.times,
+        since: time(failure.since_us),
+        retry: time(failure.retry_us),
+        reason: failure.reason.clone(),
     }
 }
 
@@ -85,6 +96,7 @@ fn report(report: &ScrubReport) -> wire::ScrubReport {
         scope: report.scope.clone(),
         began: time(report.began_us),
         ended: (report.ended_us > 0).then(|| time(report.ended_us)),
+        complete: report.complete,
         checked: named(&report.checked.named()),
         found: report.found.iter().map(|(kind, count)| (kind.word().to_owned(), *count)).collect(),
         repaired: report.repaired,

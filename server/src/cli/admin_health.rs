@@ -63,6 +63,9 @@ fn scrub_page(text: &mut String, report: &wire::ScrubReport) -> std::fmt::Result
         counts.iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join("  ")
     };
     writeln!(text, "checked  {}", list(&report.checked))?;
+    if !report.complete {
+        writeln!(text, "NOT everything was checked")?;
+    }
     if found > 0 {
         writeln!(text, "found  {}", list(&report.found))?;
     }
@@ -116,6 +119,17 @@ fn status_page(text: &mut String, status: &wire::Status) -> std::fmt::Result {
         scrub.found.values().sum::<u64>(),
         oldest.map_or("never", String::as_str)
     )?;
+    for failing in &scrub.failing {
+        writeln!(
+            text,
+            "scrub FAILS on {}: {} times since {}, next try {}: {}",
+            failing.drive.as_deref().unwrap_or("the index, the log and the checkpoints"),
+            failing.times,
+            failing.since,
+            failing.retry,
+            failing.reason
+        )?;
+    }
     moves_line(text, status.settled, status.moves.as_ref())?;
     let reclaim = &status.reclaim;
     writeln!(

@@ -175,6 +175,10 @@ fn mend(page: &mut Page, engine: &Engine) {
     for (drive, ended_us) in &scrub.drives {
         let _ = writeln!(page.0, "{name}{{drive=\"{drive}\"}} {}", now_us.saturating_sub(*ended_us) / 1_000_000);
     }
+    let failing = scrub.failing.len() as u64;
+    page.gauge("chartrier_scrub_failing", "Drives, and the index, that scrub fails to check whole.", failing);
+    let name = "chartrier_scrub_failed_passes_total";
+    page.counter(name, "Passes of scrub that did not check all of their scope.", scrub.failed_passes);
     let name = "chartrier_stripes_by_redundancy";
     page.head(name, "gauge", "Stripes by the shards that they can still lose, by the last walk over all of them.");
     for (redundancy, count) in ["unreadable", "0", "1", "2", "3", "more"].iter().zip(scrub.stripes_by_redundancy) {

@@ -39,7 +39,7 @@ use pace::Throttle;
 use queue::{Job, MendQueue};
 pub use rebuild::{Rebuild, RebuildProgress};
 use scrub::ScrubState;
-pub use scrub::{ScrubReport, ScrubScope, ScrubStatus};
+pub use scrub::{ScrubFailure, ScrubReport, ScrubScope, ScrubStatus};
 use worker::Heals;
 
 /// How the mender may spend the drives' time.

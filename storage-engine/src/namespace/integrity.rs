@@ -162,7 +162,7 @@ pub struct Corruption {
     pub shards: Vec<MissingShard>,
 }
 
-/// One pass of scrub that came to its end.
+/// One pass of scrub that ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScrubPass {
     /// What was asked for: `all`, `drive`, `bucket`, `object`, `index`.
@@ -183,6 +183,8 @@ pub struct ScrubPass {
     pub repaired_bytes: u64,
     /// Findings that were not mended when the pass ended.
     pub unrepaired: u64,
+    /// Whether all that was asked for was checked.
+    pub complete: bool,
 }
 
 /// What a pass of scrub checked.

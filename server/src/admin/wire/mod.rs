@@ -10,7 +10,9 @@ mod users;
 use serde::{Deserialize, Serialize};
 
 pub use drives::{Drive, Drives, Moves, NewDrive};
-pub use status::{JournalStatus, LogStatus, PackStatus, ReclaimStatus, RepairStatus, ScrubSummary, Status};
+pub use status::{
+    JournalStatus, LogStatus, PackStatus, ReclaimStatus, RepairStatus, ScrubFailing, ScrubSummary, Status,
+};
 pub use upkeep::{Aborted, NewScrub, Reclaimed, ScrubBegun, ScrubReport, ScrubState, Upload, Uploads};
 pub use users::{
     AccessKey, Account, Bucket, CreatedKey, CreatedUser, KeyChange, NewKey, NewUser, Quota, Removed, User, Users,

@@ -152,4 +152,21 @@ pub struct ScrubSummary {
     /// Stripes by the shards that they can still lose, by the last walk over all of them: unreadable, 0, 1, 2, 3, and
     /// more. All zero before the first walk.
     pub stripes_by_redundancy: [u64; 6],
+    /// What scrub fails to check whole in the background; empty when all is well.
+    pub failing: Vec<ScrubFailing>,
+}
+
+/// Something that scrub fails to check whole: it is tried again later and later, at last once a day.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScrubFailing {
+    /// The drive's id; null for what is not data: the index, the log, the checkpoints.
+    pub drive: Option<String>,
+    /// Passes that failed, one after the other.
+    pub times: u32,
+    /// When the first of them ended, RFC 3339.
+    pub since: String,
+    /// When it is tried again, RFC 3339.
+    pub retry: String,
+    /// What the last one said.
+    pub reason: String,
 }

@@ -106,6 +106,8 @@ pub struct ScrubReport {
     pub began: String,
     /// RFC 3339, UTC; absent while it runs.
     pub ended: Option<String>,
+    /// Whether all of the scope was checked; false while it runs.
+    pub complete: bool,
     /// What was checked: `segments`, `records`, `bytes`, `unowned_records`, `stripes`, `parity_stripes`,
     /// `log_segments`, `checkpoint_files`, `superblocks`, `index_rows`.
     pub checked: BTreeMap<String, u64>,

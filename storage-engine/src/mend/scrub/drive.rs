@@ -21,7 +21,11 @@ impl Pass {
     /// Checks one drive; whether it was checked whole.
     pub(super) async fn drive(self: &Arc<Self>, drive: &Arc<Drive>) -> bool {
         if !drive.state().reads() {
-            self.note(format!("drive {} at {} cannot be read and was not checked", drive.id(), drive.io().label()));
+            self.unchecked(format!(
+                "drive {} at {} cannot be read and was not checked",
+                drive.id(),
+                drive.io().label()
+            ));
             return false;
         }
         self.superblocks(drive).await;
@@ -64,7 +68,7 @@ impl Pass {
                 self.rebuild_index(drive).await
             }
             Some(Err(error)) => {
-                self.note(format!("the index of drive {} was not checked: {}", drive.id(), chain(&error)));
+                self.unchecked(format!("the index of drive {} was not checked: {}", drive.id(), chain(&error)));
                 true
             }
             None => false,
@@ -114,7 +118,7 @@ impl Pass {
                 Some(Ok(None)) if !self.is_stopped() => {}
                 Some(Ok(None)) | None => return false,
                 Some(Err(error)) => {
-                    self.note(format!("a segment of drive {} was not checked: {}", drive.id(), chain(&error)));
+                    self.unchecked(format!("a segment of drive {} was not checked: {}", drive.id(), chain(&error)));
                     if !drive.state().reads() {
                         return false;
                     }

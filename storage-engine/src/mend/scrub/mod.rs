@@ -6,6 +6,7 @@
 //! namespace's own index. No key is needed. Bytes that nobody needs any more are not judged.
 
 mod drive;
+mod failing;
 mod namespace;
 mod pass;
 mod schedule;
@@ -20,6 +21,8 @@ use crate::engine::Engine;
 use crate::error::StorageError;
 use crate::ids::{BucketId, DriveId};
 use crate::namespace::integrity::{CorruptionKind, ScrubCounts};
+use failing::Failing;
+pub use failing::ScrubFailure;
 use pass::{Pass, Speed};
 pub(super) use schedule::run as run_schedule;
 
@@ -62,6 +65,8 @@ pub struct ScrubReport {
     pub began_us: u64,
     /// 0 while it runs.
     pub ended_us: u64,
+    /// Whether all of the scope was checked; false while it runs, and when a part broke off or could not be read.
+    pub complete: bool,
     /// What was checked.
     pub checked: ScrubCounts,
     /// Findings by kind.
@@ -89,6 +94,10 @@ pub struct ScrubStatus {
     pub found: BTreeMap<CorruptionKind, u64>,
     /// Stripes by the shards that they can still lose, by the last walk over all: unreadable, 0, 1, 2, 3, and more.
     pub stripes_by_redundancy: [u64; 6],
+    /// What scrub fails to check whole in the background.
+    pub failing: Vec<ScrubFailure>,
+    /// Passes since the start that did not check all of their scope.
+    pub failed_passes: u64,
 }
 
 /// What the mender keeps of scrub.
@@ -100,6 +109,8 @@ pub(super) struct ScrubState {
     stripes_by_redundancy: [u64; 6],
     /// Drives that a background pass is on.
     on_drives: Vec<DriveId>,
+    failing: Failing,
+    failed_passes: u64,
 }
 
 /// Notes in one report.
@@ -146,6 +157,30 @@ impl Mender {
         Ok(())
     }
 
+    /// A pass ended: what it did not check is tried again later and later, and shown meanwhile.
+    fn note_ended(&self, report: &ScrubReport, scope: &ScrubScope, whole: &[DriveId]) {
+        let mut state = self.lock_scrub();
+        let of = match scope {
+            ScrubScope::Drive(id) => Some(Some(*id)),
+            ScrubScope::Index => Some(None),
+            ScrubScope::All | ScrubScope::Bucket(_) | ScrubScope::Object(..) => None,
+        };
+        if report.complete {
+            if *scope == ScrubScope::All {
+                state.failing.clear(None);
+            }
+            whole.iter().for_each(|drive| state.failing.clear(Some(*drive)));
+            of.into_iter().for_each(|of| state.failing.clear(of));
+            return;
+        }
+        state.failed_passes += 1;
+        let Some(drive) = of else { return };
+        let reason = report.notes.last().cloned().unwrap_or_default();
+        let failure = state.failing.note(drive, report.ended_us, reason);
+        let (times, retry_s) = (failure.times, (failure.retry_us - report.ended_us) / 1_000_000);
+        tracing::error!(?drive, times, retry_s, reason = failure.reason, "scrub fails: something was not checked");
+    }
+
     /// Where scrub stands.
     ///
     /// # Errors
@@ -159,6 +194,8 @@ impl Mender {
             drives: marks.into_iter().map(|(drive, mark)| (drive, mark.ended_us)).collect(),
             found: state.found.clone(),
             stripes_by_redundancy: state.stripes_by_redundancy,
+            failing: state.failing.list(),
+            failed_passes: state.failed_passes,
         })
     }
 
@@ -175,6 +212,18 @@ mod tests {
     use super::*;
     use crate::engine::EngineConfig;
     use crate::env::SimEnv;
+
+    fn small(dir: &std::path::Path) -> EngineConfig {
+        EngineConfig {
+            data_dir: dir.join("data"),
+            drives: (0..3).map(|n| dir.join(format!("d{n}"))).collect(),
+            k: 2,
+            m: 1,
+            segment_bytes: 2 << 20,
+            log_segment_bytes: 256 << 10,
+            ..EngineConfig::default()
+        }
+    }
 
     fn broken_check() -> ScrubReport {
         panic!("a bug in a check");
@@ -195,16 +244,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_pass_that_panics_has_failed_and_the_next_begins() {
         let dir = tempfile::tempdir().unwrap();
-        let config = EngineConfig {
-            data_dir: dir.path().join("data"),
-            drives: (0..3).map(|n| dir.path().join(format!("d{n}"))).collect(),
-            k: 2,
-            m: 1,
-            segment_bytes: 2 << 20,
-            log_segment_bytes: 256 << 10,
-            ..EngineConfig::default()
-        };
-        let engine = Engine::open(config, SimEnv::env(1)).await.unwrap();
+        let engine = Engine::open(small(dir.path()), SimEnv::env(1)).await.unwrap();
         let mender = engine.mender();
         let pass = Pass::new(mender.clone(), &engine, ScrubScope::All, Speed::Full);
         let checks = async {
@@ -215,7 +255,9 @@ mod tests {
         assert!(mender.begin_scrub(&engine, ScrubScope::All).is_err(), "it runs");
         let report = ended(mender, pass.id()).await;
         assert_eq!((report.unrepaired, report.notes.len()), (1, 1), "{report:?}");
-        assert!(report.ended_us >= report.began_us && mender.scrub_status().unwrap().drives.is_empty());
+        assert!(report.ended_us >= report.began_us && !report.complete);
+        let status = mender.scrub_status().unwrap();
+        assert_eq!((status.drives.len(), status.failed_passes, status.failing), (0, 1, Vec::new()));
         // A blocking part of it.
         let pass = Pass::new(mender.clone(), &engine, ScrubScope::All, Speed::Full);
         let part: Option<()> = pass.blocking(|| panic!("another")).await;
@@ -225,6 +267,40 @@ mod tests {
         let report = ended(mender, id).await;
         assert_eq!((report.unrepaired, report.notes.len()), (0, 0), "{report:?}");
         assert_eq!(mender.scrub_status().unwrap().drives.len(), 3);
+        assert!(report.complete);
+        drop(pass);
+        engine.close().await.unwrap();
+    }
+
+    /// A drive whose pass panics each time was tried again every 30 s for ever, and nothing but the log said so.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_drive_whose_passes_fail_waits_longer_and_is_shown_until_one_is_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = Engine::open(small(dir.path()), SimEnv::env(1)).await.unwrap();
+        let mender = engine.mender();
+        let drive = mender.blobs.drives()[0].id();
+        let now_us = engine.env().clock.now_us();
+        let leaves = engine.status().journal_leaves;
+        assert!(mender.claim(drive, true, now_us) && !mender.claim(drive, true, now_us), "one at a time");
+        for times in 1..=2 {
+            let pass = Pass::new(mender.clone(), &engine, ScrubScope::Drive(drive), Speed::Full);
+            let report = pass.to_its_end(async { broken_check() }).await;
+            assert!(!report.complete && report.unrepaired == 1, "{report:?}");
+            mender.lock_scrub().on_drives.clear();
+            let failing = mender.scrub_status().unwrap().failing;
+            assert_eq!((failing.len(), failing[0].drive, failing[0].times), (1, Some(drive), times));
+            assert!(failing[0].reason.contains("broke off"), "{failing:?}");
+            let wait_us = failing[0].retry_us - failing[0].last_us;
+            assert_eq!(wait_us, u64::from(times) * 60_000_000);
+            assert!(!mender.claim(drive, true, failing[0].retry_us - 1));
+            assert!(mender.claim(drive, false, failing[0].retry_us), "whenever it was checked before");
+            mender.lock_scrub().on_drives.clear();
+        }
+        assert_eq!(engine.status().journal_leaves, leaves + 2, "each has a leaf");
+        let pass = Pass::new(mender.clone(), &engine, ScrubScope::Drive(drive), Speed::Full);
+        assert!(pass.run().await.complete);
+        let status = mender.scrub_status().unwrap();
+        assert_eq!((status.failing.len(), status.failed_passes, status.drives.len()), (0, 2, 1));
         drop(pass);
         engine.close().await.unwrap();
     }

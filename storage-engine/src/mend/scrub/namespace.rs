@@ -62,6 +62,7 @@ impl Pass {
                 Ok(Some(runs)) => runs,
                 Ok(None) => break,
                 Err(error) => {
+                    self.leave_out();
                     return self.unmended(format!("the owners of stripes cannot be listed: {}", chain(&error)));
                 }
             };
@@ -122,6 +123,7 @@ impl Pass {
             let (runs, next) = match page.await {
                 Some(Ok(page)) => page,
                 Some(Err(error)) => {
+                    self.leave_out();
                     self.unmended(format!("the objects cannot be listed: {}", chain(&error)));
                     return Vec::new();
                 }
@@ -190,7 +192,7 @@ impl Pass {
             }
             Some(Err(error)) if error.is_corruption() => Err(chain(&error)),
             Some(Err(error)) => {
-                self.note(format!("the index was not checked: {}", chain(&error)));
+                self.unchecked(format!("the index was not checked: {}", chain(&error)));
                 Ok(())
             }
             None => Ok(()),

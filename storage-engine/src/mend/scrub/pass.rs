@@ -4,6 +4,7 @@ use std::future::{Future, poll_fn};
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Poll;
 use std::time::Duration;
@@ -51,6 +52,8 @@ pub(crate) struct Pass {
     pub(super) speed: Speed,
     report: Mutex<ScrubReport>,
     tally: Arc<Tally>,
+    /// Some of the scope was not checked.
+    partial: AtomicBool,
 }
 
 impl Pass {
@@ -64,6 +67,7 @@ impl Pass {
             speed,
             report: Mutex::new(report),
             tally: Arc::default(),
+            partial: AtomicBool::new(false),
         })
     }
 
@@ -90,8 +94,8 @@ impl Pass {
         self.to_its_end(self.check_scope()).await
     }
 
-    /// The report of `work`; if that panics, what this pass has seen so far, as one that failed. The end of a
-    /// pass that failed is not on record: what it was to check is still due.
+    /// The report of `work`; if that panics, what this pass has seen so far, as one that failed: no drive counts as
+    /// checked by it.
     pub(super) async fn to_its_end(&self, work: impl Future<Output = ScrubReport>) -> ScrubReport {
         let mut work = pin!(work);
         let watched = poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
@@ -104,9 +108,8 @@ impl Pass {
         }
         tracing::error!(scope = self.scope.word(), "a pass of scrub broke off: this is a bug");
         self.unmended("the pass broke off, for a bug: what it did not reach was not checked".to_owned());
-        let mut report = self.report();
-        report.ended_us = self.engine().map_or(0, |engine| engine.env().clock.now_us()).max(report.began_us);
-        report
+        self.leave_out();
+        self.end(Vec::new()).await
     }
 
     /// The same, but for a panic in a check.
@@ -155,7 +158,7 @@ impl Pass {
                 (drive.id(), whole)
             });
         }
-        let mut whole = Vec::new();
+        let (mut whole, asked) = (Vec::new(), checking.len());
         while let Some(checked) = checking.join_next().await {
             match checked {
                 Ok((id, true)) => whole.push(id),
@@ -163,10 +166,15 @@ impl Pass {
                 Err(error) => self.unmended(format!("the check of a drive broke off: {}", chain(&error))),
             }
         }
+        // One that was asked for and is not there was not checked either.
+        if whole.len() < asked.max(1) {
+            self.leave_out();
+        }
         whole.sort();
         whole
     }
 
+    /// Puts the end on record.
     async fn end(&self, drives: Vec<DriveId>) -> ScrubReport {
         let Some(engine) = self.engine.upgrade() else { return self.report() };
         let mut report = self.report();
@@ -174,6 +182,8 @@ impl Pass {
         if self.is_stopped() {
             return report;
         }
+        report.complete = !self.partial.load(Relaxed);
+        self.mender.note_ended(&report, &self.scope, &drives);
         let pass = ScrubPass {
             scope: report.scope.clone(),
             began_us: report.began_us,
@@ -184,6 +194,7 @@ impl Pass {
             repaired: report.repaired,
             repaired_bytes: report.repaired_bytes,
             unrepaired: report.unrepaired,
+            complete: report.complete,
         };
         if let Err(error) = engine.record(Op::RecordScrub(Box::new(pass))).await {
             report.notes.push(format!("the end of the pass is not in the journal: {}", chain(&error)));
@@ -248,6 +259,17 @@ impl Pass {
     pub(super) fn unmended(&self, note: String) {
         self.lock().unrepaired += 1;
         self.note(note);
+    }
+
+    /// Something of the scope was not checked, and why.
+    pub(super) fn unchecked(&self, note: String) {
+        self.leave_out();
+        self.note(note);
+    }
+
+    /// Something of the scope was not checked: the pass is not complete.
+    pub(super) fn leave_out(&self) {
+        self.partial.store(true, Relaxed);
     }
 
     pub(super) fn note(&self, note: String) {
@@ -320,6 +342,7 @@ impl Pass {
         match tokio::task::spawn_blocking(work).await {
             Ok(done) => Some(done),
             Err(error) => {
+                self.leave_out();
                 self.unmended(format!("a part of the pass broke off, for a bug: {}", chain(&error)));
                 None
             }

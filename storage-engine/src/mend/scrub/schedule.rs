@@ -12,6 +12,7 @@ use super::pass::{Pass, Speed};
 use crate::drive::Drive;
 use crate::engine::Engine;
 use crate::error::chain;
+use crate::ids::DriveId;
 
 /// How often there is a look for what is due.
 const TICK: Duration = Duration::from_secs(30);
@@ -48,7 +49,11 @@ pub(in super::super) async fn run(mender: Weak<Mender>, engine: Weak<Engine>) {
         // Once for each suspicion: what cannot be mended now waits for the next start.
         let suspected = strong.index_is_suspected();
         let newly = suspected && !std::mem::replace(&mut was_suspected, suspected);
-        if newly || (period_s > 0 && now >= index_due) {
+        let again = {
+            let state = mender.lock_scrub();
+            state.failing.has(None) && state.failing.may_try(None, strong.env().clock.now_us())
+        };
+        if newly || (period_s > 0 && (again || now >= index_due)) {
             index_due = now + Duration::from_secs(INDEX_EVERY_S.min(period_s.max(1)));
             let pass = Pass::new(mender.clone(), &strong, ScrubScope::Index, Speed::Paced(INDEX_BYTES_PER_S));
             drop(strong);
@@ -65,20 +70,28 @@ fn begin_due_drives(mender: &Arc<Mender>, engine: &Arc<Engine>, period_s: u64) {
         Err(error) => return tracing::warn!(error = chain(&error), "when drives were scrubbed cannot be read"),
     };
     let now_us = engine.env().clock.now_us();
-    for drive in mender.blobs.drives() {
+    let drives = mender.blobs.drives();
+    mender.lock_scrub().failing.retain(|id| drives.iter().any(|drive| drive.id() == id));
+    for drive in drives {
         let ended_us = marks.get(&drive.id()).map_or(0, |mark| mark.ended_us);
-        let due = now_us.saturating_sub(ended_us) / 1_000_000 >= period_s / REST_SHARE;
-        let claimed = due && drive.state().reads() && {
-            let mut state = mender.lock_scrub();
-            let free = !state.on_drives.contains(&drive.id());
-            if free {
-                state.on_drives.push(drive.id());
-            }
-            free
-        };
-        if claimed {
+        let rested = now_us.saturating_sub(ended_us) / 1_000_000 >= period_s / REST_SHARE;
+        if drive.state().reads() && mender.claim(drive.id(), rested, now_us) {
             begin(mender, engine, &drive, period_s);
         }
+    }
+}
+
+impl Mender {
+    /// Takes a drive for a pass in the background, if it is due: it has rested long enough, or its last pass failed
+    /// and is to be tried again now.
+    pub(super) fn claim(&self, drive: DriveId, rested: bool, now_us: u64) -> bool {
+        let mut state = self.lock_scrub();
+        let due = (rested || state.failing.has(Some(drive))) && state.failing.may_try(Some(drive), now_us);
+        let claimed = due && !state.on_drives.contains(&drive);
+        if claimed {
+            state.on_drives.push(drive);
+        }
+        claimed
     }
 }
 

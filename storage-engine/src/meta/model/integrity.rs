@@ -98,6 +98,7 @@ impl State {
         }
         let data = vec![
             ("began_us", pass.began_us.into()),
+            ("complete", Json::Bool(pass.complete)),
             ("checked", json_object(pass.checked.named().map(|(name, count)| (name, count.into())))),
             ("drives", Json::Array(pass.drives.iter().map(|drive| drive.to_string().into()).collect())),
             ("ended_us", pass.ended_us.into()),

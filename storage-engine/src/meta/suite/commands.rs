@@ -386,6 +386,7 @@ pub(crate) fn scrub_pass(drive: u8, time: u64) -> Op {
         repaired: 1,
         repaired_bytes: 4096,
         unrepaired: 0,
+        complete: !time.is_multiple_of(3),
     }))
 }
 

@@ -104,6 +104,7 @@ impl Transition<'_> {
             ("repaired", pass.repaired.into()),
             ("repaired_bytes", pass.repaired_bytes.into()),
             ("unrepaired", pass.unrepaired.into()),
+            ("complete", Json::Bool(pass.complete)),
         ]);
         Ok(Effects::done(self.storage_leaf(entry, EventType::StorageScrub, data)?))
     }
