@@ -14,6 +14,7 @@
 
 mod codeword;
 mod journal;
+mod later;
 mod pace;
 mod queue;
 mod rebuild;

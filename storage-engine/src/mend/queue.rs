@@ -88,7 +88,8 @@ fn rank(job: &Job) -> Rank {
     (job.redundancy, job.task.id().time_ms(), job.task.id())
 }
 
-fn join(old: Job, new: Job) -> Job {
+/// Two jobs for one stripe as one.
+pub(super) fn join(old: Job, new: Job) -> Job {
     let task = StripeTask {
         check: old.task.check.with(new.task.check),
         rewrite: old.task.rewrite.with(new.task.rewrite),
@@ -104,11 +105,11 @@ fn join(old: Job, new: Job) -> Job {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::namespace::rows::StripeRun;
 
-    fn job(time_ms: u64, index: u32, redundancy: u8) -> Job {
+    pub(in crate::mend) fn job(time_ms: u64, index: u32, redundancy: u8) -> Job {
         let run = StripeRun {
             first: StripeId::first(time_ms, [0; 6]),
             count: u32::MAX,

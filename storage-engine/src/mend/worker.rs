@@ -1,6 +1,6 @@
 //! The loop that takes stripes from the queue and mends them.
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::Mender;
 use super::journal::Record;
+use super::later::Later;
 use super::queue::Job;
 use super::stripe::{ShardSet, StripeError, StripeOutcome, StripeTask, mend_stripe, stripe_cost_bytes, survey_stripe};
 use crate::engine::Engine;
@@ -25,10 +26,8 @@ use crate::segment::location::ShardKey;
 const JOBS_AT_ONCE: usize = 8;
 /// How often there is a look for work that nobody announced.
 const TICK: Duration = Duration::from_secs(1);
-/// Before a repair that failed, or waits for a drive, is tried again.
+/// Before the rows of degraded writes are read again after they could not be.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
-/// Repairs that are remembered for another try; scrub finds the others again.
-const LATER_MAX: usize = 4096;
 /// Stripes that are known to be lost: each is recorded once.
 const LOST_MAX: usize = 4096;
 /// Heal rows looked at in one step.
@@ -55,14 +54,14 @@ pub(super) struct Heals {
 
 /// What the loop keeps beside the queue.
 #[derive(Default)]
-struct Later {
-    jobs: VecDeque<(Instant, Job)>,
+struct Kept {
+    later: Later,
     lost: HashSet<StripeId>,
 }
 
 /// Works until the engine is gone. While it waits it keeps neither engine nor drives open.
 pub(super) async fn run(mender: Weak<Mender>, engine: Weak<Engine>) {
-    let mut later = Later::default();
+    let mut kept = Kept::default();
     let Some((reports, wake)) = mender.upgrade().map(|mender| (mender.blobs.damage().arrived(), mender.wake.clone()))
     else {
         return;
@@ -83,13 +82,14 @@ pub(super) async fn run(mender: Weak<Mender>, engine: Weak<Engine>) {
             tracing::warn!(error = chain(&error), "records of nobody that are damaged stay for now");
         }
         mender.take_heal_rows().await;
-        mender.take_due(&mut later);
+        mender.take_due(&mut kept.later);
         loop {
             let Some(engine) = engine.upgrade() else { return };
-            if !engine.takes_commands() || !mender.work(&engine, &mut later).await {
+            if !engine.takes_commands() || !mender.work(&engine, &mut kept).await {
                 break;
             }
             mender.take_heal_rows().await;
+            mender.take_due(&mut kept.later);
         }
     }
 }
@@ -221,17 +221,16 @@ impl Mender {
     }
 
     fn take_due(&self, later: &mut Later) {
-        let now = Instant::now();
-        while later.jobs.front().is_some_and(|(at, _)| *at <= now) {
-            if let Some((_, job)) = later.jobs.pop_front() {
-                self.push(job);
-            }
+        let drives = self.blobs.drives();
+        let there = drives.iter().map(|drive| (drive.id(), drive.state())).filter(|(_, state)| state.reads());
+        for job in later.take_due(Instant::now(), there.map(|(id, state)| (id, state.writes())).collect()) {
+            self.push(job);
         }
-        self.counts.waiting.store(later.jobs.len() as u64, Relaxed);
+        self.counts.waiting.store(later.len() as u64, Relaxed);
     }
 
     /// Mends the most urgent stripes. False when none waits.
-    async fn work(&self, engine: &Engine, later: &mut Later) -> bool {
+    async fn work(&self, engine: &Engine, kept: &mut Kept) -> bool {
         let jobs: Vec<Job> = {
             let mut queue = self.lock_queue();
             let jobs: Vec<Job> = std::iter::from_fn(|| queue.pop()).take(JOBS_AT_ONCE).collect();
@@ -275,7 +274,7 @@ impl Mender {
                 Err(error) => tracing::error!(%error, "the repair of a stripe broke off"),
             }
         }
-        self.settle(engine, settled, later).await;
+        self.settle(engine, settled, kept).await;
         self.counts.in_hand.store(0, Relaxed);
         true
     }
@@ -284,7 +283,7 @@ impl Mender {
         &self,
         engine: &Engine,
         settled: Vec<(Job, Option<Result<StripeOutcome, StripeError>>)>,
-        later: &mut Later,
+        kept: &mut Kept,
     ) {
         let mut record = Record::default();
         let mut stale = Vec::new();
@@ -292,15 +291,21 @@ impl Mender {
         for (job, outcome) in settled {
             match outcome {
                 // Nobody owns it any more: nothing is left to do.
-                None => job.tickets.into_iter().for_each(|ticket| ticket.settle(0, 0, 0)),
+                None => {
+                    kept.later.settle(job.task.id());
+                    job.tickets.into_iter().for_each(|ticket| ticket.settle(0, 0, 0));
+                }
                 Some(Ok(outcome)) => {
-                    self.note(&job, &outcome, &mut record, later);
+                    self.note(&job, &outcome, &mut record, kept);
                     stale.extend(outcome.stale.iter().copied());
                     let unmended = !outcome.waiting.is_empty();
+                    if !unmended {
+                        kept.later.settle(job.task.id());
+                    }
                     self.settle_tickets(job, &outcome, unmended, &mut retry);
                 }
                 Some(Err(StripeError::Lost { good, needed, bad })) => {
-                    self.note_lost(&job, (good, needed), &bad, &mut record, later);
+                    self.note_lost(&job, (good, needed), &bad, &mut record, kept);
                 }
                 Some(Err(error)) => {
                     tracing::warn!(stripe = ?job.task.id(), error = chain(&error), "a stripe cannot be mended now");
@@ -323,15 +328,14 @@ impl Mender {
         for job in retry {
             if job.heal != ShardSet::NONE {
                 self.heals.lock().unwrap_or_else(PoisonError::into_inner).failed = true;
-            } else if later.jobs.len() < LATER_MAX {
-                let job = Job { tickets: Vec::new(), ..job };
-                later.jobs.push_back((Instant::now() + RETRY_AFTER, job));
+            } else {
+                kept.later.push(job, Instant::now());
             }
         }
-        self.counts.waiting.store(later.jobs.len() as u64, Relaxed);
+        self.counts.waiting.store(kept.later.len() as u64, Relaxed);
     }
 
-    fn note(&self, job: &Job, outcome: &StripeOutcome, record: &mut Record, later: &mut Later) {
+    fn note(&self, job: &Job, outcome: &StripeOutcome, record: &mut Record, kept: &mut Kept) {
         let stripe = job.task.id();
         record.repaired(outcome.repair(&job.task));
         for shard_index in job.heal.shards().filter(|shard| outcome.present.has(usize::from(*shard))) {
@@ -350,7 +354,7 @@ impl Mender {
                 record.found(found, shard.bytes.into(), at);
             }
         }
-        if !outcome.mismatched.is_empty() && later.lost.len() < LOST_MAX && later.lost.insert(stripe) {
+        if !outcome.mismatched.is_empty() && kept.lost.len() < LOST_MAX && kept.lost.insert(stripe) {
             tracing::error!(?stripe, shards = ?outcome.mismatched, "shards of a stripe do not belong together, and it is not known which are wrong");
             let found_by = job.found_by.unwrap_or(FoundBy::Repair);
             for shard_index in &outcome.mismatched {
@@ -375,9 +379,9 @@ impl Mender {
         }
     }
 
-    fn note_lost(&self, job: &Job, (good, needed): (usize, usize), bad: &[u8], record: &mut Record, later: &mut Later) {
+    fn note_lost(&self, job: &Job, (good, needed): (usize, usize), bad: &[u8], record: &mut Record, kept: &mut Kept) {
         let stripe = job.task.id();
-        if later.lost.len() >= LOST_MAX || !later.lost.insert(stripe) {
+        if kept.lost.len() >= LOST_MAX || !kept.lost.insert(stripe) {
             return;
         }
         tracing::error!(

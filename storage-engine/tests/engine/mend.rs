@@ -27,7 +27,6 @@ async fn check_all(engine: &Engine) {
     }
 }
 
-/// Waits until a condition holds.
 /// Reads everything with two drives away, so that each of the others must be whole.
 async fn check_without(rig: &Rig, away: [usize; 2]) {
     for n in away {
@@ -94,6 +93,37 @@ async fn what_a_degraded_write_did_without_is_healed() {
     close(engine).await;
     check_without(&rig, [0, 1]).await;
     check_without(&rig, [2, 5]).await;
+}
+
+/// Three drives of 2+1: a shard is gone, and so is one of the two drives that it is rebuilt from. When that is back the
+/// repair is made at once: it waited for half a minute, and so did the status that said so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repair_that_waits_for_a_drive_is_made_when_it_is_back() {
+    let rig = Rig::with(2, 1, 3);
+    let engine = rig.open_with_bucket().await;
+    put(&engine, "k", 400_000).await;
+    let row = engine.current(BUCKET, "k").unwrap().unwrap();
+    let run = row.parts[0].blob.stripes().unwrap();
+    let targets = engine.blobs().placement(run).unwrap().targets(0).to_vec();
+    let (lacking, away) = (targets[0], targets[1]);
+    let drive = engine.blobs().drive(lacking).unwrap();
+    drive.free(vec![ShardKey { stripe: run.first, shard: 0 }]).await.unwrap().unwrap();
+    let path = PathBuf::from(engine.blobs().drive(away).unwrap().io().label());
+    let place = (0..3).find(|n| rig.drive(*n) == path).unwrap();
+    rig.take_away(place);
+    eventually("the drive is known to be away", || engine.status().drives.len() < 3).await;
+
+    engine.mender().rebuild_drive(lacking);
+    eventually("the repair waits", || engine.mender().status().waiting == 1).await;
+    rig.bring_back(place);
+    eventually("the drive is back", || engine.status().drives.len() == 3).await;
+    let back = std::time::Instant::now();
+    eventually("nothing waits", || engine.mender().status().waiting == 0 && engine.mender().is_idle()).await;
+    assert!(back.elapsed() < Duration::from_secs(10), "it was tried after {:?}", back.elapsed());
+    assert!(drive.locate(run.first, 0).unwrap().is_some());
+    check(&engine, "k", 400_000).await;
+    drop(drive);
+    close(engine).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
