@@ -11,7 +11,8 @@ use crate::codec::CannotRebuild;
 use crate::namespace::rows::{BlobRef, StripeRun};
 use crate::segment::stripe::{encode_row, parity_bytes};
 
-use super::stripe::{Columns, ShardSet};
+use super::columns::Columns;
+use super::stripe::ShardSet;
 
 /// Bytes that may be hashed to find the right stripe, for all that are tried: all choices of a short blob, and of a long
 /// one those that agree with the most shards.

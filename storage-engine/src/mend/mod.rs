@@ -13,6 +13,7 @@
 //! that is away keeps its shards: nothing is rebuilt elsewhere until a layout says so.
 
 mod codeword;
+mod columns;
 mod journal;
 mod later;
 mod pace;
