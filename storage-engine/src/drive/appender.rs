@@ -9,7 +9,6 @@
 use std::collections::BTreeMap;
 use std::io::IoSlice;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, sync_channel};
 
 use tokio::sync::oneshot;
 
@@ -18,12 +17,13 @@ use super::error::DriveError;
 use super::health::Health;
 use super::index::{IndexBatch, SegmentRow};
 use super::metrics::DataMetrics;
+use super::new_files::NewFiles;
 use super::segments::{Segment, segment_name};
 use super::syncer::{SealJob, SyncJob, SyncReply};
-use super::{DriveCore, Durability, SEGMENT_BYTES_MIN};
+use super::{DriveCore, Durability};
 use crate::failpoint::{Step, failpoint};
 use crate::ids::SegmentId;
-use crate::io::{DriveFile, Fill, is_full};
+use crate::io::is_full;
 use crate::segment::BLOCK_BYTES;
 use crate::segment::footer::DirectoryEntry;
 use crate::segment::header::{SegmentClass, SegmentHeader};
@@ -40,14 +40,8 @@ const BATCH_BYTES_MAX: u64 = 4 << 20;
 const UNSYNCED_BYTES_MAX: u64 = 16 << 20;
 /// Keys of one index batch when a long run is freed.
 const FREE_BATCH_MAX: usize = 1024;
-/// From this many segments on, a drive keeps half of one free for compaction.
-const SEGMENTS_FOR_RESERVE: u64 = 16;
-/// Segments of copies are so much shorter: the sooner all in one is dead.
-const COPIES_SEGMENT_SHARE: u64 = 4;
 static ZEROS: [u8; BLOCK_BYTES as usize] = [0; BLOCK_BYTES as usize];
 
-/// A file that was reserved for a segment.
-type NewFile = (SegmentId, Arc<dyn DriveFile>);
 type AppendReply = oneshot::Sender<Result<Arc<Segment>, DriveError>>;
 
 pub(super) enum Job {
@@ -97,9 +91,9 @@ impl Job {
 
 /// Serves the queue until it is closed.
 pub(super) fn run(core: &Arc<DriveCore>) {
-    let (open, spares) = ([None, None], [None, None]);
-    let mut appender = Appender { core: core.clone(), open, pending: Pending::default(), spares };
-    appender.prepare_spare(SegmentClass::Data);
+    let files = NewFiles::new(core.clone());
+    let mut appender = Appender { core: core.clone(), open: [None, None], pending: Pending::default(), files };
+    appender.files.prepare(SegmentClass::Data);
     loop {
         let jobs = core.jobs.pop_batch(BATCH_JOBS_MAX);
         if jobs.is_empty() {
@@ -109,7 +103,7 @@ pub(super) fn run(core: &Arc<DriveCore>) {
         jobs.into_iter().for_each(|job| appender.job(job));
         appender.flush();
     }
-    appender.drop_spares();
+    appender.files.discard();
     core.syncs.close();
 }
 
@@ -118,8 +112,7 @@ struct Appender {
     /// By class.
     open: [Option<OpenSegment>; SegmentClass::ALL.len()],
     pending: Pending,
-    /// The next segment's file of each class, being made by a thread of its own.
-    spares: [Option<Receiver<Option<NewFile>>>; SegmentClass::ALL.len()],
+    files: NewFiles,
 }
 
 struct OpenSegment {
@@ -171,7 +164,7 @@ impl Appender {
             Job::Close(reply) => {
                 self.flush();
                 SegmentClass::ALL.into_iter().for_each(|class| self.leave_segment(class));
-                self.drop_spares();
+                self.files.discard();
                 if let Err(job) = self.core.syncs.push(SyncJob::Close(reply)) {
                     job.refuse(&self.core.health);
                 }
@@ -293,7 +286,7 @@ impl Appender {
                 self.queue_sync(class, SyncReply::Nobody);
             }
             if self.open[class.index()].as_ref().is_some_and(|open| open.cursor > open.reserved_bytes / 2) {
-                self.prepare_spare(class);
+                self.files.prepare(class);
             }
         }
     }
@@ -331,7 +324,7 @@ impl Appender {
             self.flush();
             self.leave_segment(class);
         }
-        let (id, file, reserved_bytes) = self.new_file(class)?;
+        let (id, file, reserved_bytes) = self.files.take(class)?;
         failpoint(Step::SegmentCreated);
         let header = SegmentHeader {
             cluster: self.core.cluster,
@@ -360,21 +353,6 @@ impl Appender {
             headers: blake3::Hasher::new(),
         });
         Ok(())
-    }
-
-    /// The spare file if there is one, else a new one, smaller when the drive is nearly full.
-    fn new_file(&mut self, class: SegmentClass) -> Result<(SegmentId, Arc<dyn DriveFile>, u64), DriveError> {
-        let mut bytes = reserved_bytes(&self.core, class);
-        if let Some((id, file)) = self.spares[class.index()].take().and_then(|spare| spare.recv().ok().flatten()) {
-            return Ok((id, file, bytes));
-        }
-        loop {
-            match create_file(&self.core, bytes) {
-                Ok((id, file)) => return Ok((id, file, bytes)),
-                Err(DriveError::Full) if bytes / 4 >= SEGMENT_BYTES_MIN => bytes /= 4,
-                Err(error) => return Err(error),
-            }
-        }
     }
 
     /// Closes the open segment with a footer; a poisoned one is left as it is for the next start.
@@ -441,63 +419,4 @@ impl Appender {
         failpoint(Step::CompactionMoved);
         Ok(moved_bytes)
     }
-
-    /// Begins to make the next segment's file, so that a full segment does not stall writers.
-    fn prepare_spare(&mut self, class: SegmentClass) {
-        // Not on a simulated drive: a thread of its own would make its runs differ.
-        if self.spares[class.index()].is_some() || self.core.io.os_path().is_none() {
-            return;
-        }
-        let (sender, receiver) = sync_channel(1);
-        let core = self.core.clone();
-        let make = move || {
-            let file = create_file(&core, reserved_bytes(&core, class));
-            drop(sender.send(file.ok()));
-        };
-        if std::thread::Builder::new().name("drive-spare".to_owned()).spawn(make).is_ok() {
-            self.spares[class.index()] = Some(receiver);
-        }
-    }
-
-    fn drop_spares(&mut self) {
-        for spare in &mut self.spares {
-            if let Some((id, _)) = spare.take().and_then(|spare| spare.recv().ok().flatten()) {
-                // Left behind, it is removed at the next start.
-                let _ = self.core.io.remove(&segment_name(id));
-            }
-        }
-    }
-}
-
-/// What is reserved for a segment.
-fn reserved_bytes(core: &DriveCore, class: SegmentClass) -> u64 {
-    let whole = core.segments.reserved_bytes;
-    match class {
-        SegmentClass::Data => whole,
-        SegmentClass::Copies => (whole / COPIES_SEGMENT_SHARE).max(SEGMENT_BYTES_MIN),
-    }
-}
-
-fn create_file(core: &DriveCore, bytes: u64) -> Result<NewFile, DriveError> {
-    let failed = |error: std::io::Error| {
-        if !is_full(&error) && core.check_alive().is_ok() {
-            core.note_write_error("creation of a segment", &error);
-        }
-        DriveError::from_io("creation of a segment", error)
-    };
-    let free_bytes = core.io.free_bytes().map_err(failed)?;
-    if free_bytes < bytes + margin_bytes(core, free_bytes) {
-        return Err(DriveError::Full);
-    }
-    let id = SegmentId::from_bytes(core.env.random_bytes());
-    let file = core.io.create(&segment_name(id), bytes, Fill::Allocate).map_err(failed)?;
-    Ok((id, file))
-}
-
-/// What writers leave free: for the log, the checkpoints and the index, and on a drive of many segments
-/// for what compaction copies before it gives space back.
-fn margin_bytes(core: &DriveCore, free_bytes: u64) -> u64 {
-    let segment = core.segments.reserved_bytes;
-    let many = free_bytes + core.segments.usage().stored_bytes >= SEGMENTS_FOR_RESERVE * segment;
-    segment / 8 + if many { segment / 2 } else { 0 }
 }

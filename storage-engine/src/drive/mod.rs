@@ -14,6 +14,7 @@ mod health;
 mod index;
 mod latency;
 mod metrics;
+mod new_files;
 pub(crate) mod queue;
 mod reader;
 mod recovery;
