@@ -8,6 +8,7 @@ mod events;
 mod listings;
 mod quota;
 pub(crate) mod random;
+mod same;
 mod sequences;
 mod solo;
 mod stories;

@@ -14,7 +14,8 @@ use proptest::strategy::{BoxedStrategy, Strategy as _, ValueTree as _};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use super::commands::{at, command, create_bucket, journal};
-use super::random::{bucket_pages, op, same_journal, same_rows};
+use super::random::op;
+use super::same::{bucket_pages, same_journal, same_rows};
 use crate::env::SplitMix;
 use crate::error::{StateError, StorageError};
 use crate::log::tests::rig::Rig;

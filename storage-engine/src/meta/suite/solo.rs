@@ -8,7 +8,8 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
 use super::commands::{command, journal};
-use super::random::{op, same_journal, same_rows};
+use super::random::op;
+use super::same::{same_journal, same_rows};
 use crate::error::StorageError;
 use crate::log::tests::rig::Rig;
 use crate::meta::model::Model;
