@@ -100,6 +100,11 @@ impl Pool {
         }
     }
 
+    /// Bytes that it lends at most.
+    pub fn limit_bytes(&self) -> usize {
+        self.limit_bytes
+    }
+
     /// Bytes lent now.
     pub fn used_bytes(&self) -> usize {
         self.limit_bytes - self.room.available_permits() * UNIT_BYTES

@@ -52,7 +52,8 @@ use crate::namespace::command::Layout;
 use crate::namespace::packs::PackPlace;
 use crate::namespace::rows::{BlobRef, StripeRun};
 use crate::segment::location::ShardKey;
-use crate::segment::shape::{CELL_BYTES, ROWS_MAX};
+use crate::segment::shape::{CELL_BYTES, ROWS_MAX, StripeShape};
+use crate::segment::stripe::parity_bytes;
 
 /// Sealed bytes that stay in the row itself.
 pub const INLINE_BYTES: usize = 8 << 10;
@@ -205,6 +206,13 @@ impl BlobStore {
     pub(crate) fn pack_bytes_max(&self) -> usize {
         let (_, geometry) = self.core.layouts();
         if geometry.is_replication() || geometry.m() == 0 { 0 } else { self.core.stripe_bytes(geometry) }
+    }
+
+    /// Bytes of memory that a pack takes while it is made: its stripe with the parity.
+    pub(crate) fn pack_memory_bytes(&self) -> usize {
+        let (_, geometry) = self.core.layouts();
+        let shape = StripeShape::new(geometry, self.pack_bytes_max());
+        shape.map_or(0, |shape| shape.padded_bytes() + parity_bytes(&shape))
     }
 
     /// Gives up a blob that was written and that no command will name.

@@ -7,7 +7,12 @@
 //!
 //! Runs are taken in the order in which they were begun, whatever their groups: what was written together lies
 //! together, and is often read or removed together. Redundancy never falls meanwhile: a stripe that a drive missed is
-//! given up, and while no group has all its drives the copies stay.
+//! given up, and while no group has all its drives the copies stay. A pack without a drive would save space for as long as
+//! that is away, and pay with it: m+1 copies on drives that are there can lose any m of them, k+m-1 shards one less.
+//!
+//! What packing holds in memory is bounded: the stripes that it fills, which come out of the writers' pool and are at
+//! most a share of it, and the readers' windows; a blob is read to its place in the stripe. What names the blobs of a round is
+//! at most [`PACKS_AT_ONCE`] times [`PACK_MEMBERS_MAX`] rows.
 //!
 //! A crash leaves at most a stripe that no row names: an orphan.
 
@@ -31,8 +36,10 @@ use crate::namespace::rows::{BlobRef, StripeRun};
 
 /// How often there is a look for runs that are old enough.
 const TICK: Duration = Duration::from_secs(1);
-/// Packs that are made at once: their syncs are shared, their memory is bounded.
+/// Packs that are made at once, at most: their syncs are shared.
 const PACKS_AT_ONCE: usize = 4;
+/// Their stripes take at most this share of the memory for writes, but one is always made: clients' come first.
+const MEMORY_SHARE: usize = 4;
 /// Rows read at once.
 const PAGE_RUNS: usize = 512;
 /// Sparse packs looked at in one round.
@@ -262,7 +269,9 @@ impl Engine {
         let config = &self.packing.config;
         let now_ms = self.env.now_ms();
         let ago = |age: Duration| now_ms.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
-        let mut filling = Filling::new(self.blobs.pack_bytes_max());
+        let memory_bytes = self.blobs.budget().writers().limit_bytes() / MEMORY_SHARE;
+        let packs_max = (memory_bytes / self.blobs.pack_memory_bytes().max(1)).clamp(1, PACKS_AT_ONCE);
+        let mut filling = Filling::new(self.blobs.pack_bytes_max(), packs_max);
         let (until_ms, leftover_ms) = match which {
             Which::Due => (ago(config.age), ago(config.leftover_age)),
             Which::Until(until_ms) => (until_ms, u64::MAX),
@@ -320,12 +329,17 @@ impl Engine {
         let mut writer = self.blobs.pack_writer(bytes).ok_or(PackError::NoGroup)?;
         let (mut members, mut offset) = (Vec::with_capacity(batch.len()), 0);
         for candidate in batch {
-            let Some(bytes) = self.read_candidate(&candidate).await else {
+            let place = writer.spare().await?.get_mut(..candidate.len_bytes as usize);
+            let is_read = match place {
+                Some(place) => self.read_candidate(&candidate, place).await,
+                None => false,
+            };
+            if !is_read {
                 self.packing.note_failed(candidate.first);
                 continue;
-            };
-            writer.write_all(&bytes).await?;
+            }
             let Candidate { first, len_bytes, from, .. } = candidate;
+            writer.advance(len_bytes as usize);
             members.push(PackedRun { first, offset, len_bytes, from });
             offset += len_bytes;
         }
@@ -353,31 +367,38 @@ impl Engine {
         Ok(())
     }
 
-    /// The bytes of a run, each cell verified; of copies the whole as it was written.
-    async fn read_candidate(&self, candidate: &Candidate) -> Option<Vec<u8>> {
+    /// Reads the bytes of a run to their place, each cell verified; of copies the whole as it was written. False if that
+    /// cannot be: then the place has anything.
+    async fn read_candidate(&self, candidate: &Candidate, place: &mut [u8]) -> bool {
         let (run, offset) = &candidate.read;
-        let (from, len) = (u64::from(*offset), candidate.len_bytes as usize);
-        let mut reader = self.blobs.reader(&BlobRef::Stripes(run.clone()), from..from + len as u64);
-        let mut bytes = Vec::with_capacity(len);
+        let from = u64::from(*offset);
+        let mut reader = self.blobs.reader(&BlobRef::Stripes(run.clone()), from..from + place.len() as u64);
+        let mut filled = 0;
         loop {
             match reader.next().await {
-                Ok(Some(piece)) => bytes.extend_from_slice(piece.as_slice()),
+                Ok(Some(piece)) => {
+                    let piece = piece.as_slice();
+                    let Some(room) = place.get_mut(filled..filled + piece.len()) else { return false };
+                    room.copy_from_slice(piece);
+                    filled += piece.len();
+                }
                 Ok(None) => break,
                 Err(error) => {
                     tracing::warn!(run = ?candidate.first, %error, "a small blob cannot be packed now");
-                    return None;
+                    return false;
                 }
             }
         }
-        DataMetrics::add(&self.blobs.metrics().bytes_copied, 2 * len as u64);
-        let is_whole = match &candidate.from {
-            MemberSource::Copies(run) => *blake3::hash(&bytes).as_bytes() == run.blake3,
-            MemberSource::Pack(_) => bytes.len() == len,
-        };
+        DataMetrics::add(&self.blobs.metrics().bytes_copied, filled as u64);
+        let is_whole = filled == place.len()
+            && match &candidate.from {
+                MemberSource::Copies(run) => *blake3::hash(place).as_bytes() == run.blake3,
+                MemberSource::Pack(_) => true,
+            };
         if !is_whole {
             tracing::error!(run = ?candidate.first, "a small blob is not what was written: it is not packed");
         }
-        is_whole.then_some(bytes)
+        is_whole
     }
 
     /// Lets clients' reads and writes that wait on the drives go first, for a while.
@@ -392,6 +413,7 @@ impl Engine {
 /// Candidates as they fill stripes.
 struct Filling {
     bytes_max: usize,
+    packs_max: usize,
     whole: Vec<Vec<Candidate>>,
     last: Vec<Candidate>,
     last_bytes: usize,
@@ -400,12 +422,12 @@ struct Filling {
 }
 
 impl Filling {
-    fn new(bytes_max: usize) -> Self {
-        Self { bytes_max, whole: Vec::new(), last: Vec::new(), last_bytes: 0, oldest_ms: u64::MAX }
+    fn new(bytes_max: usize, packs_max: usize) -> Self {
+        Self { bytes_max, packs_max, whole: Vec::new(), last: Vec::new(), last_bytes: 0, oldest_ms: u64::MAX }
     }
 
     fn is_full(&self) -> bool {
-        self.whole.len() >= PACKS_AT_ONCE
+        self.whole.len() >= self.packs_max
     }
 
     fn add(&mut self, candidate: Candidate) {
