@@ -13,4 +13,5 @@ pub mod power;
 pub mod process;
 pub mod random;
 pub mod sign;
+pub mod site;
 pub mod suite;

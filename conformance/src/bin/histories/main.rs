@@ -10,7 +10,6 @@ mod judge;
 mod objects;
 mod worker;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,9 +17,9 @@ use std::time::{Duration, Instant};
 
 use chartrier_conformance::client::Request;
 use chartrier_conformance::linear::Call;
-use chartrier_conformance::power;
 use chartrier_conformance::process::Server;
 use chartrier_conformance::random::Random;
+use chartrier_conformance::site::SiteOptions;
 use clap::Parser;
 use tokio::task::JoinSet;
 
@@ -30,12 +29,8 @@ use crate::worker::{BUCKET, Shared, Worker, key_name};
 /// Records what clients are told while a server is killed under them, and judges whether that has an order.
 #[derive(Parser)]
 struct Options {
-    /// The server's binary
-    #[arg(long)]
-    server: PathBuf,
-    /// Folder for the server's data; a new one under the temporary folder if not given
-    #[arg(long)]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    site: SiteOptions,
     /// Kills
     #[arg(long, default_value_t = 20)]
     kills: u32,
@@ -48,18 +43,6 @@ struct Options {
     /// Longest time under load before a kill
     #[arg(long, default_value_t = 2000)]
     load_ms_max: u64,
-    /// Cut the power at each kill: what was not synced is lost, torn or kept. Needs the right to mount FUSE
-    #[arg(long)]
-    power_cut: bool,
-    /// With `--power-cut`: a disk that ignores syncs. The run must fail, which shows that it can
-    #[arg(long, requires = "power_cut")]
-    lying_disk: bool,
-    /// Seed of the random choices; of the clock if not given
-    #[arg(long)]
-    seed: Option<u64>,
-    /// Further arguments for the server
-    #[arg(last = true)]
-    server_arguments: Vec<String>,
 }
 
 #[tokio::main]
@@ -74,21 +57,14 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
-    let seed = options.seed.unwrap_or_else(Random::clock_seed);
+    let (seed, mut site) = (options.site.seed(), options.site.set_up("histories")?);
     let mut random = Random::new(seed);
-    let folder = options
-        .data
-        .clone()
-        .unwrap_or_else(|| std::env::temp_dir().join(format!("chartrier-histories-{}", std::process::id())));
-    let disk = if options.lying_disk { power::Disk::lying() } else { power::Disk::new() };
-    let mut disk = if options.power_cut { Some(power::mount(disk, &folder)?) } else { None };
-    let data = if options.power_cut { folder.join("data") } else { folder.clone() };
-    println!("histories: seed {seed}, data in {}", data.display());
+    println!("histories: seed {seed}, data in {}", site.data.display());
     let shared = Arc::new(Shared { began: Instant::now(), values: AtomicU64::new(0), ending: AtomicBool::new(false) });
     let mut workers: Vec<Worker> =
         (0..options.clients).map(|number| Worker::new(number, options.keys as usize, random.number())).collect();
     for round in 0..=options.kills {
-        let mut server = Server::start(&options.server, &data, &options.server_arguments).await?;
+        let mut server = Server::start(&options.site.server, &site.data, &options.site.server_arguments).await?;
         let client = server.client()?;
         if round == 0 {
             let made = client.send(&Request::new("PUT", BUCKET, "")).await?;
@@ -118,8 +94,8 @@ async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
         workers.sort_by_key(|worker| worker.number);
         if round == options.kills {
             server.stop().await?;
-        } else if let Some(disk) = &mut disk {
-            disk.cut(random.number())?;
+        } else {
+            site.cut(random.number())?;
         }
     }
     let mut totals = Totals::default();
@@ -127,15 +103,11 @@ async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
         let of_key =
             |worker: &Worker| worker.calls.iter().filter(|(at, _)| *at == key).map(|(_, call)| *call).collect();
         let calls: Vec<Call> = workers.iter().flat_map(|worker| -> Vec<Call> { of_key(worker) }).collect();
-        let record = folder.with_extension(format!("{key}.history"));
+        let record = site.beside(&format!("{key}.history"));
         judge::judge(&key_name(key), &calls, &record, &mut random, &mut totals)?;
     }
     report(&options, &totals)?;
-    drop(disk);
-    if options.data.is_none() {
-        std::fs::remove_dir_all(&folder)?;
-    }
-    Ok(())
+    Ok(site.remove(&[])?)
 }
 
 fn report(options: &Options, totals: &Totals) -> Result<(), String> {

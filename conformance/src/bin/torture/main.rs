@@ -18,9 +18,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use chartrier_conformance::power;
 use chartrier_conformance::process::Server;
 use chartrier_conformance::random::Random;
+use chartrier_conformance::site::SiteOptions;
 use clap::Parser;
 use tokio::task::JoinSet;
 
@@ -29,15 +29,11 @@ use crate::ledger::Ledger;
 /// Kills a server under load and checks that it lost nothing.
 #[derive(Parser)]
 struct Options {
-    /// The server's binary
-    #[arg(long)]
-    server: PathBuf,
+    #[command(flatten)]
+    site: SiteOptions,
     /// The offline journal verifier
     #[arg(long)]
     verify: PathBuf,
-    /// Folder for the server's data; a new one under the temporary folder if not given
-    #[arg(long)]
-    data: Option<PathBuf>,
     /// Kills
     #[arg(long, default_value_t = 200)]
     rounds: u32,
@@ -50,22 +46,10 @@ struct Options {
     /// Check every object and the journal, and have dead space given back, after every so many kills
     #[arg(long, default_value_t = 20)]
     full_check_every: u32,
-    /// Cut the power at each kill: what was not synced is lost, torn or kept. Needs the right to mount FUSE
-    #[arg(long)]
-    power_cut: bool,
-    /// With `--power-cut`: a disk that ignores syncs. The run must fail, which shows that it can
-    #[arg(long, requires = "power_cut")]
-    lying_disk: bool,
     /// Pack small objects as soon as they are written and give space back every second, so that kills meet both; the run
     /// fails if nothing was ever packed. Wants a longer `--load-ms-max`: packing begins a second after a start
     #[arg(long)]
     packing: bool,
-    /// Seed of the random choices; of the clock if not given
-    #[arg(long)]
-    seed: Option<u64>,
-    /// Further arguments for the server
-    #[arg(last = true)]
-    server_arguments: Vec<String>,
 }
 
 #[tokio::main]
@@ -84,27 +68,21 @@ const PACKING: &str = "[storage.pack]\nage_s = 0\nleftover_age_s = 1\n\
                        [storage.reclaim]\ngrace_s = 1\ncompaction_interval_s = 1\n";
 
 async fn run(mut options: Options) -> Result<(), Box<dyn std::error::Error>> {
-    let seed = options.seed.unwrap_or_else(Random::clock_seed);
+    let (seed, mut site) = (options.site.seed(), options.site.set_up("torture")?);
     let mut random = Random::new(seed);
-    let folder = options
-        .data
-        .clone()
-        .unwrap_or_else(|| std::env::temp_dir().join(format!("chartrier-torture-{}", std::process::id())));
-    let mut disk = if options.power_cut { Some(power::mount(new_disk(&options), &folder)?) } else { None };
-    let data = if options.power_cut { folder.join("data") } else { folder.clone() };
-    println!("torture: seed {seed}, data in {}", data.display());
+    println!("torture: seed {seed}, data in {}", site.data.display());
     let mut most_packs = 0;
     if options.packing {
-        let settings = folder.with_extension("toml");
+        let settings = site.beside("toml");
         std::fs::write(&settings, PACKING)?;
-        options.server_arguments.extend(["--config".to_owned(), settings.display().to_string()]);
+        options.site.server_arguments.extend(["--config".to_owned(), settings.display().to_string()]);
     }
     let mut ledgers: Vec<Ledger> = (0..options.clients).map(|client| Ledger::new(client, random.number())).collect();
     let mut restart_ms_max = 0;
     let (mut pages_lost, mut names_lost) = (0, 0);
     for round in 1..=options.rounds {
         let begun = Instant::now();
-        let mut server = Server::start(&options.server, &data, &options.server_arguments).await?;
+        let mut server = Server::start(&options.site.server, &site.data, &options.site.server_arguments).await?;
         restart_ms_max = restart_ms_max.max(begun.elapsed().as_millis());
         let client = server.client()?;
         worker::prepare(&client).await?;
@@ -112,7 +90,7 @@ async fn run(mut options: Options) -> Result<(), Box<dyn std::error::Error>> {
             verify::settle(&client, ledger).await.map_err(|error| format!("round {round}: {error}"))?;
         }
         if options.packing {
-            most_packs = most_packs.max(verify::packs(&options.server, &server).await?);
+            most_packs = most_packs.max(verify::packs(&options.site.server, &server).await?);
         }
         if round % options.full_check_every == 0 {
             full_check(&options, &server, &client, &ledgers, round).await?;
@@ -129,13 +107,12 @@ async fn run(mut options: Options) -> Result<(), Box<dyn std::error::Error>> {
             ledgers.push(done??);
         }
         ledgers.sort_by_key(|ledger| ledger.client);
-        if let Some(disk) = &mut disk {
-            let cut = disk.cut(random.number())?;
+        if let Some(cut) = site.cut(random.number())? {
             pages_lost += cut.pages_lost;
             names_lost += cut.names_lost;
         }
     }
-    let server = Server::start(&options.server, &data, &options.server_arguments).await?;
+    let server = Server::start(&options.site.server, &site.data, &options.site.server_arguments).await?;
     let client = server.client()?;
     for ledger in &mut ledgers {
         verify::settle(&client, ledger).await?;
@@ -156,17 +133,10 @@ async fn run(mut options: Options) -> Result<(), Box<dyn std::error::Error>> {
         }
         println!("torture: up to {most_packs} packs at a start");
     }
-    if options.power_cut {
+    if options.site.power_cut {
         println!("torture: the power cuts lost {pages_lost} unsynced pages and {names_lost} unsynced names");
     }
-    drop(disk);
-    if options.data.is_none() {
-        std::fs::remove_dir_all(&folder)?;
-        if options.packing {
-            std::fs::remove_file(folder.with_extension("toml"))?;
-        }
-    }
-    Ok(())
+    Ok(site.remove(&["toml"])?)
 }
 
 /// Reads everything, verifies the journal, then has the space of what is dead given back: kills come faster than
@@ -179,13 +149,9 @@ async fn full_check(
     round: u32,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let objects = verify::every_object(client, ledgers).await.map_err(|error| format!("round {round}: {error}"))?;
-    let leaves = verify::journal(&options.server, &options.verify, server, ledgers)
+    let leaves = verify::journal(&options.site.server, &options.verify, server, ledgers)
         .await
         .map_err(|error| format!("round {round}: {error}"))?;
     println!("torture: after {round} kills: {objects} objects read back, {leaves} leaves verified");
-    Ok(verify::give_space_back(&options.server, server).await?)
-}
-
-fn new_disk(options: &Options) -> power::Disk {
-    if options.lying_disk { power::Disk::lying() } else { power::Disk::new() }
+    Ok(verify::give_space_back(&options.site.server, server).await?)
 }
