@@ -7,7 +7,9 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use super::StoreCore;
+use tokio::time::{Instant, sleep};
+
+use super::{BlobStore, StoreCore};
 use crate::drive::{DataMetrics, Drive, patience_us};
 
 /// Reads: from a few seeks of a busy disk to what a client still bears.
@@ -26,6 +28,9 @@ const HEDGE_SHARE: u64 = 20;
 /// So many cells, or shards, may be before the share is asked: a start has no past.
 const READ_ALLOWANCE: u64 = 16;
 const WRITE_ALLOWANCE: u64 = 10;
+/// How long work in the background makes room for clients, and in which steps it looks.
+const YIELD_MAX: Duration = Duration::from_millis(200);
+const YIELD_STEP: Duration = Duration::from_millis(5);
 
 /// How long to wait, as it was last measured.
 pub(super) struct Patience {
@@ -77,6 +82,16 @@ impl Patience {
     /// Whether some drive may have to be asked last.
     pub(super) fn some_spared(&self) -> bool {
         self.some_spared.load(Relaxed)
+    }
+}
+
+impl BlobStore {
+    /// Lets clients' reads and writes that wait on the drives go first, for a while.
+    pub(crate) async fn make_room_for_clients(&self) {
+        let began = Instant::now();
+        while began.elapsed() < YIELD_MAX && self.drives().iter().any(|drive| drive.is_busy()) {
+            sleep(YIELD_STEP).await;
+        }
     }
 }
 

@@ -44,9 +44,6 @@ const MEMORY_SHARE: usize = 4;
 const PAGE_RUNS: usize = 512;
 /// Sparse packs looked at in one round.
 const PAGE_PACKS: usize = 64;
-/// How long a round makes room for clients, and in which steps.
-const YIELD_MAX: Duration = Duration::from_millis(200);
-const YIELD_STEP: Duration = Duration::from_millis(5);
 /// A run that could not be read is left alone for so long; those that are remembered at most.
 const FAILED_FOR: Duration = Duration::from_secs(10 * 60);
 const FAILED_MAX: usize = 16_384;
@@ -248,7 +245,7 @@ impl Engine {
         if count == 0 {
             return Ok(0);
         }
-        self.make_room_for_clients().await;
+        self.blobs.make_room_for_clients().await;
         let mut making = JoinSet::new();
         for batch in batches {
             let engine = self.clone();
@@ -399,14 +396,6 @@ impl Engine {
             tracing::error!(run = ?candidate.first, "a small blob is not what was written: it is not packed");
         }
         is_whole
-    }
-
-    /// Lets clients' reads and writes that wait on the drives go first, for a while.
-    async fn make_room_for_clients(&self) {
-        let began = Instant::now();
-        while began.elapsed() < YIELD_MAX && self.blobs.drives().iter().any(|drive| drive.is_busy()) {
-            sleep(YIELD_STEP).await;
-        }
     }
 }
 

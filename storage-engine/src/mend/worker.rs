@@ -34,9 +34,6 @@ const LOST_MAX: usize = 4096;
 const HEAL_PAGE: usize = 1024;
 /// A round over the heal rows is at most this share of the time.
 const HEAL_ROUND_SHARE: u32 = 10;
-/// How long a repair makes room for clients on its drives, and in which steps.
-const YIELD_MAX: Duration = Duration::from_millis(200);
-const YIELD_STEP: Duration = Duration::from_millis(5);
 
 /// Where the walk over the rows of degraded writes is.
 #[derive(Default)]
@@ -244,7 +241,7 @@ impl Mender {
         let cost = jobs.iter().filter(|job| job.redundancy > 0).map(|job| stripe_cost_bytes(&job.task)).sum();
         if !urgent {
             self.throttle.take(cost).await;
-            self.make_room_for_clients().await;
+            self.blobs.make_room_for_clients().await;
         }
         let mut mending = JoinSet::new();
         for job in jobs {
@@ -396,14 +393,6 @@ impl Mender {
         for shard_index in bad {
             let at = MissingShard { stripe, shard_index: *shard_index };
             record.found((CorruptionKind::StripeLost, found_by, None), 0, at);
-        }
-    }
-
-    /// Lets clients' reads and writes that wait on the drives go first, for a while.
-    async fn make_room_for_clients(&self) {
-        let began = Instant::now();
-        while began.elapsed() < YIELD_MAX && self.blobs.drives().iter().any(|drive| drive.is_busy()) {
-            sleep(YIELD_STEP).await;
         }
     }
 }
