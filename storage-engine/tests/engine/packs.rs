@@ -54,6 +54,29 @@ async fn read_range(engine: &Engine, blob: &BlobRef, range: std::ops::Range<u64>
     Ok(bytes)
 }
 
+/// Four packs were filled at once, whatever memory there was for them and for clients.
+#[tokio::test(flavor = "multi_thread")]
+async fn packing_leaves_clients_most_of_a_small_budget() {
+    let mut rig = rig();
+    rig.config.memory_budget_bytes = 12 << 20;
+    let engine = rig.open_with_bucket().await;
+    fill(&engine, 150).await;
+    let writers = engine.blobs().budget().writers().clone();
+    let packing = tokio::spawn({
+        let engine = engine.clone();
+        async move { engine.pack_now().await.unwrap() }
+    });
+    let mut most = 0;
+    while !packing.is_finished() {
+        most = most.max(writers.used_bytes());
+        tokio::time::sleep(Duration::from_micros(200)).await;
+    }
+    assert!(packing.await.unwrap().packs > 8);
+    assert!(most > 0 && most <= writers.limit_bytes() / 4, "{most} of {} bytes", writers.limit_bytes());
+    check_all(&engine, 0..150).await;
+    close(engine).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn small_objects_end_near_the_overhead_of_stripes() {
     let rig = rig();
