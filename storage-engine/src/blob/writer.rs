@@ -11,7 +11,7 @@ use self::answers::{InFlight, StoredStripe};
 use self::filling::Filling;
 use super::{Placement, StoreCore};
 use crate::codec::Geometry;
-use crate::drive::{DataMetrics, Durability};
+use crate::drive::{DataMetrics, Drive, DriveState, Durability};
 use crate::error::StorageError;
 use crate::ids::StripeId;
 use crate::namespace::command::MissingShard;
@@ -237,8 +237,12 @@ impl BlobWriter {
         let class = if self.placement.places() == 0 { SegmentClass::Data } else { SegmentClass::Copies };
         let encoded = Arc::new(encoded.of_class(class));
         let drives = self.placement.targets(index);
-        let answers = drives.iter().enumerate().map(|(shard, drive)| {
-            let drive = self.store.drive(*drive)?;
+        let drives: Vec<Option<Arc<Drive>>> = drives.iter().map(|drive| self.store.drive(*drive)).collect();
+        let keep_up = drives.iter().flatten().filter(|drive| drive.state().writes()).count();
+        // One that is slow beyond its peers is left out only where the others are enough.
+        let spare_slow = keep_up >= self.geometry.write_quorum();
+        let answers = drives.into_iter().enumerate().map(|(shard, drive)| {
+            let drive = drive.filter(|drive| !spare_slow || drive.state() != DriveState::Slow)?;
             Some(drive.append(encoded.clone(), shard as u8, durability))
         });
         self.in_flight.push_back(InFlight::new(answers.collect()));

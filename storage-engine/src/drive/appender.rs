@@ -194,7 +194,7 @@ impl Appender {
     ) -> Result<Arc<Segment>, DriveError> {
         let mut last = DriveError::Busy;
         for _ in 0..2 {
-            if !self.core.health.state().writes() {
+            if !self.core.health.state().takes_appends() {
                 return Err(self.core.health.offline());
             }
             let (_, record_bytes) = record_extent(stripe.shape.rows(), stripe.shape.column_bytes());

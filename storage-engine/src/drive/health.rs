@@ -16,13 +16,17 @@ const WRITE_ERRORS_MAX: u64 = 2;
 const LATE_MAX: usize = 5;
 const LATE_WINDOW_US: u64 = 60 * 1_000_000;
 const SPARED_US: u64 = 60 * 1_000_000;
+/// Back from that, so many late answers make it slow again, each time for twice as long, up to this; one that has been
+/// in time for as long as it was spared last begins anew.
+const LATE_AGAIN_MAX: usize = 2;
+const SPARED_MAX_US: u64 = 60 * 60 * 1_000_000;
 
 /// What a drive is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DriveState {
     /// Reads and writes.
     Online,
-    /// Reads only, and asked last, for a while: its answers to writes come much later than those of other drives.
+    /// Asked last, for a while, to read and to write: its answers to writes come much later than those of other drives.
     Slow,
     /// Reads only: writes failed twice.
     ReadOnly,
@@ -31,7 +35,7 @@ pub enum DriveState {
 }
 
 impl DriveState {
-    /// Whether shards may be written to it.
+    /// Whether shards are written to it; to one that is slow only where the others are not enough.
     pub fn writes(self) -> bool {
         self == Self::Online
     }
@@ -39,6 +43,11 @@ impl DriveState {
     /// Whether shards may be read from it.
     pub fn reads(self) -> bool {
         self != Self::Failed
+    }
+
+    /// Whether a record that is asked for is written: by one that is slow too.
+    pub(super) fn takes_appends(self) -> bool {
+        matches!(self, Self::Online | Self::Slow)
     }
 
     /// Whether its queues are served.
@@ -106,21 +115,28 @@ pub(super) struct Health {
 struct Late {
     at_us: Vec<u64>,
     spared_until_us: u64,
+    /// How long it was spared last; 0 if never, or long ago.
+    spared_us: u64,
 }
 
 impl Late {
     /// Counts a late answer. True if that makes too many.
     fn note(&mut self, now_us: u64) -> bool {
         self.at_us.retain(|at| at.saturating_add(LATE_WINDOW_US) > now_us);
+        if now_us > self.spared_until_us.saturating_add(self.spared_us) {
+            self.spared_us = 0;
+        }
         if self.at_us.len() < LATE_MAX {
             self.at_us.push(now_us);
         }
-        self.at_us.len() >= LATE_MAX
+        self.at_us.len() >= if self.spared_us == 0 { LATE_MAX } else { LATE_AGAIN_MAX }
     }
 
     fn spare(&mut self, now_us: u64) {
         self.at_us.clear();
-        self.spared_until_us = now_us.saturating_add(SPARED_US);
+        self.spared_us =
+            if self.spared_us == 0 { SPARED_US } else { self.spared_us.saturating_mul(2).min(SPARED_MAX_US) };
+        self.spared_until_us = now_us.saturating_add(self.spared_us);
     }
 }
 
@@ -379,5 +395,24 @@ mod tests {
         assert!(health.is_spared_in_reads());
         health.forgive_reads(now + 2 * minute);
         assert!(!health.is_spared_in_reads());
+    }
+
+    #[test]
+    fn one_that_is_slow_again_is_spared_for_twice_as_long_and_found_out_sooner() {
+        let (mut late, minute) = (Late::default(), 60 * 1_000_000);
+        let mut now = 100 * minute;
+        let mut spells = Vec::new();
+        for _ in 0..9 {
+            let mut answers = 1;
+            while !late.note(now) {
+                (now, answers) = (now + 1, answers + 1);
+            }
+            late.spare(now);
+            spells.push((answers, (late.spared_until_us - now) / minute));
+            now = late.spared_until_us;
+        }
+        assert_eq!(spells, [(5, 1), (2, 2), (2, 4), (2, 8), (2, 16), (2, 32), (2, 60), (2, 60), (2, 60)]);
+        now += 61 * minute;
+        assert!((0..4).all(|n| !late.note(now + n)) && late.note(now + 4), "it was in time for an hour");
     }
 }

@@ -318,8 +318,7 @@ impl Drive {
 
     /// An answer that never comes is the drive's failure: the job is dropped with its channel.
     fn queue(&self, job: Job) {
-        let state = self.state();
-        if !state.takes_jobs() || (state == DriveState::Slow && matches!(job, Job::Append(_))) {
+        if !self.state().takes_jobs() {
             return job.refuse(&self.core.health);
         }
         if let Err(job) = self.core.jobs.push(job) {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::shared::SILENCE_MAX;
-use crate::drive::{Drive, LogMembership};
+use crate::drive::{Drive, DriveState, LogMembership};
 use crate::ids::DriveId;
 use crate::sync::{mpsc, thread};
 
@@ -17,6 +17,9 @@ use crate::sync::{mpsc, thread};
 pub(crate) fn newest(drives: &[Arc<Drive>]) -> LogMembership {
     drives.iter().map(|drive| drive.log_membership()).max_by_key(|found| found.epoch).unwrap_or_default()
 }
+
+/// A drive that is slow beyond its peers, and no mirror, is waited for no longer than this: it is told beside the rest.
+const SLOW_ANSWER_MAX: Duration = Duration::from_millis(100);
 
 /// Tells drives who holds the log, and waits for none that hangs: a disk that answers nothing must not
 /// stop the log, and a write to its superblock would.
@@ -72,7 +75,8 @@ impl Herald {
         let silent = || io::Error::new(io::ErrorKind::TimedOut, "the drive does not answer");
         let was = Arc::downgrade(drive);
         let known = self.hanging.iter().position(|hanging| hanging.drive.ptr_eq(&was));
-        let mut wait = self.silence_max;
+        let spared = drive.state() == DriveState::Slow && !membership.mirrors.contains(&drive.id());
+        let mut wait = if spared { SLOW_ANSWER_MAX.min(self.silence_max) } else { self.silence_max };
         if let Some(at) = known {
             let answer = self.hanging[at].answer.as_ref();
             // One write at a time: an older epoch must not come after a newer one.

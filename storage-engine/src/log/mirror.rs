@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::files::MirrorFiles;
 use crate::drive::Drive;
@@ -23,6 +24,8 @@ pub(crate) struct WriteDone {
     pub(crate) mirror: usize,
     pub(crate) batch: u64,
     pub(crate) result: io::Result<()>,
+    /// How long the write and its sync took.
+    pub(crate) took: Duration,
 }
 
 /// A live mirror, as the committer holds it. Dropping it ends its thread; a thread with no job at hand is
@@ -51,11 +54,12 @@ impl Mirror {
         let mut writer = Writer { files: files.clone(), file };
         let thread = thread::Builder::new().name(format!("log-mirror-{number}")).spawn(move || {
             while let Ok(job) = received.recv() {
-                let batch = job.batch;
+                let (batch, begun) = (job.batch, Instant::now());
                 let result = writer.write(&job);
+                let took = begun.elapsed();
                 // The buffer is the committer's again before it hears of the end.
                 drop(job);
-                if done.send(WriteDone { mirror: number, batch, result }).is_err() {
+                if done.send(WriteDone { mirror: number, batch, result, took }).is_err() {
                     return;
                 }
             }

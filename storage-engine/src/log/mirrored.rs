@@ -4,10 +4,14 @@
 //! failed, write the new mirror set to the drives' superblocks; only then is the batch durable. A
 //! crash anywhere before leaves entries that were not acknowledged: recovery keeps those that
 //! are whole on some mirror of the newest set and truncates the rest.
+//!
+//! Every batch waits for its slowest mirror. One that is slow beyond the others again and again is dropped, as long as
+//! enough are left; where they are not it stays until the keeper has found it a successor.
 
 use std::io;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::choose::Position;
 use super::config::LogConfig;
@@ -19,11 +23,17 @@ use super::mirror::{Mirror, WriteDone, WriteJob};
 use super::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::shared::{Dropped, LogShared, Preparer, SegmentSpan};
 use super::status::LogStatus;
-use crate::drive::{Drive, DriveSet, LogMembership};
+use crate::drive::{Drive, DriveSet, DriveState, LogMembership};
 use crate::failpoint::{Step, failpoint};
 use crate::ids::DriveId;
 use crate::io::{DriveFile, is_full};
 use crate::sync::mpsc::{self, RecvTimeoutError};
+
+/// A mirror is late that takes longer than this, and so many times as long as the quickest one with the same bytes.
+const LATE_AFTER: Duration = Duration::from_millis(500);
+const LATE_TIMES: u32 = 4;
+/// Mirrors that must be left when one is dropped for being slow only: of fewer each is dear.
+const LEFT_BY_SLOW_MIN: usize = 2;
 
 /// The log of one machine, mirrored on m+1 drives. One thread drives it.
 pub struct MirroredLog {
@@ -53,6 +63,8 @@ struct Outstanding {
     indexes: RangeInclusive<u64>,
     waiting: Vec<usize>,
     failed: Vec<(usize, io::Error)>,
+    /// How long each took that has answered well.
+    took: Vec<(usize, Duration)>,
     bytes: Arc<Vec<u8>>,
 }
 
@@ -206,7 +218,10 @@ impl MirroredLog {
             match self.done.recv_timeout(self.herald.silence_max()) {
                 Ok(done) if done.batch == self.batch && batch.waiting.contains(&done.mirror) => {
                     batch.waiting.retain(|&number| number != done.mirror);
-                    batch.failed.extend(done.result.err().map(|error| (done.mirror, error)));
+                    match done.result {
+                        Ok(()) => batch.took.push((done.mirror, done.took)),
+                        Err(error) => batch.failed.push((done.mirror, error)),
+                    }
                 }
                 Ok(_late) => {}
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => self.give_up_on(&mut batch),
@@ -214,6 +229,7 @@ impl MirroredLog {
         }
         self.buffer = Arc::try_unwrap(batch.bytes).unwrap_or_default();
         self.drop_mirrors(batch.failed);
+        self.note_late(&batch.took);
         self.in_doubt = Some(batch.indexes);
         self.settle()
     }
@@ -235,6 +251,26 @@ impl MirroredLog {
         let open = view.segments.last_mut().expect("there is an open segment");
         (open.end, open.end_index) = (self.position.offset, self.position.next_index);
         Ok(indexes)
+    }
+
+    /// Counts against their drives the mirrors that were late, and drops those that are so again and again.
+    fn note_late(&mut self, took: &[(usize, Duration)]) {
+        let Some(quickest) = took.iter().map(|(_, took)| *took).min() else { return };
+        let late_after = LATE_AFTER.max(quickest.saturating_mul(LATE_TIMES));
+        let is_late =
+            |mirror: &Mirror| took.iter().any(|(number, took)| *number == mirror.number && *took > late_after);
+        let mut slow = Vec::new();
+        for mirror in self.mirrors.iter().filter(|mirror| is_late(mirror)) {
+            mirror.drive.note_late();
+            if mirror.drive.state() == DriveState::Slow {
+                slow.push((
+                    mirror.number,
+                    io::Error::new(io::ErrorKind::TimedOut, "slow beyond the other log mirrors"),
+                ));
+            }
+        }
+        slow.truncate(self.mirrors.len().saturating_sub(self.config.mirrors_needed().max(LEFT_BY_SLOW_MIN)));
+        self.drop_mirrors(slow);
     }
 
     /// Drops the mirrors whose drive is gone.
@@ -370,7 +406,8 @@ impl MirroredLog {
         indexes: RangeInclusive<u64>,
     ) {
         self.batch += 1;
-        let mut outstanding = Outstanding { indexes, waiting: Vec::new(), failed: Vec::new(), bytes: bytes.clone() };
+        let mut outstanding =
+            Outstanding { indexes, waiting: Vec::new(), failed: Vec::new(), took: Vec::new(), bytes: bytes.clone() };
         for mirror in &self.mirrors {
             let job = WriteJob { batch: self.batch, begin: begin.clone(), offset, bytes: bytes.clone() };
             match mirror.submit(job) {
@@ -403,6 +440,7 @@ impl MirroredLog {
     fn note_dropped(&self, mirror: &Mirror, error: &io::Error) {
         let drive = &mirror.drive;
         let (full, leaving) = (is_full(error), drive.is_leaving());
+        let slow = drive.state() == DriveState::Slow;
         tracing::error!(drive = %drive.id(), %error, left = self.mirrors.len(), "log mirror dropped");
         self.shared.counts.mirror_dropped();
         let was = Arc::downgrade(drive);
@@ -414,7 +452,7 @@ impl MirroredLog {
             drive: drive.id(),
         });
         // What is left of it may still serve its shards, unless its directory is gone.
-        if drive.check() && !full && !leaving {
+        if drive.check() && !full && !leaving && !slow {
             drive.note_write_error("write of the log", error);
         }
     }

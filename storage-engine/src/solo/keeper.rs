@@ -255,7 +255,10 @@ impl<M: Machine> Keeper<M> {
             }
             other => other?,
         };
-        let mut targets: Vec<Arc<Drive>> = self.shared.view().mirrors.into_iter().map(|(drive, _)| drive).collect();
+        let mirrors = self.shared.view().mirrors.into_iter().map(|(drive, _)| drive);
+        // A successor is not kept waiting by the slow mirror that it is to relieve.
+        let awaited = |drive: &Arc<Drive>| extra.is_none() || drive.state() != DriveState::Slow;
+        let mut targets: Vec<Arc<Drive>> = mirrors.filter(awaited).collect();
         targets.extend(extra.cloned());
         let published = checkpoint::publish(&self.work_dir, &manifest, &targets);
         remove_dir(&self.work_dir)?;

@@ -278,3 +278,22 @@ async fn a_slow_drive_is_not_waited_for() {
     assert!(read_all(&store, &written.blob).await.unwrap() == bytes);
     assert!(read_all(&store, &spared.blob).await.unwrap() == bytes);
 }
+
+/// Drives that were slow took no writes at all: two of them at 4+2, or one at 2+1, and every write was refused.
+#[tokio::test]
+async fn slow_drives_are_written_to_when_the_others_are_not_enough() {
+    for (k, m, slow) in [(4, 2, 2), (2, 1, 1)] {
+        let sim = Sim::new(k, m);
+        let mut order = Vec::new();
+        let store = sim.open(&mut order);
+        for id in &order[..slow] {
+            let drive = store.core.drive(*id).unwrap();
+            (0..5).for_each(|_| drive.note_late());
+            assert_eq!(drive.state(), DriveState::Slow);
+        }
+        let bytes = pattern(6, 500_000);
+        let written = write(&store, &bytes, None).await.unwrap();
+        assert!(written.missing.is_empty(), "{k}+{m}: {:?}", written.missing);
+        assert!(read_all(&store, &written.blob).await.unwrap() == bytes);
+    }
+}

@@ -33,6 +33,33 @@ fn a_failing_mirror_is_dropped_and_its_stale_copy_is_not_believed() {
     }
 }
 
+/// Every batch once waited for a mirror that took its time and never failed.
+#[test]
+fn a_mirror_that_is_slow_again_and_again_is_dropped_while_enough_are_left() {
+    let rig = Rig::new(6, 2, 64 << 10);
+    let mut log = rig.recover(&[]).unwrap().log;
+    log.append_batch(&[entry(1)]).unwrap();
+    let slow = Duration::from_millis(400);
+    rig.ios[0].set_delay(Some(slow));
+    let mut took = Vec::new();
+    for number in 2..14 {
+        let begun = Instant::now();
+        log.append_batch(&[entry(number)]).unwrap();
+        took.push(begun.elapsed());
+    }
+    assert!(took[..4].iter().all(|took| *took > slow), "{took:?}");
+    assert!(took[6..].iter().all(|took| *took < slow), "it is waited for: {took:?}");
+    assert_eq!((log.status().mirrors.len(), log.status().dropped.len()), (2, 1));
+    // Of two none is dropped for that.
+    rig.ios[1].set_delay(Some(slow));
+    (14..22).for_each(|number| drop(log.append_batch(&[entry(number)]).unwrap()));
+    assert_eq!(log.status().mirrors.len(), 2);
+    drop(log);
+    rig.ios.iter().for_each(|io| io.set_delay(None));
+    assert!(!rig.mirrors().contains(&0), "the superblocks say so");
+    assert_eq!(contents(&rig.recover(&[0]).unwrap()).len(), 21);
+}
+
 /// The committer once wrote the new set of mirrors to the hanging drive too, and hung with it.
 #[test]
 fn a_mirror_that_hangs_is_dropped_and_nobody_waits_for_its_superblock() {
