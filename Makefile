@@ -9,6 +9,7 @@
 #   make drives        drives of a real server lost, replaced and filled again: what it took, in 4+2, 8+3 and 8+4
 #   make flips         bits flipped and sectors zeroed in every kind of file, under a serving server
 #   make fuzz          each parser of strangers' bytes under libFuzzer, FUZZ_SECONDS each; builds in fuzz/target
+#   make slow          PUT and GET while drives answer half a second late, on disks of ours: nothing may be held up
 #   make interleavings threads of drives, log, leases and budget under a scheduler of ours: who goes first, anywhere
 #   make torture       kill -9 in a loop under load and at each step of the protocols, power cuts on a disk of ours,
 #                      histories of many clients on few keys judged for an order, races of 64 clients for a thousand
@@ -38,7 +39,7 @@ SEQUENCES ?= 1000000
 PROPTEST_RNG_SEED ?= 20261122
 SEEDS ?= $(shell shuf -i 0-4294967295 -n 3)
 
-.PHONY: serve build setup test check pages conformance bench bench-parts drives flips fuzz interleavings torture clean-data
+.PHONY: serve build setup test check pages conformance bench bench-parts drives flips fuzz slow interleavings torture clean-data
 
 setup:
 	@scripts/setup build
@@ -91,6 +92,9 @@ flips: build
 
 fuzz: setup
 	FUZZ_SECONDS=$(FUZZ_SECONDS) fuzz/run $(FUZZ_TARGETS)
+
+slow: build
+	$(BIN)/chartrier-slow --server $(BIN)/chartrier
 
 interleavings: setup
 	cargo test --release --locked -p chartrier-storage --lib --features shuttle interleavings

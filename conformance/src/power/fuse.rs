@@ -3,13 +3,15 @@
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fuser::{
     BackgroundSession, BsdFileFlags, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation,
     INodeNo, LockOwner, MountOption, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
-    ReplyEmpty, ReplyEntry, ReplyStatfs, ReplyWrite, Request, TimeOrNow, WriteFlags,
+    ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, Request, TimeOrNow, WriteFlags,
 };
 
 use super::disk::{Cut, Disk, DiskError, Stat};
@@ -24,7 +26,7 @@ const FALLOC_ZERO_RANGE: i32 = 16;
 
 /// A disk that is mounted until this is dropped.
 pub struct Mounted {
-    disk: Arc<Mutex<Disk>>,
+    shown: Shown,
     at: PathBuf,
     session: Option<BackgroundSession>,
 }
@@ -34,8 +36,22 @@ pub struct Mounted {
 /// # Errors
 /// If it cannot be mounted there.
 pub fn mount(disk: Disk, at: &Path) -> io::Result<Mounted> {
+    mount_as(disk, at, FopenFlags::empty())
+}
+
+/// Mounts a disk of which the kernel caches no bytes: every read and write comes to the disk, and may be made to wait
+/// there ([`Mounted::set_delay`]).
+///
+/// # Errors
+/// As [`mount`].
+pub fn mount_uncached(disk: Disk, at: &Path) -> io::Result<Mounted> {
+    mount_as(disk, at, FopenFlags::FOPEN_DIRECT_IO)
+}
+
+fn mount_as(disk: Disk, at: &Path, opened: FopenFlags) -> io::Result<Mounted> {
     std::fs::create_dir_all(at)?;
-    let mut mounted = Mounted { disk: Arc::new(Mutex::new(disk)), at: at.to_owned(), session: None };
+    let shown = Shown { disk: Arc::new(Mutex::new(disk)), delay_ms: Arc::default(), opened };
+    let mut mounted = Mounted { shown, at: at.to_owned(), session: None };
     mounted.attach()?;
     Ok(mounted)
 }
@@ -53,24 +69,50 @@ impl Mounted {
                 _ => {}
             }
         }
-        let cut = lock(&self.disk).cut(seed);
+        let cut = self.shown.lock().cut(seed);
         self.attach()?;
         Ok(cut)
+    }
+
+    /// From now on every read, write, sync and change of a name takes so much longer; those at once wait at once.
+    pub fn set_delay(&self, delay: Duration) {
+        self.shown.delay_ms.store(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX), Relaxed);
     }
 
     fn attach(&mut self) -> io::Result<()> {
         let mut config = Config::default();
         config.mount_options = vec![MountOption::FSName("chartrier-power".into()), MountOption::NoAtime];
         config.n_threads = Some(2);
-        self.session = Some(fuser::spawn_mount(Shown(Arc::clone(&self.disk)), &self.at, &config)?);
+        self.session = Some(fuser::spawn_mount(self.shown.clone(), &self.at, &config)?);
         Ok(())
     }
 }
 
-struct Shown(Arc<Mutex<Disk>>);
+#[derive(Clone)]
+struct Shown {
+    disk: Arc<Mutex<Disk>>,
+    delay_ms: Arc<AtomicU64>,
+    /// What the kernel is told of every file that is opened.
+    opened: FopenFlags,
+}
 
-fn lock(disk: &Mutex<Disk>) -> MutexGuard<'_, Disk> {
-    disk.lock().unwrap_or_else(PoisonError::into_inner)
+impl Shown {
+    fn lock(&self) -> MutexGuard<'_, Disk> {
+        self.disk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does what takes long on a slow disk: on a thread of its own if it is one, so that it holds up nothing else.
+    fn serve(&self, work: impl FnOnce(&mut Disk) + Send + 'static) {
+        let delay = Duration::from_millis(self.delay_ms.load(Relaxed));
+        if delay.is_zero() {
+            return work(&mut self.lock());
+        }
+        let shown = self.clone();
+        thread::spawn(move || {
+            thread::sleep(delay);
+            work(&mut shown.lock());
+        });
+    }
 }
 
 impl From<DiskError> for Errno {
@@ -126,11 +168,11 @@ fn mode(mode: u32, umask: u32) -> u16 {
 
 impl Filesystem for Shown {
     fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        entry(lock(&self.0).lookup(parent.0, name), request, reply);
+        entry(self.lock().lookup(parent.0, name), request, reply);
     }
 
     fn getattr(&self, request: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
-        match lock(&self.0).stat(ino.0) {
+        match self.lock().stat(ino.0) {
             Ok(stat) => reply.attr(&TTL, &attr(&stat, request)),
             Err(error) => reply.error(error.into()),
         }
@@ -154,7 +196,7 @@ impl Filesystem for Shown {
         _flags: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
-        let mut disk = lock(&self.0);
+        let mut disk = self.lock();
         let changed = (|| {
             if let Some(mode) = mode {
                 disk.set_mode(ino.0, (mode & 0o7777) as u16)?;
@@ -171,15 +213,16 @@ impl Filesystem for Shown {
     }
 
     fn mkdir(&self, request: &Request, parent: INodeNo, name: &OsStr, bits: u32, umask: u32, reply: ReplyEntry) {
-        entry(lock(&self.0).create(parent.0, name, mode(bits, umask), true), request, reply);
+        entry(self.lock().create(parent.0, name, mode(bits, umask), true), request, reply);
     }
 
     fn unlink(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        empty(lock(&self.0).remove(parent.0, name, false), reply);
+        let name = name.to_owned();
+        self.serve(move |disk| empty(disk.remove(parent.0, &name, false), reply));
     }
 
     fn rmdir(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        empty(lock(&self.0).remove(parent.0, name, true), reply);
+        empty(self.lock().remove(parent.0, name, true), reply);
     }
 
     fn rename(
@@ -196,11 +239,16 @@ impl Filesystem for Shown {
             return reply.error(Errno::EINVAL);
         }
         let replace = !flags.contains(RenameFlags::RENAME_NOREPLACE);
-        empty(lock(&self.0).rename((parent.0, name), (newparent.0, newname), replace), reply);
+        let (name, newname) = (name.to_owned(), newname.to_owned());
+        self.serve(move |disk| empty(disk.rename((parent.0, &name), (newparent.0, &newname), replace), reply));
     }
 
     fn link(&self, request: &Request, ino: INodeNo, newparent: INodeNo, newname: &OsStr, reply: ReplyEntry) {
-        entry(lock(&self.0).link(ino.0, newparent.0, newname), request, reply);
+        entry(self.lock().link(ino.0, newparent.0, newname), request, reply);
+    }
+
+    fn open(&self, _request: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        reply.opened(FileHandle(0), self.opened);
     }
 
     fn create(
@@ -213,9 +261,9 @@ impl Filesystem for Shown {
         _flags: i32,
         reply: ReplyCreate,
     ) {
-        match lock(&self.0).create(parent.0, name, mode(bits, umask), false) {
+        match self.lock().create(parent.0, name, mode(bits, umask), false) {
             Ok(stat) => {
-                reply.created(&TTL, &attr(&stat, request), Generation(0), FileHandle(0), FopenFlags::empty());
+                reply.created(&TTL, &attr(&stat, request), Generation(0), FileHandle(0), self.opened);
             }
             Err(error) => reply.error(error.into()),
         }
@@ -232,10 +280,10 @@ impl Filesystem for Shown {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        match lock(&self.0).file(ino.0) {
+        self.serve(move |disk| match disk.file(ino.0) {
             Ok(file) => reply.data(&file.read(offset, size as usize)),
             Err(error) => reply.error(error.into()),
-        }
+        });
     }
 
     fn write(
@@ -250,13 +298,14 @@ impl Filesystem for Shown {
         _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        match lock(&self.0).file(ino.0) {
+        let data = data.to_vec();
+        self.serve(move |disk| match disk.file(ino.0) {
             Ok(file) => {
-                file.write(offset, data);
+                file.write(offset, &data);
                 reply.written(u32::try_from(data.len()).unwrap_or(u32::MAX));
             }
             Err(error) => reply.error(error.into()),
-        }
+        });
     }
 
     fn flush(&self, _request: &Request, _ino: INodeNo, _fh: FileHandle, _owner: LockOwner, reply: ReplyEmpty) {
@@ -264,15 +313,15 @@ impl Filesystem for Shown {
     }
 
     fn fsync(&self, _request: &Request, ino: INodeNo, _fh: FileHandle, _datasync: bool, reply: ReplyEmpty) {
-        empty(lock(&self.0).sync_file(ino.0), reply);
+        self.serve(move |disk| empty(disk.sync_file(ino.0), reply));
     }
 
     fn fsyncdir(&self, _request: &Request, ino: INodeNo, _fh: FileHandle, _datasync: bool, reply: ReplyEmpty) {
-        empty(lock(&self.0).sync_directory(ino.0), reply);
+        self.serve(move |disk| empty(disk.sync_directory(ino.0), reply));
     }
 
     fn readdir(&self, _request: &Request, ino: INodeNo, _fh: FileHandle, offset: u64, mut reply: ReplyDirectory) {
-        let names = match lock(&self.0).list(ino.0) {
+        let names = match self.lock().list(ino.0) {
             Ok(names) => names,
             Err(error) => return reply.error(error.into()),
         };
@@ -300,18 +349,19 @@ impl Filesystem for Shown {
         mode: i32,
         reply: ReplyEmpty,
     ) {
-        let mut disk = lock(&self.0);
-        let file = match disk.file(ino.0) {
-            Ok(file) => file,
-            Err(error) => return reply.error(error.into()),
-        };
-        if mode & (FALLOC_PUNCH_HOLE | FALLOC_ZERO_RANGE) != 0 {
-            file.punch(offset, length);
-        }
-        let end = offset.saturating_add(length);
-        if mode & FALLOC_KEEP_SIZE == 0 && end > file.len() {
-            file.set_len(end);
-        }
-        reply.ok();
+        self.serve(move |disk| {
+            let file = match disk.file(ino.0) {
+                Ok(file) => file,
+                Err(error) => return reply.error(error.into()),
+            };
+            if mode & (FALLOC_PUNCH_HOLE | FALLOC_ZERO_RANGE) != 0 {
+                file.punch(offset, length);
+            }
+            let end = offset.saturating_add(length);
+            if mode & FALLOC_KEEP_SIZE == 0 && end > file.len() {
+                file.set_len(end);
+            }
+            reply.ok();
+        });
     }
 }
