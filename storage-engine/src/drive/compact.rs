@@ -291,8 +291,9 @@ impl Pass<'_> {
                 }
                 Err(Unfit { why, is_read }) => {
                     source.whole = false;
-                    self.note_damage(key, location, why);
+                    // First, as whoever hears of the damage may free the record at once, and lets the segment go.
                     self.block(source.victim.id);
+                    self.note_damage(key, location, why);
                     if !is_read {
                         return Ok(());
                     }
